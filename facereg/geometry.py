@@ -1,0 +1,120 @@
+"""Boxes and similarities, as whole-array code."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from facereg.errors import ContractError
+from facereg.types import FloatArray, Image, IntArray
+
+# ArcFace's template for a 112x112 crop, in landmark order (Deng et al. 2019; facts 4.6).
+TEMPLATE_112 = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+    np.float32,
+)
+
+
+def template(size: int) -> FloatArray:
+    """Return the five-point template of a size x size crop, (5, 2) float32.
+
+    Pixel centres are at integers, so the corner of the picture, not the centre of its first pixel, stays put.
+    """
+    return ((TEMPLATE_112 + 0.5) * (size / 112) - 0.5).astype(np.float32)
+
+
+def similarity_from_points(source: FloatArray, target: FloatArray) -> FloatArray:
+    """Return the least-squares similarities that map source to target.
+
+    Args:
+        source: (..., N, 2) float32 xy pixels, N >= 2, not all equal.
+        target: (..., N, 2) float32 xy pixels, of a shape that broadcasts with source.
+    Returns:
+        (..., 2, 3) float32 matrices; target ~ M @ [x, y, 1].
+    Raises:
+        ContractError: if shapes differ or the points of one face coincide.
+    Source: Umeyama 1991, doi:10.1109/34.88573, eqs. 40-43 (no reflection).
+    """
+    source64, target64 = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    if source64.shape[-2:] != target64.shape[-2:] or source64.shape[-1] != 2 or source64.shape[-2] < 2:
+        raise ContractError(
+            f"points: expected two arrays (..., N, 2) with N >= 2, got {source64.shape} and {target64.shape}"
+        )
+    source_mean, target_mean = source64.mean(-2, keepdims=True), target64.mean(-2, keepdims=True)
+    s, t = source64 - source_mean, target64 - target_mean
+    variance = (s**2).sum((-2, -1))
+    if (variance < 1e-12).any():
+        raise ContractError("points: expected points that do not all coincide; the landmarks of a face are degenerate")
+    # In the plane the optimum has a closed form: the rotation by the angle of the summed complex products.
+    a = (s * t).sum((-2, -1)) / variance
+    b = (s[..., 0] * t[..., 1] - s[..., 1] * t[..., 0]).sum(-1) / variance
+    linear = np.stack([np.stack([a, -b], -1), np.stack([b, a], -1)], -2)
+    shift = target_mean[..., 0, :] - np.einsum("...ij,...j->...i", linear, source_mean[..., 0, :])
+    return np.concatenate([linear, shift[..., None]], -1).astype(np.float32)
+
+
+def warp(image: Image, matrix: FloatArray, size: int) -> Image:
+    """Return the size x size crop that `matrix` (2, 3; crop from image) cuts out, black outside the image.
+
+    Large faces are smoothed first, so that a crop never skips pixels (aliasing).
+    """
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if scale < 0.5:  # bilinear sampling reads 2x2 pixels: below one half it would step over some
+        factor = 2.0 * scale
+        height, width = image.shape[:2]
+        small = (max(1, round(width * factor)), max(1, round(height * factor)))
+        fx, fy = small[0] / width, small[1] / height
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        # original = (small + 0.5) / f - 0.5, with centres at integers
+        matrix = matrix @ np.array([[1 / fx, 0, 0.5 / fx - 0.5], [0, 1 / fy, 0.5 / fy - 0.5], [0, 0, 1]])
+    return cv2.warpAffine(image, np.asarray(matrix, np.float64), (size, size), flags=cv2.INTER_LINEAR).astype(
+        np.uint8, copy=False
+    )
+
+
+def transform_points(points: FloatArray, matrix: FloatArray) -> FloatArray:
+    """Map (..., N, 2) points by (2, 3) matrices that broadcast with them."""
+    linear, shift = matrix[..., :2], matrix[..., None, :, 2]
+    return (np.einsum("...ij,...nj->...ni", linear, points) + shift).astype(np.float32)
+
+
+def box_areas(boxes: FloatArray) -> FloatArray:
+    """Return (N,) areas of (N, 4) boxes; width is x2 - x1."""
+    return np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
+
+
+def box_overlap(
+    first: FloatArray, second: FloatArray, *, over: Literal["union", "min", "first"] = "union"
+) -> FloatArray:
+    """Return the (N, M) overlap of every pair of boxes.
+
+    Args:
+        over: what the intersection is divided by: the union (IoU), the smaller area, or the first's area.
+    """
+    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
+    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)  # (N, M)
+    a, b = box_areas(first)[:, None], box_areas(second)[None, :]
+    if over == "union":
+        divisor = a + b - intersection
+    elif over == "min":
+        divisor = np.minimum(a, b)
+    else:
+        divisor = np.broadcast_to(a, intersection.shape)
+    return (intersection / np.maximum(divisor, 1e-12)).astype(np.float32)
+
+
+def non_maximum_suppression(
+    boxes: FloatArray, scores: FloatArray, threshold: float, *, over: Literal["union", "min"] = "union"
+) -> IntArray:
+    """Return the rows to keep, best first: none overlaps a better kept one by more than `threshold`."""
+    order = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while len(order):
+        best, order = int(order[0]), order[1:]
+        kept.append(best)
+        overlap = box_overlap(boxes[best : best + 1], boxes[order], over=over)[0]
+        order = order[overlap <= threshold]
+    return np.array(kept, np.int64)

@@ -1,0 +1,234 @@
+"""The four roles. A plugin subclasses one and writes its underscore method.
+
+The public methods are final: they own what every model needs once (checks, batching, unit length,
+closing). A stage never calls another stage; only the pipeline knows all four.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import ClassVar, Literal, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from facereg.errors import ContractError
+from facereg.runners.base import Networks
+from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches, check_image
+
+RoleName = Literal["detector", "aligner", "embedder", "matcher"]
+
+
+class Stage(ABC):
+    """What all roles share: networks, closing, use as a context manager.
+
+    One instance may be shared between threads.
+    """
+
+    role: ClassVar[RoleName]
+
+    def __init__(self, networks: Networks | None = None) -> None:
+        self.networks = networks
+
+    def close(self) -> None:
+        """Free the networks; closing twice is allowed."""
+        if self.networks is not None:
+            self.networks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Detector(Stage):
+    """Finds faces. A subclass writes `_detect` and states `landmark_count`."""
+
+    role: ClassVar[RoleName] = "detector"
+    landmark_count: ClassVar[int] = 5  # 0 where the detector gives none
+
+    @final
+    def detect(self, images: Sequence[Image]) -> list[Faces]:
+        """Return the faces of each image, in the order of the images, which may be of any sizes.
+
+        Args:
+            images: uint8 (H, W, 3) RGB arrays; an empty list gives an empty list.
+        Raises:
+            ContractError: if an image is not such an array; no image is worked on then.
+        """
+        if isinstance(images, np.ndarray) and images.ndim == 3:
+            raise ContractError("images: expected a list of images, got one array; write detector.detect([image])")
+        checked = [check_image(image, name=f"images[{index}]") for index, image in enumerate(images)]
+        if not checked:
+            return []
+        found = self._detect(checked)
+        if len(found) != len(checked):
+            raise ContractError(f"{type(self).__name__}: expected {len(checked)} results, got {len(found)}")
+        return found
+
+    @abstractmethod
+    def _detect(self, images: Sequence[Image]) -> list[Faces]:
+        """Return one `Faces` for each image; the images are checked already."""
+
+
+class Aligner(Stage):
+    """Turns faces into crops of one geometry. A subclass writes `_align`."""
+
+    role: ClassVar[RoleName] = "aligner"
+    needs_landmarks: ClassVar[bool] = True  # whether it wants the detector's five points
+
+    @final
+    def align(self, images: Sequence[Image], faces: Sequence[Faces], *, size: int) -> Crops:
+        """Return the crops of all faces of all images, (N, size, size, 3), in order.
+
+        Raises:
+            ContractError: if there are not as many `Faces` as images, or landmarks are needed and missing.
+        """
+        if len(images) != len(faces):
+            raise ContractError(f"faces: expected one Faces for each of {len(images)} images, got {len(faces)}")
+        for index, (image, found) in enumerate(zip(images, faces, strict=True)):
+            check_image(image, name=f"images[{index}]")
+            if self.needs_landmarks and len(found) and found.landmarks.shape[1] != 5:
+                raise ContractError(
+                    f"{type(self).__name__}: expected 5 landmarks a face, got {found.landmarks.shape[1]}; "
+                    "use a detector with landmarks, or an aligner that finds its own"
+                )
+        return self._align(images, faces, size)
+
+    @abstractmethod
+    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
+        """Return the crops; the arguments are checked already."""
+
+
+class Embedder(Stage):
+    """Turns crops into unit vectors. A subclass writes `_embed` and states size, batch and space.
+
+    Args:
+        networks: the networks it declared.
+        flip: add the vector of the mirrored crop before scaling to unit length, as LFW scores are
+            usually given (facts: InsightFace's verification does so); twice the work.
+    """
+
+    role: ClassVar[RoleName] = "embedder"
+    crop_size: int = 112
+    dim: int = 128
+    batch_size: int = 64
+
+    def __init__(self, networks: Networks | None = None, *, flip: bool = True) -> None:
+        super().__init__(networks)
+        self.flip = flip
+
+    @property
+    @abstractmethod
+    def space(self) -> str:
+        """Name the model and weights; equal strings promise comparable vectors."""
+
+    @final
+    def embed(self, crops: Crops) -> Embeddings:
+        """Return one unit vector for each crop, embedded in full batches.
+
+        Raises:
+            ContractError: if the crops are of another size than `crop_size`, or the model gives a zero vector.
+        """
+        if len(crops) == 0:
+            return Embeddings(np.empty((0, self.dim), np.float32), self.space)
+        if crops.pixels.shape[1] != self.crop_size:
+            raise ContractError(
+                f"crops: expected {self.crop_size}x{self.crop_size} pixels, got "
+                f"{crops.pixels.shape[2]}x{crops.pixels.shape[1]}; align with size={self.crop_size}"
+            )
+        vectors = self._batched(crops.pixels)
+        if self.flip:
+            vectors = vectors + self._batched(crops.pixels[:, :, ::-1])
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not np.isfinite(lengths).all() or (lengths < 1e-12).any():
+            raise ContractError(f"{type(self).__name__}: expected finite vectors that are not zero; check the weights")
+        return Embeddings(vectors / lengths, self.space)
+
+    def _batched(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
+        parts = [
+            self._embed(np.ascontiguousarray(pixels[start : start + self.batch_size]))
+            for start in range(0, len(pixels), self.batch_size)
+        ]
+        vectors = np.concatenate(parts).astype(np.float32, copy=False)
+        if vectors.shape != (len(pixels), self.dim):
+            raise ContractError(
+                f"{type(self).__name__}: expected vectors of shape {(len(pixels), self.dim)}, got {vectors.shape}"
+            )
+        return vectors
+
+    @abstractmethod
+    def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
+        """Return (B, D) float32 for (B, S, S, 3) uint8 RGB; length does not matter."""
+
+
+class Matcher(Stage):
+    """Finds the known people closest to a probe. A subclass writes `_add`, `_remove` and `_match`."""
+
+    role: ClassVar[RoleName] = "matcher"
+
+    def __init__(self, *, threshold: float) -> None:
+        super().__init__(None)
+        if not -1.0 <= threshold <= 1.0:
+            raise ContractError(f"threshold: expected a cosine similarity in -1..1, got {threshold}")
+        self.threshold = float(threshold)
+        self.space: str | None = None  # set by the first embeddings added
+
+    @final
+    def add(self, labels: Sequence[str], embeddings: Embeddings) -> None:
+        """Add one vector a label; a label may come several times.
+
+        Raises:
+            ContractError: if there are not as many labels as vectors.
+            SpaceMismatchError: if the vectors are of another space than those held.
+        """
+        if len(labels) != len(embeddings):
+            raise ContractError(f"labels: expected one for each of {len(embeddings)} vectors, got {len(labels)}")
+        if self.space is not None:
+            embeddings.require_space(self.space)
+        self._add([str(label) for label in labels], embeddings.vectors)
+        self.space = embeddings.space
+
+    @final
+    def remove(self, label: str) -> int:
+        """Forget a person; return how many vectors were held."""
+        return self._remove(label)
+
+    @final
+    def match(self, probes: Embeddings, *, k: int = 5) -> Matches:
+        """Return the k closest people of each probe (fewer where fewer are known).
+
+        Similarity to a person is the largest cosine over that person's vectors.
+
+        Raises:
+            ContractError: if k < 1.
+            SpaceMismatchError: if the probes are of another space than the people held.
+        """
+        if k < 1:
+            raise ContractError(f"k: expected at least 1, got {k}")
+        if self.space is not None:
+            probes.require_space(self.space)
+        labels, similarities = self._match(probes.vectors, k)
+        best = similarities[:, 0] if similarities.shape[1] else np.full(len(probes), -np.inf, np.float32)
+        return Matches(labels, similarities, best >= self.threshold, self.threshold)
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return how many people are known."""
+
+    @abstractmethod
+    def _add(self, labels: list[str], vectors: FloatArray) -> None:
+        """Hold the vectors."""
+
+    @abstractmethod
+    def _remove(self, label: str) -> int:
+        """Forget the vectors of a label; return how many."""
+
+    @abstractmethod
+    def _match(self, probes: FloatArray, k: int) -> tuple[list[tuple[str, ...]], FloatArray]:
+        """Return names and similarities (N, min(k, people)), descending, one entry a person."""

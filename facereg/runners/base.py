@@ -1,0 +1,105 @@
+"""The seam every network runs behind, and the set of networks a model asks for by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from facereg.errors import ContractError, UnknownNameError
+from facereg.runners.spec import NetworkSpec, TensorSpec
+
+Tensor = npt.NDArray[Any]
+
+
+class Runner(ABC):
+    """Runs one network. Safe to share between threads."""
+
+    def __init__(self, spec: NetworkSpec, *, fingerprint: str) -> None:
+        self.spec = spec
+        self.fingerprint = fingerprint  # sha256 of the weights in use
+
+    @final
+    def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the network on one batch of at most `spec.max_batch` rows; an empty batch gives empty outputs.
+
+        Raises:
+            ContractError: if a tensor is missing, of a wrong dtype or shape, or the batch is too large.
+            RunnerError: if the network fails.
+        """
+        batch = self._check(inputs)
+        if batch == 0:
+            return {t.name: np.empty((0, *(n or 0 for n in t.dims[1:])), t.dtype) for t in self.spec.outputs}
+        return self._infer(inputs)
+
+    @abstractmethod
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the network; the inputs are checked already."""
+
+    def close(self) -> None:  # noqa: B027  (a runner that holds nothing has nothing to free)
+        """Free what the runner holds; closing twice is allowed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check(self, inputs: Mapping[str, Tensor]) -> int:
+        if set(inputs) != {t.name for t in self.spec.inputs}:
+            raise ContractError(
+                f"{self.spec.name}: expected the tensors {[t.name for t in self.spec.inputs]}, got {sorted(inputs)}"
+            )
+        sizes = {_check_tensor(self.spec.name, t, inputs[t.name]) for t in self.spec.inputs}
+        if len(sizes) != 1:
+            raise ContractError(f"{self.spec.name}: expected one batch size in all inputs, got {sorted(sizes)}")
+        batch = sizes.pop()
+        if batch > self.spec.max_batch:
+            raise ContractError(
+                f"{self.spec.name}: expected at most {self.spec.max_batch} rows in a batch, got {batch}"
+            )
+        return batch
+
+
+def _check_tensor(network: str, tensor: TensorSpec, value: Tensor) -> int:
+    if value.dtype != np.dtype(tensor.dtype):
+        raise ContractError(f"{network}: {tensor.name}: expected {tensor.dtype}, got {value.dtype}")
+    if value.ndim != len(tensor.dims) or any(
+        n is not None and n != m for n, m in zip(tensor.dims[1:], value.shape[1:], strict=False)
+    ):
+        raise ContractError(f"{network}: {tensor.name}: expected shape {tensor.dims} (None: any), got {value.shape}")
+    return int(value.shape[0])
+
+
+class Networks:
+    """The networks of one model, opened on first use by the setting the user chose.
+
+    A plugin asks by name and never learns where the network runs: `networks["mtcnn-pnet"].infer(...)`.
+    """
+
+    def __init__(self, specs: Sequence[NetworkSpec], open_network: Callable[[NetworkSpec], Runner]) -> None:
+        self.specs = {spec.name: spec for spec in specs}
+        self._open_network = open_network
+        self._opened: dict[str, Runner] = {}
+        self._lock = Lock()
+
+    def __getitem__(self, name: str) -> Runner:
+        if name not in self.specs:
+            raise UnknownNameError(f"no network named {name!r} in this model; it declares: {', '.join(self.specs)}")
+        with self._lock:
+            if name not in self._opened:
+                self._opened[name] = self._open_network(self.specs[name])
+            return self._opened[name]
+
+    def close(self) -> None:
+        """Close every network that was opened."""
+        with self._lock:
+            while self._opened:
+                self._opened.popitem()[1].close()

@@ -1,0 +1,76 @@
+"""What a network takes and gives, stated without opening it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from facereg.errors import WeightsError
+
+DType = Literal["uint8", "float32", "int64"]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A named tensor; the first of `dims` is the batch, None is any size."""
+
+    name: str
+    dtype: DType
+    dims: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """One network of a plugin.
+
+    Args:
+        name: as a server knows it, like `mtcnn-pnet`.
+        inputs, outputs: their tensors; dims include the batch.
+        package: the package whose `weights/` folder holds the file.
+        file: name of the ONNX file in that folder.
+        sha256: of that file; None where no weights ship.
+        max_batch: the largest batch one call may carry.
+        module: `package.module:callable` that builds the torch module with the same tensors, for
+            TorchRunner and for the check of an export; its checkpoint is `file` with `.safetensors`.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    package: str
+    file: str
+    sha256: str | None = None
+    max_batch: int = 64
+    module: str | None = None
+
+    def locate(self, folder: str | Path | None = None) -> Path:
+        """Return the ONNX file, from `folder` where given, else from the plugin; checked by sha256.
+
+        Raises:
+            WeightsError: if the file is missing, or is the plugin's own and its checksum differs.
+        """
+        if folder is not None:
+            path = Path(folder) / self.file
+            if not path.is_file():
+                raise WeightsError(f"{self.name}: expected the weights file {path}, found none; check the folder given")
+            return path
+        path = Path(str(resources.files(self.package))) / "weights" / self.file
+        if not path.is_file():
+            raise WeightsError(
+                f"{self.name}: no weights ship with {self.package} ({path} is missing); "
+                f"train or export them and pass their folder as weights="
+            )
+        if self.sha256 is not None and (got := file_sha256(path)) != self.sha256:
+            raise WeightsError(
+                f"{path}: wrong checksum, expected sha256 {self.sha256[:12]}..., got {got[:12]}...; reinstall {self.package}"
+            )
+        return path
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hex sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""What the recipes of all plugins share: settings, logs, curves, export."""

@@ -1,0 +1,159 @@
+"""Recipe `mobilenetv3-arcface`: the paper's section 4.2.1, ArcFace on labelled identities.
+
+`facereg train mobilenetv3-arcface --data PEOPLE [--set init=DISTILLED.safetensors]`
+
+PEOPLE holds a folder of aligned crops for each person. The class weights belong to the loss, are trained by
+the same optimiser and are dropped at inference.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pytorch_metric_learning.losses import ArcFaceLoss
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.transforms import v2
+
+from facereg.data.people import read_people
+from facereg.errors import DatasetError
+from facereg.training.fitting import fit
+from facereg.training.settings import parse_settings
+from facereg_mobilenetv3.distill import trapezoid
+from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder, enlarged
+from facereg_mobilenetv3.publish import load_network, publish
+from facereg_mobilenetv3.views import read_crops
+
+
+@dataclass(frozen=True, slots=True)
+class ArcFaceSettings:
+    """Settings of the recipe; scale and margin are those of ArcFace (Deng et al. 2019), section 3.1."""
+
+    scale: float = 64.0
+    margin_rad: float = 0.5
+    least: int = 2  # people with fewer images are left out
+    size: int = 224  # side the crops are enlarged to
+    batch: int = 128
+    epochs: float = 30.0
+    lr: float = 1e-3
+    class_lr: float = 1e-2  # of the class weights
+    warmup: int = 200  # steps
+    decay: float = 0.7  # share of the steps, at the end, over which the rate falls to zero
+    weight_decay: float = 5e-4
+    dropout: float = 0.2
+    init: str = ""  # checkpoint or safetensors file to start from
+    anchor: float = 0.0  # weight of 1 - cosine to the vectors of the network started from
+    precision: str = "32-true"
+    compile: bool = False
+    seed: int = 0
+
+
+def augmentation() -> v2.Transform:
+    """Return the paper's Random Crop, Random Horizontal Flip and Random Erasing for (B, 3, 112, 112) uint8."""
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(112, scale=(0.8, 1.0), ratio=(0.95, 1.05), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomErasing(p=0.3, scale=(0.02, 0.15), value=127),
+        ]
+    )
+
+
+class ArcFaceTraining(lightning.LightningModule):
+    """Network, ArcFace head, one optimiser for both, and schedule."""
+
+    def __init__(self, settings: ArcFaceSettings, *, classes: int, steps: int) -> None:
+        super().__init__()
+        self.settings, self.steps = settings, steps
+        self.network = MobileNetV3Embedder(dropout=settings.dropout)
+        if settings.init:
+            load_network(self.network, Path(settings.init))
+        self.anchor = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.anchor else None
+        self.loss = ArcFaceLoss(classes, EMBEDDING, margin=math.degrees(settings.margin_rad), scale=settings.scale)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.augment = augmentation()
+        # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
+        self.__dict__["run"] = torch.compile(self.network) if settings.compile else self.network
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        images, labels = batch
+        # One crop, flip and erasure a sixteenth of the batch: per-image calls would cost more than the network.
+        parts = [self.augment(part) for part in images.permute(0, 3, 1, 2).chunk(16)]
+        pixels = enlarged(torch.cat(parts).permute(0, 2, 3, 1), self.settings.size)
+        vectors = self.__dict__["run"](pixels)
+        # float16 overflows in exp(64 * cos): the margin and the softmax stay in float32
+        with torch.autocast(self.device.type, enabled=False):
+            loss: Tensor = self.loss(vectors.float(), labels)
+            if self.anchor is not None:
+                kept = F.cosine_similarity(vectors.float(), self.anchor(pixels).float()).mean()
+                self.log("kept", kept, prog_bar=True)
+                loss = loss + self.settings.anchor * (1 - kept)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    @torch.no_grad()
+    def centre_classes(self, images: Tensor, labels: Tensor) -> None:
+        """Start each class weight at the mean vector of its images, so that fine-tuning does not start from noise."""
+        self.network.eval()
+        vectors = torch.cat(
+            [
+                F.normalize(self.network(enlarged(part, self.settings.size)))
+                for part in images.split(self.settings.batch)
+            ]
+        )
+        self.network.train()
+        sums = torch.zeros(EMBEDDING, int(labels.max()) + 1).index_add_(1, labels, vectors.T)  # (D, C)
+        self.loss.W.copy_(F.normalize(sums, dim=0))
+
+    def configure_optimizers(self) -> dict[str, object]:
+        settings = self.settings
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": self.network.parameters(), "lr": settings.lr},
+                {"params": self.loss.parameters(), "lr": settings.class_lr},
+            ],
+            weight_decay=settings.weight_decay,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: trapezoid(step, self.steps, settings.warmup, settings.decay)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str]) -> None:
+    """Train, and write the ONNX file, its checkpoint, curve and scores to `out`.
+
+    Raises:
+        ContractError: if a setting is unknown.
+        DatasetError: if fewer than two people have enough images.
+    """
+    settings = parse_settings(ArcFaceSettings, given)
+    lightning.seed_everything(settings.seed, workers=True, verbose=False)
+    images, labels = _read_identities(data, least=settings.least)
+    steps = math.ceil(settings.epochs * (len(images) // settings.batch))
+    module = ArcFaceTraining(settings, classes=int(labels.max()) + 1, steps=steps)
+    if settings.init:
+        module.centre_classes(images, labels)
+    loader = DataLoader(TensorDataset(images, labels), settings.batch, shuffle=True, drop_last=True)
+    scores = fit(module, loader, out, steps=steps, resume=resume, precision=settings.precision)
+    publish(module.network, out, recipe="mobilenetv3-arcface", settings=asdict(settings), scores=scores)
+
+
+def _read_identities(folders: Sequence[Path], *, least: int) -> tuple[Tensor, Tensor]:
+    """Return (N, 112, 112, 3) uint8 crops and (N,) int64 class numbers."""
+    people = [paths for folder in folders for paths in read_people(folder).values() if len(paths) >= least]
+    if len(people) < 2:
+        raise DatasetError(
+            f"{', '.join(map(str, folders))}: expected two people with {least} images, got {len(people)}"
+        )
+    crops = read_crops([path for paths in people for path in paths])
+    labels = np.repeat(np.arange(len(people)), [len(paths) for paths in people])
+    return torch.from_numpy(crops), torch.from_numpy(labels)

@@ -1,0 +1,35 @@
+"""The embedder: one network, uint8 crops in, vectors out."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from facereg.interfaces import Embedder
+from facereg.runners.base import Networks, Runner
+from facereg.types import FloatArray
+from facereg_mobilenetv3.plugin import NETWORK
+
+
+class MobileNetV3ArcFace(Embedder):
+    """MobileNetV3-small with a 128-d head (the paper, section 4.2.1)."""
+
+    crop_size = 112
+    dim = 128
+    batch_size = 32  # the largest that still gains on a CPU
+
+    def __init__(self, networks: Networks, *, flip: bool = True) -> None:
+        super().__init__(networks, flip=flip)
+        self._networks = networks
+
+    @property
+    def _network(self) -> Runner:
+        return self._networks[NETWORK.name]
+
+    @property
+    def space(self) -> str:
+        return f"mobilenetv3-arcface:{self._network.fingerprint[:12]}"
+
+    def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
+        vectors: FloatArray = self._network.infer({"images": pixels})["embedding"]
+        return vectors

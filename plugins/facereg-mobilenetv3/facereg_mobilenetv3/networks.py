@@ -1,0 +1,62 @@
+"""The network in torch: for training, and as the module behind TorchRunner and the ONNX export."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import mobilenet_v3_small
+
+EMBEDDING = 128  # the paper, section 3.2.1
+FEATURES = 576  # channels before torchvision's classifier
+
+
+class MobileNetV3Embedder(nn.Module):
+    """MobileNetV3-small whose classifier is the paper's head: batch norm, dropout, linear to 128.
+
+    Args:
+        dropout: share of features dropped in training.
+    """
+
+    def __init__(self, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        backbone = mobilenet_v3_small(weights=None)
+        self.features = backbone.features
+        self.head = nn.Sequential(nn.BatchNorm1d(FEATURES), nn.Dropout(dropout), nn.Linear(FEATURES, EMBEDDING))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return (B, 128) vectors, not normalised, for (B, 3, H, W) float pixels in -1..1."""
+        maps = self.features(pixels)  # (B, 576, H / 32, W / 32)
+        vectors: Tensor = self.head(maps.mean((2, 3)))
+        return vectors
+
+
+class DeployedEmbedder(nn.Module):
+    """What is served: uint8 crops in, vectors out; scaling and enlarging happen inside.
+
+    The crop stays 112x112, the size the training faces have, and is enlarged to the paper's 224x224 here,
+    so that a quarter of the bytes cross the wire.
+    """
+
+    def __init__(self, network: MobileNetV3Embedder, *, size: int = 224) -> None:
+        super().__init__()
+        self.network = network
+        self.size = size
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (B, 128) for (B, 112, 112, 3) uint8 RGB."""
+        vectors: Tensor = self.network(enlarged(images, self.size))
+        return vectors
+
+
+def enlarged(images: Tensor, size: int) -> Tensor:
+    """Return (B, 3, size, size) float32 in -1..1 for (B, S, S, 3) uint8 RGB."""
+    pixels = (images.permute(0, 3, 1, 2).float() - 127.5) / 127.5
+    if pixels.shape[-1] == size:
+        return pixels.contiguous(memory_format=torch.channels_last)
+    return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def build_deployed() -> DeployedEmbedder:
+    """Return the module behind the network `mobilenetv3-arcface`, without weights."""
+    return DeployedEmbedder(MobileNetV3Embedder()).eval()

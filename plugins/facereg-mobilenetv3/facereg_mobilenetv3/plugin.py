@@ -1,0 +1,52 @@
+"""What this plugin brings; imports nothing heavy."""
+
+from __future__ import annotations
+
+from facereg.hookspecs import ModelSpec, RecipeSpec, hookimpl
+from facereg.runners.spec import NetworkSpec, TensorSpec
+
+PAPER = "MobileNetV3 (Howard et al. 2019); ArcFace (Deng et al. 2019)"
+SHA256 = None
+
+NETWORK = NetworkSpec(
+    name="mobilenetv3-arcface",
+    inputs=(TensorSpec("images", "uint8", (None, 112, 112, 3)),),
+    outputs=(TensorSpec("embedding", "float32", (None, 128)),),
+    package="facereg_mobilenetv3",
+    file="mobilenetv3-arcface.onnx",
+    sha256=SHA256,
+    module="facereg_mobilenetv3.networks:build_deployed",
+)
+
+
+@hookimpl
+def facereg_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name="mobilenetv3-arcface",
+            role="embedder",
+            factory="facereg_mobilenetv3.embedder:MobileNetV3ArcFace",
+            networks=(NETWORK,),
+            licence="MIT code; weights for research use (trained on CelebA, UTKFace, MTFL)",
+            paper=PAPER,
+            summary="MobileNetV3-small, 128-d, 112x112 crops enlarged to 224x224 inside",
+        )
+    ]
+
+
+@hookimpl
+def facereg_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="mobilenetv3-distill",
+            run="facereg_mobilenetv3.distill:run",
+            summary="learn the embeddings of a teacher given as ONNX; no labels needed",
+            settings_from="facereg_mobilenetv3.distill:DistillSettings",
+        ),
+        RecipeSpec(
+            name="mobilenetv3-arcface",
+            run="facereg_mobilenetv3.arcface:run",
+            summary="ArcFace on identities, from scratch or from a distilled network",
+            settings_from="facereg_mobilenetv3.arcface:ArcFaceSettings",
+        ),
+    ]

@@ -1,0 +1,157 @@
+"""Views of faces and the teacher's answers to them: what distillation learns from.
+
+One view an image is soon exhausted; so each image is seen through many: shifted, turned, recoloured,
+softened, partly erased, mixed with another face. The teacher answers the very crop that the student sees.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+from facereg.errors import MissingExtraError, WeightsError
+from facereg.images import read_image
+from facereg.types import FloatArray
+
+Pixels = npt.NDArray[np.uint8]
+Teacher = Callable[[Pixels], FloatArray]  # (B, 112, 112, 3) uint8 RGB -> (B, D)
+SIZE = 112
+
+
+def open_teacher(path: Path, *, engine: str = "onnx") -> Teacher:
+    """Return an ArcFace-style ONNX network as a function of uint8 crops.
+
+    Args:
+        path: ONNX with one input (N, 3, 112, 112) float32 RGB, (x - 127.5) / 127.5, and one output (N, D).
+        engine: `onnx` (ONNX Runtime), or `openvino`, which uses bfloat16 units where the CPU has them.
+    Raises:
+        WeightsError: if the file is missing.
+        MissingExtraError: if OpenVINO is asked for and not installed.
+    """
+    if not path.is_file():
+        raise WeightsError(f"teacher: expected an ONNX file, found none at {path}; pass --set teacher=FILE")
+    if engine == "openvino":
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingExtraError("openvino is not installed; pip install 'facereg-mobilenetv3[openvino]'") from error
+        compiled = openvino.Core().compile_model(str(path), "CPU")
+        return lambda pixels: np.asarray(compiled([_scaled(pixels)])[0], np.float32)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
+    name = session.get_inputs()[0].name
+    return lambda pixels: np.asarray(session.run(None, {name: _scaled(pixels)})[0], np.float32)
+
+
+def _scaled(pixels: Pixels) -> FloatArray:
+    return ((pixels.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
+
+
+def read_crops(paths: Sequence[Path]) -> Pixels:
+    """Return (N, 112, 112, 3) uint8 RGB of aligned crops of any one size."""
+    crops = np.empty((len(paths), SIZE, SIZE, 3), np.uint8)
+    for row, path in enumerate(track(paths, "reading faces", console=_stderr())):
+        image = read_image(path)
+        crops[row] = image if image.shape[0] == SIZE else cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return crops
+
+
+def make_view(crop: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:
+    """Return one random view of a crop; in half of them the crop is mixed with `other`."""
+    view = _moved(crop, rng)
+    if rng.random() < 0.5:
+        share = rng.uniform(0.1, 0.5)
+        view = cv2.addWeighted(view, 1 - share, _moved(other, rng), share, 0).astype(np.uint8)
+    if rng.random() < 0.6:
+        view = _recoloured(view, rng)
+    if rng.random() < 0.3:  # web faces are often enlarged ones
+        small = int(rng.integers(36, 90))
+        view = cv2.resize(cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA), (SIZE, SIZE)).astype(np.uint8)
+    if rng.random() < 0.15:  # Random Erasing (Zhong et al. 2017)
+        h, w = rng.integers(12, 50, 2)
+        y, x = rng.integers(0, SIZE - h), rng.integers(0, SIZE - w)
+        view[y : y + h, x : x + w] = rng.integers(0, 256, 3)
+    return view
+
+
+def _moved(crop: Pixels, rng: np.random.Generator) -> Pixels:
+    """Random crop and horizontal flip, as one similarity about the centre."""
+    angle, scale = rng.normal(0, 4), np.exp(rng.normal(0, 0.05))
+    matrix = cv2.getRotationMatrix2D((55.5, 55.5), float(angle), float(scale))
+    matrix[:, 2] += rng.normal(0, 2.5, 2)
+    if rng.random() < 0.5:
+        matrix[:, 0] *= -1
+        matrix[:, 2] += np.array(matrix[:, 0]) * -(SIZE - 1)
+    return cv2.warpAffine(crop, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101).astype(
+        np.uint8
+    )
+
+
+def _recoloured(view: Pixels, rng: np.random.Generator) -> Pixels:
+    pixels = view.astype(np.float32)
+    if rng.random() < 0.15:
+        pixels[:] = pixels.mean(2, keepdims=True)
+    grey = pixels.mean()
+    pixels = (pixels - grey) * rng.uniform(0.7, 1.3) + grey * rng.uniform(0.7, 1.3)  # contrast, brightness
+    pixels *= rng.uniform(0.9, 1.1, 3).astype(np.float32)  # colour of the light
+    if rng.random() < 0.3:
+        pixels += rng.normal(0, rng.uniform(1, 8), pixels.shape).astype(np.float32)
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def make_shard(crops: Pixels, teacher: Teacher, folder: Path, *, index: int, seed: int) -> None:
+    """Write one view of every crop and the teacher's unit vectors: views-NNN.npy, targets-NNN.npy.
+
+    A shard appears whole or not at all, so an interrupted run goes on where it stopped.
+    """
+    targets_path = folder / f"targets-{index:03d}.npy"
+    if targets_path.exists():
+        return
+    rng = np.random.default_rng([seed, index])
+    views = np.lib.format.open_memmap(folder / f"views-{index:03d}.npy", mode="w+", dtype=np.uint8, shape=crops.shape)
+    partners = rng.permutation(len(crops))
+    targets = []
+    for start in track(range(0, len(crops), 64), f"views {index + 1}", console=_stderr()):
+        rows = range(start, min(start + 64, len(crops)))
+        for row in rows:
+            views[row] = make_view(crops[row], crops[partners[row]], rng)
+        targets.append(teacher(np.asarray(views[rows.start : rows.stop])))
+    views.flush()
+    vectors = np.concatenate(targets)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    partial = targets_path.with_suffix(".partial.npy")
+    np.save(partial, vectors.astype(np.float16))
+    partial.rename(targets_path)
+
+
+class Views:
+    """All finished shards of a folder, as one table: `views[rows]` gives pixels and targets."""
+
+    def __init__(self, folder: Path) -> None:
+        finished = sorted(folder.glob("targets-[0-9][0-9][0-9].npy"))
+        self.targets = [np.load(path, mmap_mode="r") for path in finished]
+        self.pixels = [
+            np.load(path.with_name(path.name.replace("targets", "views")), mmap_mode="r") for path in finished
+        ]
+        self.starts = np.cumsum([0, *(len(part) for part in self.targets)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, row: int) -> tuple[Pixels, npt.NDArray[np.float16]]:
+        shard = int(np.searchsorted(self.starts, row, side="right")) - 1
+        offset = row - int(self.starts[shard])
+        return self.pixels[shard][offset], self.targets[shard][offset]
+
+
+def _stderr() -> object:
+    from rich.console import Console
+
+    return Console(file=sys.stderr)
