@@ -49,16 +49,13 @@ class OnnxRunner(Runner):
             raise DeviceError(
                 f"{device}: ONNX Runtime could not start {provider}; check the driver, or use device='cpu'"
             )
-        self._check_tensors(path)
+        self._check_tensors(path, self._session)
         self._outputs = [t.name for t in spec.outputs]
 
-    def _check_tensors(self, path: Path) -> None:
-        assert_session = self._session
-        if assert_session is None:
-            return
+    def _check_tensors(self, path: Path, session: onnxruntime.InferenceSession) -> None:
         for kind, declared, found in (
-            ("inputs", self.spec.inputs, assert_session.get_inputs()),
-            ("outputs", self.spec.outputs, assert_session.get_outputs()),
+            ("inputs", self.spec.inputs, session.get_inputs()),
+            ("outputs", self.spec.outputs, session.get_outputs()),
         ):
             want, got = {t.name for t in declared}, {t.name for t in found}
             if not want <= got or (kind == "inputs" and want != got):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from importlib import resources
+from importlib import import_module, resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from facereg.errors import WeightsError
+from facereg.errors import PluginError, WeightsError
 
 DType = Literal["uint8", "float32", "int64"]
 
@@ -74,3 +74,16 @@ def file_sha256(path: Path) -> str:
     """Return the hex sha256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def import_object(reference: str) -> Any:
+    """Return what `package.module:name` names.
+
+    Raises:
+        PluginError: if it cannot be imported.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"{reference}: cannot be imported ({error}); reinstall its plugin") from error

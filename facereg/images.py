@@ -1,0 +1,136 @@
+"""Files to pixels and back: the only module that opens pictures."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
+
+from facereg.errors import ImageError
+from facereg.types import Image, check_image
+
+MAX_PIXELS = 100_000_000  # 300 MB of pixels; a 20,000 x 20,000 picture would take 1.2 GB
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+
+
+def read_image(path: str | Path) -> Image:
+    """Return a picture as uint8 (H, W, 3) RGB, upright.
+
+    EXIF orientation is applied; grey, palette, CMYK and 16-bit pictures are converted; transparent pixels
+    are shown on black.
+
+    Raises:
+        ImageError: if the file is missing, unreadable, empty, truncated, no picture, or over MAX_PIXELS.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise ImageError(path, "expected a picture, got a folder; name a file in it")
+        if path.stat().st_size == 0:
+            raise ImageError(path, "expected a picture, got a file of 0 bytes; copy it again")
+        with Pillow.open(path) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(
+                    path, f"expected at most {MAX_PIXELS:,} pixels, got {width:,} x {height:,}; make it smaller first"
+                )
+            upright = ImageOps.exif_transpose(picture)
+            return _to_rgb(upright)
+    except UnidentifiedImageError as error:
+        raise ImageError(path, "expected a picture, got a file of another kind; check what it holds") from error
+    except Pillow.DecompressionBombError as error:
+        raise ImageError(
+            path, f"expected at most {MAX_PIXELS:,} pixels, got far more; make it smaller first"
+        ) from error
+    except FileNotFoundError as error:
+        raise ImageError(path, "expected a picture, found no such file; check the path") from error
+    except PermissionError as error:
+        raise ImageError(path, "no right to read it; change its permissions") from error
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise on damage
+        raise ImageError(path, f"damaged or truncated picture ({_line(error)}); copy it again") from error
+
+
+def _to_rgb(picture: Pillow.Image) -> Image:
+    if picture.mode.startswith(("I", "F")):  # 16 and 32 bits a pixel: Pillow's own conversion clips at 255
+        pixels = np.asarray(picture).astype(np.float64)
+        top = 65535.0 if pixels.max() > 255 else 255.0
+        grey = np.clip(pixels * (255.0 / top) + 0.5, 0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        coloured = picture.convert("RGBA")
+        black = Pillow.new("RGBA", coloured.size, (0, 0, 0, 255))
+        picture = Pillow.alpha_composite(black, coloured)
+    return np.array(picture.convert("RGB"), dtype=np.uint8)
+
+
+def write_image(path: str | Path, image: Image) -> None:
+    """Write a picture; it appears whole or not at all.
+
+    Raises:
+        ContractError: if the array is no image.
+        ImageError: if the folder cannot be written or the ending names no picture format.
+    """
+    path = Path(path)
+    check_image(image, name=str(path))
+    done, encoded = cv2.imencode(path.suffix or ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ImageError(path, f"cannot write {path.suffix!r}; expected one of {', '.join(sorted(SUFFIXES))}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, encoded.tobytes())
+    except OSError as error:
+        raise ImageError(path, f"cannot be written ({_line(error)}); check the folder's rights and space") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part.
+
+    Raises:
+        OSError: if the folder cannot be written; the old file is unharmed.
+    """
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def find_images(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the picture files named, and those in the folders named, in order of name.
+
+    Raises:
+        ImageError: if a path is missing or a folder holds no picture.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)  # read_image says what is wrong with it, so that the others are done
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not inside:
+            raise ImageError(path, f"expected pictures in this folder, found none ({', '.join(sorted(SUFFIXES))})")
+        found.extend(inside)
+    return found
+
+
+def load_images(paths: Sequence[Path]) -> Iterator[tuple[Path, Image | ImageError]]:
+    """Yield each path with its pixels, or with what is wrong with it; one bad file stops nothing."""
+    for path in paths:
+        try:
+            yield path, read_image(path)
+        except ImageError as error:
+            yield path, error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

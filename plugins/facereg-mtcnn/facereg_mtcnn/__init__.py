@@ -1,0 +1,1 @@
+"""MTCNN (Zhang et al. 2016): three small networks in a cascade, faces with five landmarks."""

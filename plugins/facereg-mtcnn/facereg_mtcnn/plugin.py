@@ -1,0 +1,70 @@
+"""What this plugin brings; imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+
+from facereg.hookspecs import ModelSpec, RecipeSpec, hookimpl
+from facereg.runners.spec import NetworkSpec, TensorSpec
+
+PAPER = "Zhang et al. 2016, Joint Face Detection and Alignment using Multi-task Cascaded CNNs, arXiv:1604.02878"
+
+
+@cache
+def networks() -> tuple[NetworkSpec, NetworkSpec, NetworkSpec]:
+    """Return the three networks; pixels are float32 0..255 RGB, scaled inside.
+
+    Not uint8: the pyramid averages pixels, and rounding the averages moves scores across the thresholds.
+    """
+    shipped = json.loads((resources.files("facereg_mtcnn") / "weights" / "sha256.json").read_text("utf-8"))
+
+    def spec(name: str, dims: tuple[int | None, ...], outputs: tuple[TensorSpec, ...], max_batch: int) -> NetworkSpec:
+        return NetworkSpec(
+            name=f"mtcnn-{name}",
+            inputs=(TensorSpec("images", "float32", dims),),
+            outputs=outputs,
+            package="facereg_mtcnn",
+            file=f"{name}.onnx",
+            sha256=shipped.get(f"{name}.onnx"),
+            max_batch=max_batch,
+            module=f"facereg_mtcnn.networks:build_{name}",
+        )
+
+    score, box = TensorSpec("scores", "float32", (None,)), TensorSpec("boxes", "float32", (None, 4))
+    points = TensorSpec("landmarks", "float32", (None, 5, 2))
+    maps = (TensorSpec("scores", "float32", (None, None, None)), TensorSpec("boxes", "float32", (None, None, None, 4)))
+    return (
+        # the fourth channel is 1 where a canvas shows a picture: see pyramid.py
+        spec("pnet", (None, None, None, 4), maps, 8),
+        spec("rnet", (None, 24, 24, 3), (score, box), 512),
+        spec("onet", (None, 48, 48, 3), (score, box, points), 256),
+    )
+
+
+@hookimpl
+def facereg_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name="mtcnn",
+            role="detector",
+            factory="facereg_mtcnn.detector:MtcnnDetector",
+            networks=networks(),
+            licence="MIT code; weights for research use (trained on faces-in-crowds, CelebA, MTFL, YouTube Faces)",
+            paper=PAPER,
+            summary="three-stage cascade, five landmarks, faces from 20 px",
+        )
+    ]
+
+
+@hookimpl
+def facereg_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="mtcnn",
+            run="facereg_mtcnn.recipe:run",
+            summary="P-, R- and O-Net in cascaded order, with hard examples from the stage before",
+            settings_from="facereg_mtcnn.recipe:MtcnnSettings",
+        )
+    ]

@@ -1,0 +1,57 @@
+"""Weights in and out: ONNX files from torch modules, ours or the published ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from facereg.errors import WeightsError
+from facereg.runners.spec import file_sha256
+from facereg.training.export import export_onnx
+from facereg_mtcnn.networks import DeployedONet, DeployedPNet, DeployedRNet, build_onet, build_pnet, build_rnet
+from facereg_mtcnn.plugin import networks
+
+BUILDERS = {"pnet": build_pnet, "rnet": build_rnet, "onet": build_onet}
+
+
+def save_network(module: DeployedPNet | DeployedRNet | DeployedONet, name: str, out: Path) -> Path:
+    """Write NAME.onnx (checked against torch), NAME.safetensors and the checksum to `out`; return the ONNX file.
+
+    The landmark task of P- and R-Net only helps training and is kept in the checkpoint alone.
+    """
+    spec = {spec.name: spec for spec in networks()}[f"mtcnn-{name}"]
+    path = out / f"{name}.onnx"
+    export_onnx(module, spec, path, free=31)
+    save_file({key: value.contiguous() for key, value in module.state_dict().items()}, path.with_suffix(".safetensors"))
+    checksums = out / "sha256.json"
+    known = json.loads(checksums.read_text("utf-8")) if checksums.exists() else {}
+    known[path.name] = file_sha256(path)
+    checksums.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")
+    return path
+
+
+def convert_published(folder: Path, out: Path) -> None:
+    """Turn published state dicts (`pnet.pt rnet.pt onet.pt`, as facenet-pytorch ships them) into ONNX files.
+
+    Then `--weights detector=OUT` on the command line, or `weights={"detector": OUT}` in Python, uses them.
+
+    Raises:
+        WeightsError: if a file is missing or holds other tensors.
+    """
+    for name, build in BUILDERS.items():
+        path = folder / f"{name}.pt"
+        if not path.is_file():
+            raise WeightsError(
+                f"{path}: expected a published state dict, found none; name the folder that holds all three"
+            )
+        module = build()
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        missing, unexpected = module.network.load_state_dict(state, strict=False)
+        if unexpected or any(not key.startswith("points.") for key in missing):
+            raise WeightsError(
+                f"{path}: expected the tensors of {name}, got others: {', '.join([*missing, *unexpected][:4])}"
+            )
+        save_network(module, name, out)
