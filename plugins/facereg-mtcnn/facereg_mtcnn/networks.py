@@ -7,9 +7,10 @@ count; before the first full layer the map is read column by column, the order o
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-OUTSIDE = -1e6  # a value no window maximum picks when a real one is beside it
+OUTSIDE = 1e6  # taken from windows that leave the picture, so that no maximum picks them
 
 
 class PNet(nn.Module):
@@ -24,17 +25,12 @@ class PNet(nn.Module):
         self.conv4_1, self.conv4_2 = nn.Conv2d(32, 2, 1), nn.Conv2d(32, 4, 1)
         self.points = nn.Conv2d(32, 10, 1)  # a training task only (the paper, section 3.1); dropped on export
 
-    def forward(self, pixels: Tensor, shown: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits (B, 2, h, w), box offsets (B, 4, h, w) and landmarks (B, 10, h, w).
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits (B, 2, h, w), box offsets (B, 4, h, w) and landmarks (B, 10, h, w) for (B, 3, H, W)."""
+        return self.after_first(self.prelu1(self.conv1(pixels)))
 
-        Args:
-            pixels: (B, 3, H, W) in -1..1.
-            shown: (B, 1, H, W), 1 where the canvas shows a picture; None where all of it does.
-        """
-        x = self.prelu1(self.conv1(pixels))  # (B, 10, H - 2, W - 2)
-        if shown is not None:
-            whole = shown[:, :, :-2, :-2] * shown[:, :, 2:, 2:]  # windows of conv1 that lie in one picture
-            x = torch.where(whole > 0, x, OUTSIDE)
+    def after_first(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Go on from the first layer's maps, (B, 10, H - 2, W - 2)."""
         x = self.prelu3(self.conv3(self.prelu2(self.conv2(self.pool1(x)))))
         return self.conv4_1(x), self.conv4_2(x), self.points(x)
 
@@ -55,7 +51,11 @@ class RNet(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits (B, 2), box offsets (B, 4), landmarks (B, 10) for (B, 3, 24, 24)."""
-        x = self.pool1(self.prelu1(self.conv1(pixels)))
+        return self.after_first(self.prelu1(self.conv1(pixels)))
+
+    def after_first(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Go on from the first layer's maps, (B, 28, 22, 22)."""
+        x = self.pool1(x)
         x = self.pool2(self.prelu2(self.conv2(x)))
         x = self.prelu3(self.conv3(x)).permute(0, 3, 2, 1).flatten(1)  # column by column
         x = self.prelu4(self.dense4(x))
@@ -79,7 +79,11 @@ class ONet(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return logits (B, 2), box offsets (B, 4), landmarks (B, 10; five x, then five y) for (B, 3, 48, 48)."""
-        x = self.pool1(self.prelu1(self.conv1(pixels)))
+        return self.after_first(self.prelu1(self.conv1(pixels)))
+
+    def after_first(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Go on from the first layer's maps, (B, 32, 46, 46)."""
+        x = self.pool1(x)
         x = self.pool2(self.prelu2(self.conv2(x)))
         x = self.pool3(self.prelu3(self.conv3(x)))
         x = self.prelu4(self.conv4(x)).permute(0, 3, 2, 1).flatten(1)  # column by column
@@ -87,23 +91,44 @@ class ONet(nn.Module):
         return self.dense6_1(x), self.dense6_2(x), self.dense6_3(x)
 
 
-def scaled(images: Tensor) -> Tensor:
-    """Return (B, C, H, W) in -1..1 for (B, H, W, C) of 0..255."""
-    return (images.permute(0, 3, 1, 2).float() - 127.5) / 128.0
+def first_layer(pixels: Tensor, conv: nn.Conv2d, prelu: nn.PReLU) -> Tensor:
+    """Return prelu(conv(scaled pixels)) for (B, C, H, W) of 0..255; a fourth channel marks what is outside.
+
+    As a * y + s * relu(|1 - a| * y), s the sign of 1 - a, with the scaling folded into the weights: convolutions
+    that ONNX Runtime keeps in its blocked layout, where a PReLU node would leave it twice.
+    """
+    weight = conv.weight / 128.0
+    bias = conv.weight.new_zeros(len(weight)) if conv.bias is None else conv.bias
+    bias = bias - 127.5 * weight.sum((1, 2, 3))
+    slope, bend = prelu.weight, (1 - prelu.weight).abs()
+    linear, rest = slope[:, None, None, None] * weight, bend[:, None, None, None] * weight
+    if pixels.shape[1] == 4:
+        outside = torch.full_like(weight[:, :1], OUTSIDE)
+        linear, rest = torch.cat([linear, -outside], 1), torch.cat([rest, 0 * outside], 1)
+    sign = torch.sign(1 - slope)[:, None, None, None]
+    bent = F.conv2d(F.relu(F.conv2d(pixels, rest, bend * bias)), sign, groups=len(sign))
+    return F.conv2d(pixels, linear, slope * bias) + bent
+
+
+def face_score(logits: Tensor) -> Tensor:
+    """Return the softmax probability of the second of two classes, (B, ...) for (B, 2, ...).
+
+    Not torch.sigmoid: ONNX Runtime approximates it, and scores near 1 then come in another order.
+    """
+    return 1 / (1 + torch.exp(logits[:, 0] - logits[:, 1]))
 
 
 class DeployedPNet(nn.Module):
-    """Canvases in, maps of scores and box offsets out; scaling and softmax inside."""
+    """Canvases in, maps of scores and box offsets out."""
 
     def __init__(self, network: PNet) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores (B, h, w) and offsets (B, h, w, 4) for (B, H, W, 4)."""
-        shown = images[..., 3:].permute(0, 3, 1, 2)
-        logits, boxes, _ = self.network(scaled(images[..., :3]), shown)
-        return logits.softmax(1)[:, 1], boxes.permute(0, 2, 3, 1)
+        """Return scores (B, h, w) and offsets (B, 4, h, w) for (B, 4, H, W): RGB, and 1 outside the pictures."""
+        logits, boxes, _ = self.network.after_first(first_layer(images, self.network.conv1, self.network.prelu1))
+        return face_score(logits), boxes
 
 
 class DeployedRNet(nn.Module):
@@ -114,9 +139,9 @@ class DeployedRNet(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores (B,) and offsets (B, 4) for (B, 24, 24, 3)."""
-        logits, boxes, _ = self.network(scaled(images))
-        return logits.softmax(1)[:, 1], boxes
+        """Return scores (B,) and offsets (B, 4) for (B, 3, 24, 24)."""
+        logits, boxes, _ = self.network.after_first(first_layer(images, self.network.conv1, self.network.prelu1))
+        return face_score(logits), boxes
 
 
 class DeployedONet(nn.Module):
@@ -127,9 +152,9 @@ class DeployedONet(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return scores (B,), offsets (B, 4), landmarks (B, 5, 2) for (B, 48, 48, 3)."""
-        logits, boxes, points = self.network(scaled(images))
-        return logits.softmax(1)[:, 1], boxes, points.view(-1, 2, 5).permute(0, 2, 1)
+        """Return scores (B,), offsets (B, 4), landmarks (B, 5, 2) for (B, 3, 48, 48)."""
+        logits, boxes, points = self.network.after_first(first_layer(images, self.network.conv1, self.network.prelu1))
+        return face_score(logits), boxes, points.view(-1, 2, 5).permute(0, 2, 1)
 
 
 def build_pnet() -> DeployedPNet:

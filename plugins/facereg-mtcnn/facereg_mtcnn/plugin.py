@@ -34,12 +34,12 @@ def networks() -> tuple[NetworkSpec, NetworkSpec, NetworkSpec]:
 
     score, box = TensorSpec("scores", "float32", (None,)), TensorSpec("boxes", "float32", (None, 4))
     points = TensorSpec("landmarks", "float32", (None, 5, 2))
-    maps = (TensorSpec("scores", "float32", (None, None, None)), TensorSpec("boxes", "float32", (None, None, None, 4)))
+    maps = (TensorSpec("scores", "float32", (None, None, None)), TensorSpec("boxes", "float32", (None, 4, None, None)))
     return (
-        # the fourth channel is 1 where a canvas shows a picture: see pyramid.py
-        spec("pnet", (None, None, None, 4), maps, 8),
-        spec("rnet", (None, 24, 24, 3), (score, box), 512),
-        spec("onet", (None, 48, 48, 3), (score, box, points), 256),
+        # the fourth channel is 1 outside the pictures of a canvas: see pyramid.py
+        spec("pnet", (None, 4, None, None), maps, 8),
+        spec("rnet", (None, 3, 24, 24), (score, box), 64),  # larger batches leave the processor's cache
+        spec("onet", (None, 3, 48, 48), (score, box, points), 32),
     )
 
 
