@@ -79,12 +79,14 @@ def warp(image: Image, matrix: FloatArray, size: int) -> Image:
 def transform_points(points: FloatArray, matrix: FloatArray) -> FloatArray:
     """Map (..., N, 2) points by (2, 3) matrices that broadcast with them."""
     linear, shift = matrix[..., :2], matrix[..., None, :, 2]
-    return (np.einsum("...ij,...nj->...ni", linear, points) + shift).astype(np.float32)
+    mapped: FloatArray = (np.einsum("...ij,...nj->...ni", linear, points) + shift).astype(np.float32)
+    return mapped
 
 
 def box_areas(boxes: FloatArray) -> FloatArray:
     """Return (N,) areas of (N, 4) boxes; width is x2 - x1."""
-    return np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
+    areas: FloatArray = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)
+    return areas
 
 
 def box_overlap(
@@ -105,7 +107,8 @@ def box_overlap(
         divisor = np.minimum(a, b)
     else:
         divisor = np.broadcast_to(a, intersection.shape)
-    return (intersection / np.maximum(divisor, 1e-12)).astype(np.float32)
+    overlap: FloatArray = (intersection / np.maximum(divisor, 1e-12)).astype(np.float32)
+    return overlap
 
 
 def non_maximum_suppression(

@@ -61,7 +61,7 @@ class Detector(Stage):
         Raises:
             ContractError: if an image is not such an array; no image is worked on then.
         """
-        if isinstance(images, np.ndarray) and images.ndim == 3:
+        if getattr(images, "ndim", 0) == 3:
             raise ContractError("images: expected a list of images, got one array; write detector.detect([image])")
         checked = [check_image(image, name=f"images[{index}]") for index, image in enumerate(images)]
         if not checked:

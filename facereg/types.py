@@ -32,7 +32,8 @@ def check_image(image: object, *, name: str = "image") -> Image:
     """
     if not isinstance(image, np.ndarray):
         raise ContractError(
-            f"{name}: expected a uint8 (H, W, 3) RGB array, got {type(image).__name__}; open files with facereg.read_image"
+            f"{name}: expected a uint8 (H, W, 3) RGB array, got {type(image).__name__}; "
+            "open files with facereg.read_image"
         )
     if image.dtype != np.uint8:
         raise ContractError(

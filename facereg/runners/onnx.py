@@ -49,29 +49,38 @@ class OnnxRunner(Runner):
             raise DeviceError(
                 f"{device}: ONNX Runtime could not start {provider}; check the driver, or use device='cpu'"
             )
-        self._check_tensors(path, self._session)
-        self._outputs = [t.name for t in spec.outputs]
+        self._input_names, self._output_names = self._tensors(path, self._session)
 
-    def _check_tensors(self, path: Path, session: onnxruntime.InferenceSession) -> None:
+    def _tensors(self, path: Path, session: onnxruntime.InferenceSession) -> tuple[list[str], list[str]]:
+        """Return the file's names for the spec's inputs and outputs."""
+        names = []
         for kind, declared, found in (
             ("inputs", self.spec.inputs, session.get_inputs()),
             ("outputs", self.spec.outputs, session.get_outputs()),
         ):
-            want, got = {t.name for t in declared}, {t.name for t in found}
-            if not want <= got or (kind == "inputs" and want != got):
+            want, got = [t.name for t in declared], [t.name for t in found]
+            if self.spec.by_position and len(want) == len(got):
+                names.append(got)
+            elif set(want) <= set(got) and (kind == "outputs" or len(want) == len(got)):
+                names.append(want)
+            else:
                 raise RunnerError(
                     f"{path}: expected the {kind} {sorted(want)}, got {sorted(got)}; is it the right file?"
                 )
+        return names[0], names[1]
 
     def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         session = self._session
         if session is None:
             raise RunnerError(f"{self.spec.name}: this runner is closed; open the model again")
         try:
-            values = session.run(self._outputs, dict(inputs))
+            values = session.run(
+                self._output_names,
+                {name: inputs[t.name] for name, t in zip(self._input_names, self.spec.inputs, strict=True)},
+            )
         except Exception as error:  # as above
             raise RunnerError(f"{self.spec.name}: ONNX Runtime failed: {_line(error)}") from error
-        return dict(zip(self._outputs, values, strict=True))
+        return {t.name: value for t, value in zip(self.spec.outputs, values, strict=True)}
 
     def close(self) -> None:
         self._session = None

@@ -23,7 +23,7 @@ def open_network(
         runner: `onnx` (ONNX Runtime) or `torch` (needs the [train] extra).
         device: `cpu` or `cuda`.
         threads: of one call; None takes every core.
-        weights: folder whose files stand in for the plugin's own.
+        weights: folder whose files stand in for the plugin's own, or the one file.
     Raises:
         RunnerError: if no runner has that name or the network cannot be opened.
         DeviceError: if the device is not there.

@@ -8,8 +8,11 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Literal
 
-from facereg.errors import PluginError, WeightsError
+from facereg.errors import MissingExtraError, PluginError, WeightsError
 
+TRAINING = frozenset(
+    {"torch", "torchvision", "lightning", "pytorch_metric_learning", "onnx", "onnxscript", "safetensors"}
+)  # what the extra [train] brings
 DType = Literal["uint8", "float32", "int64"]
 
 
@@ -35,6 +38,7 @@ class NetworkSpec:
         max_batch: the largest batch one call may carry.
         module: `package.module:callable` that builds the torch module with the same tensors, for
             TorchRunner and for the check of an export; its checkpoint is `file` with `.safetensors`.
+        by_position: files of many origins fit, whatever they name their tensors; the first is the first.
     """
 
     name: str
@@ -45,17 +49,18 @@ class NetworkSpec:
     sha256: str | None = None
     max_batch: int = 64
     module: str | None = None
+    by_position: bool = False
 
     def locate(self, folder: str | Path | None = None) -> Path:
-        """Return the ONNX file, from `folder` where given, else from the plugin; checked by sha256.
+        """Return the ONNX file: in `folder`, or `folder` itself where it is a file, else the plugin's own.
 
         Raises:
             WeightsError: if the file is missing, or is the plugin's own and its checksum differs.
         """
         if folder is not None:
-            path = Path(folder) / self.file
+            path = Path(folder) if Path(folder).is_file() else Path(folder) / self.file
             if not path.is_file():
-                raise WeightsError(f"{self.name}: expected the weights file {path}, found none; check the folder given")
+                raise WeightsError(f"{self.name}: expected the weights file {path}, found none; check the path given")
             return path
         path = Path(str(resources.files(self.package))) / "weights" / self.file
         if not path.is_file():
@@ -65,7 +70,8 @@ class NetworkSpec:
             )
         if self.sha256 is not None and (got := file_sha256(path)) != self.sha256:
             raise WeightsError(
-                f"{path}: wrong checksum, expected sha256 {self.sha256[:12]}..., got {got[:12]}...; reinstall {self.package}"
+                f"{path}: wrong checksum, expected sha256 {self.sha256[:12]}..., got {got[:12]}...; "
+                f"reinstall {self.package}"
             )
         return path
 
@@ -80,10 +86,15 @@ def import_object(reference: str) -> Any:
     """Return what `package.module:name` names.
 
     Raises:
+        MissingExtraError: if it needs a package that is not installed.
         PluginError: if it cannot be imported.
     """
     module, _, name = reference.partition(":")
     try:
         return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] in TRAINING:
+            raise MissingExtraError(f"{reference} needs {error.name}; pip install 'facereg[train]'") from error
+        raise PluginError(f"{reference}: cannot be imported ({error}); reinstall its plugin") from error
     except (ImportError, AttributeError) as error:
         raise PluginError(f"{reference}: cannot be imported ({error}); reinstall its plugin") from error

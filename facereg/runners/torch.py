@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.errors import DeviceError, MissingExtraError, RunnerError, WeightsError
+from facereg.errors import DeviceError, MissingExtraError, RunnerError
 from facereg.runners.base import Runner, Tensor
 from facereg.runners.spec import NetworkSpec, file_sha256, import_object
 
 try:
     import torch
-    from safetensors.torch import load_file
+
+    from facereg.training.export import load_checkpoint
 except ImportError as error:
     raise MissingExtraError("runner 'torch' needs torch; pip install 'facereg[train]', or use runner='onnx'") from error
 
@@ -35,18 +36,13 @@ class TorchRunner(Runner):
         checkpoint = path.with_suffix(".safetensors")
         if spec.module is None:
             raise RunnerError(f"{spec.name}: its plugin names no torch module; use runner='onnx'")
-        if not checkpoint.is_file():
-            raise WeightsError(f"{spec.name}: expected a checkpoint {checkpoint}, found none; use runner='onnx'")
         if device == "cuda" and not torch.cuda.is_available():
             raise DeviceError(
                 "device 'cuda' was asked for, but torch sees no GPU; check the driver, or use device='cpu'"
             )
         super().__init__(spec, fingerprint=file_sha256(path))
         module = import_object(spec.module)()
-        try:
-            module.load_state_dict(load_file(checkpoint))
-        except RuntimeError as error:
-            raise WeightsError(f"{checkpoint}: expected the weights of {spec.module}, got other tensors") from error
+        load_checkpoint(module, checkpoint)
         self.device = torch.device(device)
         self.module = module.eval().to(self.device)
 

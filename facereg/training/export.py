@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import logging
 import warnings
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
-from facereg.errors import RunnerError
+from facereg.errors import RunnerError, WeightsError
 from facereg.runners.onnx import OnnxRunner
-from facereg.runners.spec import NetworkSpec
+from facereg.runners.spec import NetworkSpec, import_object
 
 OPSET = 18
 DTYPES = {"uint8": torch.uint8, "float32": torch.float32, "int64": torch.int64}
 
 
-def export_onnx(module: nn.Module, spec: NetworkSpec, path: Path, *, free: int = 112, tolerance: float = 1e-4) -> float:
+def export_onnx(module: nn.Module, spec: NetworkSpec, path: Path, *, free: int = 32, tolerance: float = 1e-4) -> float:
     """Write `module` as ONNX with a dynamic batch and return its largest difference from torch.
 
     Args:
@@ -55,8 +58,39 @@ def export_onnx(module: nn.Module, spec: NetworkSpec, path: Path, *, free: int =
     return compare_with_torch(module, spec, path, free=free, tolerance=tolerance)
 
 
+def export_checkpoint(spec: NetworkSpec, weights: Path | None, path: Path) -> float:
+    """Write the ONNX file of a network from its checkpoint, FILE.safetensors; return the difference from torch.
+
+    Args:
+        weights: folder of the checkpoint; None takes the plugin's own.
+    Raises:
+        RunnerError: if the network names no torch module, or the ONNX file differs.
+        WeightsError: if the checkpoint is missing or of another network.
+    """
+    if spec.module is None:
+        raise RunnerError(f"{spec.name}: its plugin names no torch module; there is nothing to export")
+    folder = Path(str(resources.files(spec.package))) / "weights" if weights is None else weights
+    module: nn.Module = import_object(spec.module)()
+    load_checkpoint(module, folder / Path(spec.file).with_suffix(".safetensors"))
+    return export_onnx(module, spec, path)
+
+
+def load_checkpoint(module: nn.Module, path: Path) -> None:
+    """Fill a module from a .safetensors file.
+
+    Raises:
+        WeightsError: if the file is missing or holds other tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: expected a checkpoint there, found none; train the model, or name its folder")
+    try:
+        module.load_state_dict(load_file(path))
+    except (RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{path}: expected the weights of {type(module).__name__}, got other tensors") from error
+
+
 def compare_with_torch(
-    module: nn.Module, spec: NetworkSpec, path: Path, *, free: int = 112, tolerance: float = 1e-4
+    module: nn.Module, spec: NetworkSpec, path: Path, *, free: int = 32, tolerance: float = 1e-4
 ) -> float:
     """Return the largest difference between an ONNX file and a module, relative to the largest output.
 

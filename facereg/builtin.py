@@ -1,0 +1,26 @@
+"""The models that come with the library, through the same hook as everybody's."""
+
+from __future__ import annotations
+
+from facereg.hookspecs import ModelSpec, hookimpl
+
+
+@hookimpl
+def facereg_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name="five-point",
+            role="aligner",
+            factory="facereg.alignment:FivePointAligner",
+            licence="MIT",
+            paper="Umeyama 1991, doi:10.1109/34.88573; template of ArcFace (Deng et al. 2019)",
+            summary="least-squares similarity from the detector's five landmarks",
+        ),
+        ModelSpec(
+            name="exact",
+            role="matcher",
+            factory="facereg.matching.exact:ExactMatcher",
+            licence="MIT",
+            summary="every vector compared, in memory",
+        ),
+    ]

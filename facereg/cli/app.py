@@ -1,0 +1,62 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from facereg import __version__
+from facereg.cli import demo, evaluate, gallery, installed, people, pictures, training
+from facereg.hookspecs import CommandSpec
+from facereg.registry import default_registry
+from facereg.runners.spec import import_object
+
+app = typer.Typer(
+    help="Find faces, and say who they are.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # else it takes [train] for markup
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"facereg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+    pass
+
+
+app.command()(demo.demo)
+app.command()(pictures.detect)
+app.command()(pictures.embed)
+app.command()(pictures.verify)
+app.command()(people.enroll)
+app.command()(people.identify)
+app.add_typer(gallery.app, name="gallery")
+app.add_typer(evaluate.app, name="evaluate")
+app.command()(evaluate.calibrate)
+app.command()(installed.models)
+app.add_typer(installed.plugins, name="plugins")
+app.command()(training.train)
+app.command()(training.export)
+app.add_typer(training.data, name="data")
+
+
+def _add(spec: CommandSpec) -> None:
+    """Add a plugin's command; its module is imported when it is called."""
+
+    def run(context: typer.Context) -> None:
+        import_object(spec.app)(args=context.args, prog_name=f"facereg {spec.name}")
+
+    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    app.command(spec.name, help=spec.summary, context_settings=passed_on)(run)
+
+
+for _spec in default_registry().commands():
+    _add(_spec)

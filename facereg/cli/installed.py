@@ -1,0 +1,77 @@
+"""models, plugins list, plugins check."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from facereg.cli.options import Json, print_json
+from facereg.interfaces import RoleName
+from facereg.registry import default_registry
+
+plugins = typer.Typer(help="What is installed, and whether it keeps the contract.", no_args_is_help=True)
+
+
+def models(
+    role: Annotated[RoleName | None, typer.Option(help="Only models of this role.")] = None, json: Json = False
+) -> None:
+    """List the models by role, with licence and weights.
+
+    Example: facereg models --role embedder
+    """
+    for spec in sorted(default_registry().models(role), key=lambda spec: (spec.role, spec.name)):
+        weights = [{"file": network.file, "sha256": network.sha256} for network in spec.networks]
+        if json:
+            print_json({"name": spec.name, "role": spec.role, "licence": spec.licence, "weights": weights})
+        else:
+            shipped = sum(network.sha256 is not None for network in spec.networks)
+            typer.echo(f"{spec.role:9} {spec.name:22} {spec.summary}")
+            typer.echo(f"{'':32} licence: {spec.licence}; weights: {shipped} of {len(weights)} networks ship")
+
+
+@plugins.command("list")
+def list_(json: Json = False) -> None:
+    """List the plugins found, and why any failed. Example: facereg plugins list"""
+    for state in default_registry().plugins:
+        if json:
+            print_json(
+                {
+                    "name": state.name,
+                    "version": state.version,
+                    "state": state.state,
+                    "reason": state.reason,
+                    "models": list(state.models),
+                }
+            )
+        else:
+            tail = f": {state.reason}" if state.reason else f": {', '.join(state.models)}"
+            typer.echo(f"{state.state:8} {state.name} {state.version}{tail}")
+
+
+@plugins.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A plugin or a model.")],
+    weights: Annotated[str | None, typer.Option(help="Folder or file that stands in for the models' own.")] = None,
+    json: Json = False,
+) -> None:
+    """Run the conformance checks on a plugin's models. Example: facereg plugins check mtcnn"""
+    from facereg.testing.contracts import run_contract
+
+    failed = 0
+    for outcome in run_contract(name, default_registry(), weights=weights):
+        failed += not outcome.passed
+        if json:
+            print_json(
+                {
+                    "model": outcome.model,
+                    "check": outcome.check,
+                    "passed": outcome.passed,
+                    "message": outcome.message,
+                }
+            )
+        else:
+            tail = "" if outcome.passed else f": {outcome.message}"
+            typer.echo(f"{'passed' if outcome.passed else 'FAILED'} {outcome.model} {outcome.check}{tail}")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,217 @@
+"""enroll and identify."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facereg.cli.options import GalleryFile, Json, Stages, complain, print_json, progress, with_stages
+from facereg.cli.pictures import DrawInto, drawn_path
+from facereg.errors import DatasetError, ImageError
+
+if TYPE_CHECKING:
+    from facereg.gallery import Gallery
+    from facereg.pipeline import Pipeline, Result
+    from facereg.types import Image, Match
+
+
+@with_stages
+def enroll(
+    folder: Annotated[Path, typer.Argument(help="Holds a folder of pictures for each person, named after them.")],
+    gallery: GalleryFile,
+    largest: Annotated[bool, typer.Option("--largest", help="Of several faces take the largest; else skip.")] = False,
+    json: Json = False,
+    *,
+    stages: Stages,
+) -> None:
+    """Add people to a gallery; what is there already stays, and running it twice adds nothing.
+
+    Example: facereg enroll people/ --gallery team.gallery
+    """
+    from facereg.data.people import read_people
+    from facereg.gallery import Gallery
+
+    pictures = [(name, path) for name, paths in read_people(folder).items() for path in paths]
+    loose = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    skipped: list[dict[str, str]] = [
+        {"image": str(path), "reason": "expected it in a folder named after the person"} for path in sorted(loose)
+    ]
+    enrolled = 0
+    with (
+        stages.pipeline() as pipeline,
+        Gallery.open(gallery, space=pipeline.embedder.space, create=True) as held,
+        progress("enrolling", len(pictures)) as advance,
+    ):
+        from facereg.pipeline import CHUNK
+
+        for start in range(0, len(pictures), CHUNK):
+            added, left_out = _enroll_chunk(pipeline, held, pictures[start : start + CHUNK], largest=largest)
+            enrolled += added
+            skipped += left_out
+            advance(CHUNK)
+    for item in skipped:
+        complain(f"skipped {item['image']}: {item['reason']}")
+    if json:
+        print_json({"enrolled": enrolled, "skipped": skipped})
+    else:
+        typer.echo(f"{gallery}: {enrolled} pictures enrolled, {len(skipped)} skipped")
+    if enrolled == 0 and any("already" not in item["reason"] for item in skipped):
+        raise typer.Exit(1)
+
+
+def _enroll_chunk(
+    pipeline: Pipeline, held: Gallery, pictures: list[tuple[str, Path]], *, largest: bool
+) -> tuple[int, list[dict[str, str]]]:
+    """Enrol some pictures, a transaction a person; return how many went in and what was skipped."""
+    import numpy as np
+
+    from facereg.gallery import Source
+    from facereg.geometry import box_areas
+    from facereg.images import load_images
+    from facereg.types import Embeddings
+
+    loaded = list(load_images([path for _, path in pictures]))
+    good = [row for row, (_, image) in enumerate(loaded) if not isinstance(image, ImageError)]
+    results = dict(
+        zip(good, pipeline.run([image for _, image in loaded if not isinstance(image, ImageError)]), strict=True)
+    )
+    enrolled, skipped = 0, []
+    for name, rows in groupby(range(len(pictures)), key=lambda row: pictures[row][0]):
+        vectors, sources = [], []
+        for row in rows:
+            path, image = loaded[row]
+            reason = image.reason if isinstance(image, ImageError) else _refusal(len(results[row].faces), largest)
+            if reason:
+                skipped.append({"image": str(path), "reason": reason})
+                continue
+            vectors.append(results[row].embeddings.vectors[int(box_areas(results[row].faces.boxes).argmax())])
+            sources.append(Source.of(path))
+        if vectors:
+            done = held.enroll(name, Embeddings(np.stack(vectors), pipeline.embedder.space), sources)
+            enrolled += done.added
+            skipped += [{"image": source, "reason": "enrolled already"} for source in done.repeated]
+    return enrolled, skipped
+
+
+def _refusal(faces: int, largest: bool) -> str:
+    if faces == 0:
+        return "expected a face, found none; use a larger or sharper picture"
+    if faces > 1 and not largest:
+        return f"expected one face, found {faces}; crop the picture, or pass --largest"
+    return ""
+
+
+@with_stages
+def identify(
+    source: Annotated[str, typer.Argument(help="A picture, a folder, a video file, or a camera's number.")],
+    gallery: GalleryFile,
+    draw: DrawInto = None,
+    threshold: Annotated[float | None, typer.Option(min=-1.0, max=1.0, help="Default: the one calibrated.")] = None,
+    candidates: Annotated[int, typer.Option(min=1, help="How many people to list for a face.")] = 5,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop a video after so many frames.")] = None,
+    json: Json = False,
+    *,
+    stages: Stages,
+) -> None:
+    """Say who is in pictures or a video: a line a face; null for a stranger.
+
+    Example: facereg identify party/ --gallery team.gallery --draw out
+    """
+    from facereg.calibration import threshold_for
+    from facereg.gallery import Gallery
+    from facereg.video import is_video
+
+    with stages.pipeline() as pipeline, Gallery.open(gallery, space=pipeline.embedder.space) as held:
+        used = threshold_for(held.space, stages.registry).value if threshold is None else threshold
+        with stages.make_matcher(used) as matcher:
+            held.fill(matcher)
+            pipeline.matcher = matcher
+            if is_video(source):
+                _identify_video(pipeline, source, draw, candidates, frames, json)
+            else:
+                _identify_pictures(pipeline, Path(source), draw, candidates, json)
+
+
+def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, candidates: int, json: bool) -> None:
+    from facereg.images import find_images, load_images, write_image
+    from facereg.pipeline import CHUNK
+
+    paths = find_images([source])
+    failed = 0
+    with progress("identifying", len(paths)) as advance:
+        for start in range(0, len(paths), CHUNK):
+            loaded = list(load_images(paths[start : start + CHUNK]))
+            for _, image in loaded:
+                if isinstance(image, ImageError):
+                    failed += 1
+                    complain(str(image))
+            good = [(path, image) for path, image in loaded if not isinstance(image, ImageError)]
+            for (path, image), result in zip(good, pipeline.run([image for _, image in good]), strict=True):
+                for line in _lines(result, candidates):
+                    _say({"image": str(path), **line}, json)
+                if draw is not None:
+                    write_image(drawn_path(draw, path), drawn(image, result))
+            advance(len(loaded))
+    if failed:
+        complain(f"{failed} of {len(paths)} pictures could not be read; the others are done")
+        raise typer.Exit(1)
+
+
+def _identify_video(
+    pipeline: Pipeline, source: str, draw: Path | None, candidates: int, frames: int | None, json: bool
+) -> None:
+    from itertools import islice
+
+    from facereg.images import write_image
+    from facereg.video import Tracker, read_frames
+
+    tracker = Tracker()
+    with progress("identifying", frames) as advance:
+        for frame in islice(read_frames(source), frames):
+            [result] = pipeline.run([frame.image])
+            if result.matches is None:
+                raise DatasetError(f"{source}: expected a pipeline with a matcher")
+            tracks = tracker.follow(result.faces)
+            names = tracker.name(tracks, result.matches)
+            for line, track, name in zip(_lines(result, candidates), tracks, names, strict=True):
+                place = {"image": source, "frame": frame.number, "time_s": round(frame.time_s, 3), "track": track}
+                _say({**place, **line, "label": name}, json)
+            if draw is not None:
+                write_image(draw / f"frame-{frame.number:06d}.jpg", drawn(frame.image, result, names))
+            advance(1)
+
+
+def _lines(result: Result, candidates: int) -> Iterator[dict[str, object]]:
+    for face, match in zip(result.faces, result.matches or (), strict=True):
+        yield {
+            "box": [round(float(value), 3) for value in face.box],
+            "label": match.label,
+            "similarity": round(match.similarity, 6),
+            "accepted": match.accepted,
+            "candidates": [
+                {"label": name, "similarity": round(similarity, 6)}
+                for name, similarity in match.candidates[:candidates]
+            ],
+        }
+
+
+def _say(line: dict[str, object], json: bool) -> None:
+    if json:
+        print_json(line)
+    else:
+        frame = f" frame {line['frame']} track {line['track']}" if "frame" in line else ""
+        typer.echo(f"{line['image']}{frame}: {line['label'] or 'unknown'} (similarity {line['similarity']:.3f})")
+
+
+def drawn(image: Image, result: Result, names: Sequence[str | None] | None = None) -> Image:
+    """Return the picture with a name, or `unknown`, on each face."""
+    from facereg.drawing import draw_faces
+
+    matches: Sequence[Match] = list(result.matches or ())
+    labels = names if names is not None else [match.label for match in matches]
+    texts = [f"{label or 'unknown'} {match.similarity:.2f}" for label, match in zip(labels, matches, strict=True)]
+    return draw_faces(image, result.faces, texts, [label is not None for label in labels])

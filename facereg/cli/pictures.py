@@ -1,0 +1,159 @@
+"""detect, embed, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facereg.cli.options import Json, Stages, complain, print_json, progress, with_stages
+from facereg.errors import ImageError
+
+if TYPE_CHECKING:
+    from facereg.types import Face
+
+Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")]
+DrawInto = Annotated[Path | None, typer.Option("--draw", help="Folder for drawn copies.")]
+
+
+@with_stages
+def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stages: Stages) -> None:
+    """Find the faces in pictures.
+
+    Example: facereg detect holiday/ --draw out --json
+    """
+    from facereg.images import find_images, load_images, write_image
+
+    paths = find_images(images)
+    failed = 0
+    with stages.detector_alone() as detector, progress("detecting", len(paths)) as advance:
+        for path, image in load_images(paths):
+            if isinstance(image, ImageError):
+                failed += 1
+                complain(str(image))
+                if json:
+                    print_json({"image": str(path), "faces": [], "error": image.reason})
+                continue
+            [faces] = detector.detect([image])
+            if json:
+                print_json({"image": str(path), "faces": [_as_json(face) for face in faces]})
+            else:
+                typer.echo(f"{path}: {len(faces)} faces")
+                for face in faces:
+                    typer.echo(f"  score {face.score:.3f}  box {' '.join(f'{v:.1f}' for v in face.box)}")
+            if draw is not None:
+                from facereg.drawing import draw_faces
+
+                write_image(drawn_path(draw, path), draw_faces(image, faces, [f"{face.score:.2f}" for face in faces]))
+            advance(1)
+    _finish(failed, len(paths))
+
+
+@with_stages
+def embed(
+    images: Pictures,
+    out: Annotated[Path, typer.Option("--out", help="The .npz file to write.")],
+    json: Json = False,
+    *,
+    stages: Stages,
+) -> None:
+    """Write the embeddings of all faces to a .npz file: vectors, boxes, scores, images, space.
+
+    Example: facereg embed holiday/ --out faces.npz
+    """
+    import io
+
+    import numpy as np
+
+    from facereg.images import find_images, load_images, write_atomically
+    from facereg.pipeline import CHUNK
+
+    paths = find_images(images)
+    vectors, boxes, scores, names, failed = [], [], [], [], 0
+    with stages.pipeline() as pipeline, progress("embedding", len(paths)) as advance:
+        for start in range(0, len(paths), CHUNK):
+            loaded = list(load_images(paths[start : start + CHUNK]))
+            for _, image in loaded:
+                if isinstance(image, ImageError):
+                    failed += 1
+                    complain(str(image))
+            good = [(path, image) for path, image in loaded if not isinstance(image, ImageError)]
+            for (path, _), result in zip(good, pipeline.run([image for _, image in good]), strict=True):
+                vectors.append(result.embeddings.vectors)
+                boxes.append(result.faces.boxes)
+                scores.append(result.faces.scores)
+                names += [str(path)] * len(result.faces)
+            advance(len(loaded))
+        stream = io.BytesIO()
+        np.savez_compressed(
+            stream,
+            vectors=np.concatenate([np.empty((0, pipeline.embedder.dim), np.float32), *vectors]),
+            boxes=np.concatenate([np.empty((0, 4), np.float32), *boxes]),
+            scores=np.concatenate([np.empty(0, np.float32), *scores]),
+            images=np.array(names, np.str_),
+            space=np.array(pipeline.embedder.space),
+        )
+    try:
+        write_atomically(out, stream.getvalue())
+    except OSError as error:
+        raise ImageError(out, f"cannot be written ({error}); check the folder's rights and space") from error
+    if json:
+        print_json({"out": str(out), "embeddings": len(names), "images": len(paths) - failed})
+    else:
+        typer.echo(f"{out}: {len(names)} embeddings of {len(paths) - failed} pictures")
+    _finish(failed, len(paths))
+
+
+@with_stages
+def verify(
+    first: Annotated[Path, typer.Argument(help="A picture.")],
+    second: Annotated[Path, typer.Argument(help="Another.")],
+    threshold: Annotated[float | None, typer.Option(min=-1.0, max=1.0, help="Default: the one calibrated.")] = None,
+    json: Json = False,
+    *,
+    stages: Stages,
+) -> None:
+    """Say whether two pictures show the same person; exit status 0 either way.
+
+    Example: facereg verify passport.jpg visitor.jpg
+    """
+    from facereg.calibration import Threshold, threshold_for
+    from facereg.evaluation.main_faces import embed_main_faces
+
+    with stages.pipeline() as pipeline:
+        faces = embed_main_faces(pipeline, [first, second])
+        for error in faces.errors:
+            raise error
+        for path, found in zip((first, second), faces.found, strict=True):
+            if not found:
+                raise ImageError(path, "expected a face, found none; use a larger or sharper picture")
+        used = threshold_for(faces.space, stages.registry) if threshold is None else Threshold(threshold, None, "given")
+    similarity = float(faces.vectors[0] @ faces.vectors[1])
+    same = similarity >= used.value
+    if json:
+        print_json({"same": same, "similarity": similarity, "threshold": used.value, "far": used.far})
+    else:
+        far = "" if used.far is None else f", false accept rate {used.far:g}"
+        verdict = "the same person" if same else "different people"
+        typer.echo(f"{verdict}: similarity {similarity:.3f}, threshold {used.value:.3f} ({used.origin}{far})")
+
+
+def drawn_path(folder: Path, path: Path) -> Path:
+    """Return where the drawn copy of a picture goes: two of one name in different folders do not meet."""
+    return folder / f"{path.parent.name}-{path.stem}.jpg" if path.parent.name else folder / f"{path.stem}.jpg"
+
+
+def _as_json(face: Face) -> dict[str, object]:
+    return {
+        "box": [round(float(value), 3) for value in face.box],
+        "score": round(face.score, 6),
+        "landmarks": [[round(float(x), 3), round(float(y), 3)] for x, y in face.landmarks],
+    }
+
+
+def _finish(failed: int, total: int) -> None:
+    """End with status 1 where a picture could not be read; the others are done."""
+    if failed:
+        complain(f"{failed} of {total} pictures could not be read; the others are done")
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Readers: every layout of annotation becomes one of a few values with absolute paths."""

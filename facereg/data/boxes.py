@@ -1,0 +1,197 @@
+"""Pictures with labelled boxes: WIDER FACE, Pascal VOC, YOLO, and pseudo-labels of a detector."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image as Pillow
+
+from facereg.data.lines import numbers, read_lines, require_files
+from facereg.errors import DatasetError
+from facereg.images import SUFFIXES, write_atomically
+from facereg.types import BoolArray, Faces, FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledImage:
+    """A picture and its faces.
+
+    Args:
+        path: of the picture.
+        boxes: (N, 4) float32, x1 y1 x2 y2.
+        ignored: (N,) bool; neither a face to find nor background.
+        points: (N, 5, 2) float32, NaN where a face has none.
+    """
+
+    path: Path
+    boxes: FloatArray
+    ignored: BoolArray
+    points: FloatArray
+
+    @classmethod
+    def without_points(cls, path: Path, boxes: FloatArray, ignored: BoolArray | None = None) -> LabelledImage:
+        """Return a picture of which only the boxes are known."""
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        if ignored is None:
+            ignored = np.zeros(len(boxes), np.bool_)
+        return cls(path, boxes, ignored, np.full((len(boxes), 5, 2), np.nan, np.float32))
+
+
+def read_wider(annotations: Path, images: Path) -> list[LabelledImage]:
+    """Read a WIDER FACE list: a file name, a count, then `x y w h` and up to six attributes a face.
+
+    Faces marked invalid, or without width or height, are ignored ones. A count of 0 may be followed by one
+    line of zeros, as in the published files.
+
+    Raises:
+        DatasetError: if a line is not as stated or a picture is missing.
+    """
+    lines = read_lines(annotations)
+    found, at = [], 0
+    while at < len(lines):
+        name, at = lines[at], at + 1
+        if not name:
+            continue
+        if at >= len(lines) or not lines[at].isdigit():
+            got = lines[at][:40] if at < len(lines) else "the end of the file"
+            raise DatasetError(f"{annotations}, line {at + 1}: expected the number of faces of {name}, got {got!r}")
+        count, at = int(lines[at]), at + 1
+        rows = []
+        for line in range(at, at + count):
+            words = lines[line].split() if line < len(lines) else []
+            if len(words) < 4:
+                raise DatasetError(
+                    f"{annotations}, line {line + 1}: expected x y w h of face {line - at + 1} of {count} in {name}, "
+                    f"got {' '.join(words)!r}"
+                )
+            rows.append(numbers(words, path=annotations, line=line + 1, expected="x y w h and attributes"))
+        at += count
+        if count == 0 and at < len(lines) and lines[at].split() and set(lines[at].split()) == {"0"}:
+            at += 1
+        corners = np.array([row[:4] for row in rows], np.float32).reshape(-1, 4)
+        boxes = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], 1)  # width is x2 - x1, no + 1
+        invalid = np.array([len(row) > 7 and row[7] == 1 for row in rows], np.bool_)
+        found.append(LabelledImage.without_points(images / name, boxes, invalid | (corners[:, 2:] <= 0).any(1)))
+    require_files([item.path for item in found], listed_in=annotations)
+    return found
+
+
+def read_voc(annotations: Path, images: Path) -> list[LabelledImage]:
+    """Read a folder of Pascal VOC XML files; objects marked difficult are ignored ones.
+
+    Raises:
+        DatasetError: if there is no XML file, one is not as stated, or a picture is missing.
+    """
+    files = sorted(annotations.glob("*.xml"))
+    if not files:
+        raise DatasetError(f"{annotations}: expected a folder of VOC .xml files, found none")
+    found = []
+    for path in files:
+        try:
+            root = ElementTree.fromstring(path.read_bytes())
+            objects = root.findall("object")
+            boxes = [[float(item.findtext(f"bndbox/{side}", "")) for side in _VOC_SIDES] for item in objects]
+        except (ElementTree.ParseError, ValueError, OSError) as error:
+            raise DatasetError(f"{path}: expected VOC XML with xmin ymin xmax ymax a box ({error})") from error
+        difficult = np.array([item.findtext("difficult", "0").strip() == "1" for item in objects], np.bool_)
+        name = root.findtext("filename") or f"{path.stem}.jpg"
+        # VOC counts pixels from 1 and includes both ends
+        corners = np.array(boxes, np.float32).reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32)
+        found.append(LabelledImage.without_points(images / name, corners, difficult))
+    require_files([item.path for item in found], listed_in=annotations)
+    return found
+
+
+_VOC_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read_yolo(annotations: Path, images: Path) -> list[LabelledImage]:
+    """Read a folder of YOLO text files, one a picture: `class cx cy w h` and perhaps five points, in shares of it.
+
+    Every picture of `images` counts; one without a text file has no face.
+
+    Raises:
+        DatasetError: if a line is not as stated or no picture is found.
+    """
+    pictures = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not pictures:
+        raise DatasetError(f"{images}: expected pictures in this folder, found none")
+    found = []
+    for path in pictures:
+        labels = annotations / path.relative_to(images).with_suffix(".txt")
+        lines = read_lines(labels) if labels.is_file() else []
+        expected = "class cx cy w h, or with ten more numbers of points"
+        rows = [
+            numbers(line.split(), path=labels, line=number, expected=expected)
+            for number, line in enumerate(lines, 1)
+            if line
+        ]
+        if any(len(row) not in (5, 15) for row in rows):
+            raise DatasetError(
+                f"{labels}: expected lines of {expected}, got {sorted({len(row) for row in rows})} numbers"
+            )
+        with Pillow.open(path) as picture:
+            size = np.array(picture.size, np.float32)  # (2,) width, height
+        centre = np.array([row[1:3] for row in rows], np.float32).reshape(-1, 2) * size
+        half = np.array([row[3:5] for row in rows], np.float32).reshape(-1, 2) * size / 2
+        item = LabelledImage.without_points(path, np.concatenate([centre - half, centre + half], 1))
+        for index, row in enumerate(rows):
+            if len(row) == 15 and (row[5:] >= 0).all():  # -1 marks a face without points
+                item.points[index] = row[5:].reshape(5, 2) * size
+        found.append(item)
+    return found
+
+
+READERS = {"wider": read_wider, "voc": read_voc, "yolo": read_yolo}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PseudoLabels:
+    """What a detector found in a picture."""
+
+    path: Path
+    faces: Faces
+
+
+def write_pseudo_labels(path: Path, items: Iterable[PseudoLabels], *, root: Path) -> None:
+    """Write JSON lines of `image boxes scores points`, pictures named relative to `root`; whole or not at all."""
+    rows = (
+        {
+            "image": item.path.relative_to(root).as_posix(),
+            "boxes": np.round(item.faces.boxes.astype(float), 2).tolist(),
+            "scores": np.round(item.faces.scores.astype(float), 4).tolist(),
+            "points": np.round(item.faces.landmarks.astype(float), 2).tolist(),
+        }
+        for item in items
+    )
+    write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def read_pseudo_labels(path: Path, root: Path) -> list[PseudoLabels]:
+    """Read what `write_pseudo_labels` wrote.
+
+    Raises:
+        DatasetError: if a line is not such an object.
+    """
+    found = []
+    for number, line in enumerate(read_lines(path), 1):
+        try:
+            row = json.loads(line)
+            points = np.array(row["points"], np.float32)
+            faces = Faces(row["boxes"], row["scores"], points) if row["boxes"] else Faces.empty()
+            found.append(PseudoLabels(root / row["image"], faces))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DatasetError(
+                f"{path}, line {number}: expected a JSON object of image, boxes, scores, points ({error})"
+            ) from error
+    return found
+
+
+def faces_of(items: Sequence[LabelledImage]) -> int:
+    """Return how many faces count, over all pictures."""
+    return int(sum((~item.ignored).sum() for item in items))

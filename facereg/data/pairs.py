@@ -1,0 +1,60 @@
+"""Pairs of faces to verify: the LFW lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from facereg.data.lines import read_lines
+from facereg.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two pictures, and whether they show one person."""
+
+    first: Path
+    second: Path
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PairList:
+    """The pairs of a list, and the fold (0, 1, ...) of each; a list without folds is one fold."""
+
+    pairs: tuple[Pair, ...]
+    folds: tuple[int, ...]
+
+
+def read_lfw_pairs(annotations: Path, images: Path) -> PairList:
+    """Read an LFW list: `N` or `FOLDS N`, then for each fold N genuine and N impostor pairs.
+
+    A genuine pair is `name i j`, an impostor pair `name i name j`; the files are `name/name_0001.jpg`.
+
+    Raises:
+        DatasetError: if a line or the number of pairs is not as stated. Files are checked by whoever opens them.
+    """
+    lines = [(number, text.split()) for number, text in enumerate(read_lines(annotations), 1) if text.strip()]
+    if not lines or len(lines[0][1]) > 2 or not all(word.isdigit() for word in lines[0][1]):
+        raise DatasetError(f"{annotations}, line 1: expected 'N' or 'FOLDS N', the number of pairs of each kind")
+    head = [int(word) for word in lines[0][1]]
+    folds, each = (1, head[0]) if len(head) == 1 else (head[0], head[1])
+    pairs = [_pair(words, annotations, number, images) for number, words in lines[1:]]
+    if len(pairs) != folds * each * 2:
+        raise DatasetError(f"{annotations}: expected {folds * each * 2} pairs by its first line, got {len(pairs)}")
+    return PairList(tuple(pairs), tuple(row // (2 * each) for row in range(len(pairs))))
+
+
+def _pair(words: list[str], annotations: Path, line: int, images: Path) -> Pair:
+    try:
+        if len(words) == 3:
+            return Pair(_file(images, words[0], words[1]), _file(images, words[0], words[2]), same=True)
+        if len(words) == 4:
+            return Pair(_file(images, words[0], words[1]), _file(images, words[2], words[3]), same=False)
+    except ValueError:
+        pass
+    raise DatasetError(f"{annotations}, line {line}: expected 'name i j' or 'name i name j', got {' '.join(words)!r}")
+
+
+def _file(images: Path, name: str, number: str) -> Path:
+    return images / name / f"{name}_{int(number):04d}.jpg"

@@ -1,0 +1,134 @@
+"""Open-set identification: some people are enrolled, the others are strangers (ISO/IEC 19795-1's TPIR and FPIR)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from facereg.errors import ContractError
+from facereg.types import BoolArray, FloatArray, IntArray
+
+FPIRS = (0.1, 0.01)
+ENROLLED_IMAGES = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentificationScores:
+    """Figures of one division of people, or their means over several.
+
+    Args:
+        rank1: share of known probes whose closest person is right, whatever the similarity.
+        tpir_at_fpir: share of known probes that are named rightly at the threshold where this share of
+            strangers is given a name; None where there are too few strangers to show it.
+        known, strangers: how many probes of each kind.
+        curve: (N, 3) float32 FPIR, TPIR, threshold, by falling threshold, of the (first) division.
+    """
+
+    rank1: float
+    tpir_at_fpir: dict[float, float | None]
+    known: int
+    strangers: int
+    curve: FloatArray
+
+
+def score_identification(
+    vectors: FloatArray,
+    found: BoolArray,
+    people: Mapping[str, Sequence[int]],
+    *,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    images: int = ENROLLED_IMAGES,
+) -> IdentificationScores:
+    """Return the means over several divisions of the people.
+
+    Args:
+        vectors: (N, D) float32, of unit length where `found`.
+        found: (N,) bool; a picture without a face is a miss for a known person and no false alarm for a stranger.
+        people: rows of each person's pictures.
+        seeds: one division each: a random half of the people is enrolled with `images` random pictures.
+    Raises:
+        ContractError: if there are fewer than 2 people with more than `images` pictures.
+    """
+    usable = sorted(name for name, rows in people.items() if len(rows) > images)
+    if len(usable) < 2:
+        raise ContractError(
+            f"people: expected at least 2 with more than {images} pictures each, got {len(usable)}; add pictures"
+        )
+    runs = [_divide(vectors, found, people, usable, np.random.default_rng(seed), images) for seed in seeds]
+
+    def mean_tpir(fpir: float) -> float | None:
+        values = [run.tpir_at_fpir[fpir] for run in runs]
+        known = [value for value in values if value is not None]
+        return fmean(known) if len(known) == len(values) else None
+
+    return IdentificationScores(
+        rank1=fmean(run.rank1 for run in runs),
+        tpir_at_fpir={fpir: mean_tpir(fpir) for fpir in FPIRS},
+        known=runs[0].known,
+        strangers=runs[0].strangers,
+        curve=runs[0].curve,
+    )
+
+
+def _divide(
+    vectors: FloatArray,
+    found: BoolArray,
+    people: Mapping[str, Sequence[int]],
+    usable: Sequence[str],
+    rng: np.random.Generator,
+    images: int,
+) -> IdentificationScores:
+    order = [usable[row] for row in rng.permutation(len(usable))]
+    enrolled = order[: len(order) // 2]
+    gallery: list[int] = []
+    owners: list[int] = []
+    probes: list[int] = []
+    truth: list[int] = []
+    for number, name in enumerate(enrolled):
+        rows = rng.permutation(np.array(people[name]))
+        shown = sorted(rows.tolist(), key=lambda row: not found[row])[
+            :images
+        ]  # whoever enrols sees that a face is found
+        gallery += shown
+        owners += [number] * len(shown)
+        probes += [row for row in rows.tolist() if row not in shown]
+        truth += [number] * (len(rows) - len(shown))
+    strangers = [row for name in people if name not in enrolled for row in people[name]]
+    known = _named(vectors, found, probes, gallery, owners)
+    unknown = _named(vectors, found, strangers, gallery, owners)
+    right = (known[0] == np.array(truth, np.int64)) & found[probes]
+    curve = _curve(known[1], right, unknown[1])
+    return IdentificationScores(
+        rank1=float(right.mean()),
+        tpir_at_fpir={
+            fpir: float(curve[curve[:, 0] <= fpir + 1e-6, 1].max()) if len(strangers) * fpir >= 1 else None
+            for fpir in FPIRS
+        },
+        known=len(probes),
+        strangers=len(strangers),
+        curve=curve,
+    )
+
+
+def _named(
+    vectors: FloatArray, found: BoolArray, probes: Sequence[int], gallery: Sequence[int], owners: Sequence[int]
+) -> tuple[IntArray, FloatArray]:
+    """Return the closest person (P,) and the similarity (P,); -1 and -inf for a probe without a face."""
+    similarities = np.where(found[list(gallery)], vectors[list(probes)] @ vectors[list(gallery)].T, -np.inf)
+    best = similarities.argmax(1)
+    person = np.where(found[list(probes)], np.array(owners, np.int64)[best], -1)
+    return person, np.where(found[list(probes)], similarities.max(1), -np.inf).astype(np.float32)
+
+
+def _curve(known: FloatArray, right: BoolArray, strangers: FloatArray) -> FloatArray:
+    """Return rows of FPIR, TPIR and threshold, from naming nobody."""
+    every = np.concatenate([known, strangers])
+    thresholds = np.unique(every[np.isfinite(every)])[::-1]
+    stranger, hit = np.sort(strangers), np.sort(known[right])
+    fpir = 1 - np.searchsorted(stranger, thresholds) / max(1, len(stranger))
+    tpir = (len(hit) - np.searchsorted(hit, thresholds)) / max(1, len(known))
+    rows = np.stack([fpir, tpir, thresholds], 1)
+    return np.concatenate([[[0.0, 0.0, np.inf]], rows]).astype(np.float32)

@@ -1,0 +1,70 @@
+"""Curves as pictures: ROC and DET, precision and recall, TPIR and FPIR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from facereg.errors import MissingExtraError
+from facereg.types import FloatArray
+
+try:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+    from matplotlib.axes import Axes
+    from scipy.stats import norm
+except ImportError as error:
+    raise MissingExtraError("pictures of curves need matplotlib; pip install 'facereg[app]'") from error
+
+TICKS = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8)  # of DET axes
+
+
+def plot_verification(path: Path, curve: FloatArray, title: str) -> None:
+    """Draw ROC (log FAR) and DET (normal deviates; Martin et al. 1997) of rows FAR, TPR, threshold."""
+    _, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.5))
+    far, tpr = curve[:, 0], curve[:, 1]
+    left.semilogx(np.maximum(far, 1e-5), tpr)
+    _axes(left, "false accept rate", "true positive rate", title)
+    left.set_xlim(max(1e-4, float(far[far > 0].min(initial=1.0)) / 2), 1)
+    inside = (far > 0) & (far < 1) & (tpr < 1) & (tpr > 0)
+    right.plot(norm.ppf(far[inside]), norm.ppf(1 - tpr[inside]))
+    right.set_xticks(norm.ppf(TICKS), [f"{tick:g}" for tick in TICKS])
+    right.set_yticks(norm.ppf(TICKS), [f"{tick:g}" for tick in TICKS])
+    _axes(right, "false accept rate", "false reject rate", "DET")
+    _save(path)
+
+
+def plot_detection(path: Path, curves: Mapping[str, FloatArray], title: str) -> None:
+    """Draw precision against recall of rows recall, precision, score."""
+    _, axis = pyplot.subplots(figsize=(5.5, 4.5))
+    for name, curve in curves.items():
+        axis.plot(curve[:, 0], curve[:, 1], label=name)
+    axis.set(xlim=(0, 1), ylim=(0, 1.02))
+    axis.legend(loc="lower left")
+    _axes(axis, "recall", "precision", title)
+    _save(path)
+
+
+def plot_identification(path: Path, curve: FloatArray, title: str) -> None:
+    """Draw TPIR against FPIR of rows FPIR, TPIR, threshold."""
+    _, axis = pyplot.subplots(figsize=(5.5, 4.5))
+    axis.semilogx(np.maximum(curve[:, 0], 1e-4), curve[:, 1])
+    axis.set(xlim=(1e-3, 1), ylim=(0, 1.02))
+    _axes(axis, "false positive identification rate", "true positive identification rate", title)
+    _save(path)
+
+
+def _axes(axis: Axes, x: str, y: str, title: str) -> None:
+    axis.set(xlabel=x, ylabel=y, title=title)
+    axis.grid(alpha=0.3)
+
+
+def _save(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyplot.tight_layout()
+    pyplot.savefig(path, dpi=110)
+    pyplot.close("all")

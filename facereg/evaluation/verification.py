@@ -1,0 +1,121 @@
+"""Verification: the LFW protocol (Huang et al. 2007; facts of facenet's lfw.py) without skipping any pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facereg.errors import ContractError
+from facereg.types import BoolArray, FloatArray
+
+FARS = (0.1, 0.01, 0.001)
+REFUSED = -1.0  # similarity of a pair one of whose pictures gave no face: the system refuses it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerificationScores:
+    """Figures over all pairs.
+
+    Args:
+        accuracy: mean over the folds, each at the threshold that is best for the others (or at the one given).
+        accuracy_std: population standard deviation over the folds; 0 for one fold.
+        tpr_at_far: by false accept rate; None where there are too few impostor pairs to show it.
+        threshold: the one given, or the mean over the folds.
+        curve: (N, 3) float32 FAR, TPR, threshold, by falling threshold.
+    """
+
+    accuracy: float
+    accuracy_std: float
+    tpr_at_far: dict[float, float | None]
+    threshold: float
+    curve: FloatArray
+
+
+def score_pairs(
+    similarities: FloatArray, same: BoolArray, folds: Sequence[int], *, threshold: float | None = None
+) -> VerificationScores:
+    """Score pairs by their cosine similarity.
+
+    Args:
+        similarities: (N,) float32.
+        same: (N,) bool.
+        folds: fold of each pair.
+        threshold: chosen on other pairs; needed where there is one fold, since the best one on the pairs
+            that are scored would flatter.
+    Raises:
+        ContractError: if lengths differ, a kind of pair is missing, or one fold comes without a threshold.
+    """
+    fold = np.asarray(folds)
+    if not len(similarities) == len(same) == len(fold):
+        raise ContractError(f"pairs: expected equal lengths, got {len(similarities)}, {len(same)}, {len(fold)}")
+    if same.all() or not same.any():
+        raise ContractError("pairs: expected genuine and impostor pairs, got one kind only")
+    names = np.unique(fold)
+    if threshold is None and len(names) < 2:
+        raise ContractError("threshold: one fold needs a threshold chosen on other pairs; give a second list")
+    accuracies, thresholds = [], []
+    for name in names:
+        test = fold == name
+        chosen = best_threshold(similarities[~test], same[~test]) if threshold is None else threshold
+        accuracies.append(float(((similarities[test] >= chosen) == same[test]).mean()))
+        thresholds.append(chosen)
+    curve = roc(similarities, same)
+    return VerificationScores(
+        accuracy=float(np.mean(accuracies)),
+        accuracy_std=float(np.std(accuracies)),
+        tpr_at_far={far: tpr_at(curve, far, int((~same).sum())) for far in FARS},
+        threshold=float(np.mean(thresholds)),
+        curve=curve,
+    )
+
+
+def best_threshold(similarities: FloatArray, same: BoolArray) -> float:
+    """Return the threshold of highest accuracy, halfway to the next lower similarity; of several, the middle one."""
+    order = np.argsort(-similarities, kind="stable")
+    values, genuine = similarities[order].astype(np.float64), same[order]
+    right = np.cumsum(genuine) + (~genuine).sum() - np.cumsum(~genuine)  # accepting the first i + 1
+    last = np.flatnonzero(np.append(np.diff(values) < 0, True))  # equal similarities are accepted together
+    best = last[right[last] == right[last].max()]
+    row = int(best[len(best) // 2])
+    below = values[row + 1] if row + 1 < len(values) else values[row]
+    return float((values[row] + below) / 2)
+
+
+def roc(similarities: FloatArray, same: BoolArray) -> FloatArray:
+    """Return (N, 3) float32 rows of FAR, TPR and threshold, by falling threshold, from accepting nobody."""
+    order = np.argsort(-similarities, kind="stable")
+    values, genuine = similarities[order], same[order]
+    last = np.flatnonzero(np.append(np.diff(values) < 0, True))
+    far = np.cumsum(~genuine)[last] / max(1, (~genuine).sum())
+    tpr = np.cumsum(genuine)[last] / max(1, genuine.sum())
+    rows = np.stack([far, tpr, values[last]], 1)
+    return np.concatenate([[[0.0, 0.0, np.inf]], rows]).astype(np.float32)
+
+
+def tpr_at(curve: FloatArray, far: float, impostors: int) -> float | None:
+    """Return the largest TPR at a FAR of at most `far`; None where one false accept of `impostors` is more already."""
+    if impostors * far < 1:
+        return None
+    return float(curve[curve[:, 0] <= far + 1e-6, 1].max())
+
+
+def threshold_at(similarities: FloatArray, same: BoolArray, far: float) -> float:
+    """Return the lowest threshold at which the false accept rate is at most `far`.
+
+    It lies halfway between the last accepted and the first refused similarity.
+
+    Raises:
+        ContractError: if there are too few impostor pairs to measure that rate.
+    """
+    impostors = np.sort(similarities[~same].astype(np.float64))[::-1]
+    allowed = int(len(impostors) * far + 1e-9)
+    if not 0 < far < 1 or allowed < 1:
+        raise ContractError(
+            f"far: expected at least {1 / max(len(impostors), 1):.2g} with {len(impostors)} impostor pairs, got {far}; "
+            "use more pairs or a higher rate"
+        )
+    first_refused = impostors[allowed]
+    above = similarities[similarities > first_refused]
+    return float((first_refused + (above.min() if len(above) else 1.0)) / 2)

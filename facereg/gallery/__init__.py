@@ -1,0 +1,5 @@
+"""The people who are known: embeddings in one SQLite file."""
+
+from facereg.gallery.store import Enrolled, Gallery, Person, Source, exported_space
+
+__all__ = ["Enrolled", "Gallery", "Person", "Source", "exported_space"]

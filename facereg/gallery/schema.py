@@ -1,0 +1,22 @@
+"""The tables of a gallery file."""
+
+APPLICATION_ID = 0x46414345  # "FACE", in SQLite's header: tells a gallery from other databases
+VERSION = 1
+TABLES = """
+CREATE TABLE gallery (space TEXT NOT NULL, created TEXT NOT NULL);
+CREATE TABLE people (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created TEXT NOT NULL
+);
+CREATE TABLE embeddings (
+    id INTEGER PRIMARY KEY,
+    person INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
+    vector BLOB NOT NULL,
+    crc32 INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    created TEXT NOT NULL,
+    UNIQUE (person, sha256)
+);
+"""

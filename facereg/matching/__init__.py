@@ -1,0 +1,1 @@
+"""Matchers that come with the library."""

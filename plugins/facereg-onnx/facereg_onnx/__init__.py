@@ -1,0 +1,1 @@
+"""Published ONNX files as stages: YuNet detectors and ArcFace-style embedders."""

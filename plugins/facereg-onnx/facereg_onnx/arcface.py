@@ -1,0 +1,50 @@
+"""Any embedder that takes ArcFace's 112x112 crops."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from facereg.interfaces import Embedder
+from facereg.runners.base import Networks
+from facereg.types import FloatArray
+from facereg_onnx.plugin import ARCFACE
+
+
+class OnnxArcFace(Embedder):
+    """An embedder file of yours: (N, 3, 112, 112) float32 RGB in -1..1 to (N, D) float32.
+
+    Args:
+        networks: the one network.
+        flip: see `Embedder`.
+        mean, scale: pixels become (value - mean) / scale; 127.5 for most, 127.5 and 128 for InsightFace's older files.
+        bgr: whether the file wants BGR.
+    """
+
+    batch_size = 32
+
+    def __init__(
+        self,
+        networks: Networks,
+        *,
+        flip: bool = True,
+        mean: float = 127.5,
+        scale: float = 127.5,
+        bgr: bool = False,
+    ) -> None:
+        super().__init__(networks, flip=flip)
+        self._networks = networks
+        self.mean, self.scale, self.bgr = mean, scale, bgr
+        self.dim = self._embed(np.zeros((1, 112, 112, 3), np.uint8)).shape[1]
+
+    @property
+    def space(self) -> str:
+        return f"onnx-arcface:{self._networks[ARCFACE.name].fingerprint[:12]}"
+
+    def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
+        ordered = pixels[..., ::-1] if self.bgr else pixels
+        scaled = (ordered.transpose(0, 3, 1, 2).astype(np.float32) - self.mean) / self.scale
+        vectors: FloatArray = self._networks[ARCFACE.name].infer({"input": np.ascontiguousarray(scaled, np.float32)})[
+            "embedding"
+        ]
+        return vectors

@@ -1,0 +1,54 @@
+"""What this plugin brings; imports nothing heavy. No weights ship: users name a file."""
+
+from __future__ import annotations
+
+from facereg.hookspecs import ModelSpec, hookimpl
+from facereg.runners.spec import NetworkSpec, TensorSpec
+
+STRIDES = (8, 16, 32)  # px between the cells of YuNet's three heads
+
+YUNET = NetworkSpec(
+    name="yunet",
+    inputs=(TensorSpec("input", "float32", (None, 3, None, None)),),
+    outputs=tuple(
+        TensorSpec(f"{head}_{stride}", "float32", (None, None, width))
+        for head, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+        for stride in STRIDES
+    ),
+    package="facereg_onnx",
+    file="yunet.onnx",
+    max_batch=16,
+)
+
+ARCFACE = NetworkSpec(
+    name="onnx-arcface",
+    inputs=(TensorSpec("input", "float32", (None, 3, 112, 112)),),
+    outputs=(TensorSpec("embedding", "float32", (None, None)),),
+    package="facereg_onnx",
+    file="arcface.onnx",
+    by_position=True,  # published files name their tensors as they please
+)
+
+
+@hookimpl
+def facereg_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name="yunet",
+            role="detector",
+            factory="facereg_onnx.yunet:YuNet",
+            networks=(YUNET,),
+            licence="no weights ship; those of ShiqiYu/libfacedetection.train are BSD-3-Clause",
+            paper="Wu et al. 2023, YuNet: A Tiny Millisecond-level Face Detector, doi:10.1007/s11633-023-1423-y",
+            summary="a YuNet ONNX file of yours, five landmarks",
+        ),
+        ModelSpec(
+            name="onnx-arcface",
+            role="embedder",
+            factory="facereg_onnx.arcface:OnnxArcFace",
+            networks=(ARCFACE,),
+            licence="no weights ship; your file's licence holds",
+            paper="Deng et al. 2019, ArcFace, arXiv:1801.07698",
+            summary="an embedder of yours: (N, 3, 112, 112) RGB in -1..1 to (N, D)",
+        ),
+    ]

@@ -1,0 +1,65 @@
+"""YuNet: anchor-free heads at three strides, decoded on the client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from facereg.geometry import non_maximum_suppression
+from facereg.interfaces import Detector
+from facereg.runners.base import Networks, Tensor
+from facereg.types import Faces, FloatArray, Image
+from facereg_onnx.plugin import STRIDES, YUNET
+
+MULTIPLE = 32  # px; sides of the network's input
+
+
+class YuNet(Detector):
+    """Finds faces of about 10 to 300 px with a YuNet file.
+
+    Args:
+        networks: the one network.
+        threshold: least score, the geometric mean of the two heads (Wu et al. 2023).
+        overlap: IoU over which the lesser of two boxes is dropped.
+        longest: px; larger pictures are made smaller first. None keeps every size.
+    """
+
+    def __init__(
+        self, networks: Networks, *, threshold: float = 0.6, overlap: float = 0.45, longest: int | None = 1280
+    ) -> None:
+        super().__init__(networks)
+        self._networks = networks
+        self.threshold, self.overlap, self.longest = threshold, overlap, longest
+
+    def _detect(self, images: Sequence[Image]) -> list[Faces]:
+        return [self._detect_one(image) for image in images]
+
+    def _detect_one(self, image: Image) -> Faces:
+        height, width = image.shape[:2]
+        scale = min(1.0, (self.longest or max(height, width)) / max(height, width))
+        small = (max(1, round(width * scale)), max(1, round(height * scale)))
+        resized = image if scale == 1.0 else cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+        canvas = np.zeros((-(-small[1] // MULTIPLE) * MULTIPLE, -(-small[0] // MULTIPLE) * MULTIPLE, 3), np.float32)
+        canvas[: small[1], : small[0]] = resized[..., ::-1]  # the network was trained on BGR
+        heads = self._networks[YUNET.name].infer({"input": np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])})
+        boxes, scores, points = decode(heads, canvas.shape[1], self.threshold)
+        keep = non_maximum_suppression(boxes, scores, self.overlap)
+        ratio = np.array([width / small[0], height / small[1]], np.float32)
+        return Faces(boxes[keep] * np.tile(ratio, 2), scores[keep], points[keep] * ratio)
+
+
+def decode(heads: Mapping[str, Tensor], width: int, threshold: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return boxes (N, 4), scores (N,) and points (N, 5, 2) over `threshold`, in px of an input `width` wide."""
+    boxes, scores, points = [], [], []
+    for stride in STRIDES:
+        score = np.sqrt(np.clip(heads[f"cls_{stride}"][0, :, 0] * heads[f"obj_{stride}"][0, :, 0], 0, 1))
+        rows = np.flatnonzero(score >= threshold)
+        cell = np.stack([rows % (width // stride), rows // (width // stride)], 1).astype(np.float32)  # (N, 2)
+        box = heads[f"bbox_{stride}"][0, rows]
+        centre, half = (cell + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride / 2
+        boxes.append(np.concatenate([centre - half, centre + half], 1))
+        scores.append(score[rows])
+        points.append((cell[:, None] + heads[f"kps_{stride}"][0, rows].reshape(-1, 5, 2)) * stride)
+    return np.concatenate(boxes), np.concatenate(scores), np.concatenate(points)
