@@ -201,7 +201,7 @@ class Registry:
         except TypeError as error:
             raise PluginError(f"{name}: cannot be made with {sorted(options)} ({error}); see its docstring") from error
         if not isinstance(stage, ROLES[role]):
-            raise PluginError(f"{name}: expected {spec.factory} to make a {role}, got {type(stage).__name__}")
+            raise PluginError(f"{name}: expected {spec.factory} to make the {role}, got {type(stage).__name__}")
         return stage
 
 

@@ -1,0 +1,158 @@
+"""Figures against numbers worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facereg.data.boxes import LabelledImage
+from facereg.errors import ContractError
+from facereg.evaluation.detection import average_precision, score_detections
+from facereg.evaluation.identification import score_identification
+from facereg.evaluation.main_faces import embed_main_faces, main_face
+from facereg.evaluation.verification import best_threshold, roc, score_pairs, threshold_at, tpr_at
+from facereg.images import write_image
+from facereg.pipeline import Pipeline
+from facereg.types import Faces
+from tests.fakes import PaintedDetector, PaintedEmbedder, picture
+
+
+def labelled(*boxes: list[float], ignored: tuple[int, ...] = ()) -> LabelledImage:
+    flags = np.array([row in ignored for row in range(len(boxes))], np.bool_)
+    return LabelledImage.without_points(Path("a.jpg"), np.array(boxes, np.float32), flags)
+
+
+def found(*rows: tuple[float, list[float]]) -> Faces:
+    return Faces(np.array([box for _, box in rows], np.float32), np.array([score for score, _ in rows], np.float32))
+
+
+def test_precision_recall_and_ap_by_hand() -> None:
+    # two faces; given: hit at 0.9, miss at 0.8, hit at 0.7. Precision at the hits: 1, 2/3; AP = (1 + 2/3) / 2
+    items = [labelled([0, 0, 10, 10], [50, 50, 60, 60])]
+    scores = score_detections(items, [found((0.9, [0, 0, 10, 10]), (0.8, [80, 80, 90, 90]), (0.7, [50, 50, 60, 55]))])
+    assert scores.faces == 2
+    assert scores.precision == pytest.approx(2 / 3)
+    assert scores.recall == 1.0
+    assert scores.mean_iou == pytest.approx((1.0 + 0.5) / 2)
+    assert scores.ap50 == pytest.approx(5 / 6)
+
+
+def test_a_second_box_on_a_face_is_a_false_one() -> None:
+    scores = score_detections([labelled([0, 0, 10, 10])], [found((0.9, [0, 0, 10, 10]), (0.8, [0, 0, 10, 9]))])
+    assert scores.precision == 0.5
+
+
+def test_a_box_on_an_ignored_face_counts_neither_way() -> None:
+    items = [labelled([0, 0, 10, 10], [50, 50, 60, 60], ignored=(1,))]
+    scores = score_detections(items, [found((0.9, [50, 50, 60, 60]), (0.8, [0, 0, 10, 10]))])
+    assert (scores.faces, scores.precision, scores.recall, scores.ap50) == (1, 1.0, 1.0, 1.0)
+
+
+def test_faces_below_the_least_size_are_ignored_and_so_are_small_boxes_elsewhere() -> None:
+    items = [labelled([0, 0, 30, 30], [50, 50, 60, 60])]
+    given = found((0.9, [50, 50, 60, 60]), (0.8, [0, 0, 30, 30]), (0.7, [80, 80, 90, 90]), (0.6, [100, 0, 130, 30]))
+    scores = score_detections(items, [given], least=24)
+    assert scores.faces == 1
+    assert scores.precision == 0.5  # the large box elsewhere is the only false one
+
+
+def test_nothing_found_scores_zero() -> None:
+    scores = score_detections([labelled([0, 0, 10, 10])], [Faces.empty()])
+    assert (scores.precision, scores.recall, scores.mean_iou, scores.ap50) == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_no_face_that_counts_is_an_error() -> None:
+    with pytest.raises(ContractError, match="at least one face"):
+        score_detections([labelled([0, 0, 10, 10])], [Faces.empty()], least=24)
+
+
+def test_precision_is_made_monotone_before_the_area() -> None:
+    assert average_precision(np.array([0.5, 0.5, 1.0]), np.array([0.5, 0.4, 0.8])) == pytest.approx(0.8)
+
+
+def test_the_best_threshold_lies_between_the_two_similarities() -> None:
+    similarities = np.array([0.9, 0.8, 0.3, 0.1], np.float32)
+    assert best_threshold(similarities, np.array([True, True, False, False])) == pytest.approx(0.55)
+
+
+def test_each_fold_is_scored_at_the_threshold_of_the_others() -> None:
+    # fold 0 separates at 0.5, fold 1 at 0.15: each is scored at the other's, and half of it is wrong
+    similarities = np.array([0.8, 0.2, 0.2, 0.1], np.float32)
+    same = np.array([True, False, True, False])
+    scores = score_pairs(similarities, same, (0, 0, 1, 1))
+    assert scores.accuracy == pytest.approx(0.5)
+    assert scores.threshold == pytest.approx((0.5 + 0.15) / 2)
+
+
+def test_one_fold_needs_a_threshold_from_elsewhere() -> None:
+    with pytest.raises(ContractError, match="one fold"):
+        score_pairs(np.array([0.9, 0.1], np.float32), np.array([True, False]), (0, 0))
+    scores = score_pairs(np.array([0.9, 0.1], np.float32), np.array([True, False]), (0, 0), threshold=0.95)
+    assert (scores.accuracy, scores.accuracy_std) == (0.5, 0.0)
+
+
+def test_tpr_at_far_by_hand() -> None:
+    # ten impostors; one of them is above half of the genuine pairs
+    similarities = np.array([0.9, 0.8, 0.7, 0.6, 0.75, *np.linspace(0.1, 0.5, 9)], np.float32)
+    same = np.array([True] * 4 + [False] * 10)
+    curve = roc(similarities, same)
+    assert tpr_at(curve, 0.1, 10) == 1.0
+    assert tpr_at(curve, 0.09, 10) is None  # one false accept is 0.1 already
+    assert curve[curve[:, 0] == 0, 1].max() == 0.5
+
+
+def test_equal_similarities_are_accepted_together() -> None:
+    curve = roc(np.array([0.5, 0.5], np.float32), np.array([True, False]))
+    assert curve[:, :2].tolist() == [[0.0, 0.0], [1.0, 1.0]]
+
+
+def test_the_threshold_of_a_far_lets_that_share_through() -> None:
+    impostors = np.linspace(0.0, 0.99, 100, dtype=np.float32)
+    similarities = np.concatenate([impostors, np.array([0.995], np.float32)])
+    same = np.array([False] * 100 + [True])
+    value = threshold_at(similarities, same, 0.05)
+    assert (impostors >= value).sum() == 5
+    with pytest.raises(ContractError, match="at least 0.01 with 100"):
+        threshold_at(similarities, same, 0.001)
+
+
+def test_identification_of_perfect_and_of_useless_vectors() -> None:
+    people = {str(person): list(range(person * 5, person * 5 + 5)) for person in range(6)}
+    perfect = np.eye(6, dtype=np.float32).repeat(5, 0)
+    scores = score_identification(perfect, np.ones(30, np.bool_), people, images=3)
+    assert scores.rank1 == 1.0
+    assert scores.tpir_at_fpir == {0.1: 1.0, 0.01: None}  # 15 strangers cannot show one in a hundred
+    assert (scores.known, scores.strangers) == (3 * 2, 3 * 5)
+    same = np.tile(np.eye(6, dtype=np.float32)[:1], (30, 1))
+    assert score_identification(same, np.ones(30, np.bool_), people, images=3).tpir_at_fpir[0.1] == 0.0
+
+
+def test_a_picture_without_a_face_is_a_miss() -> None:
+    people = {str(person): list(range(person * 5, person * 5 + 5)) for person in range(6)}
+    vectors, seen = np.eye(6, dtype=np.float32).repeat(5, 0), np.ones(30, np.bool_)
+    seen[::5] = False  # the first picture of everybody; enrolled are the others
+    vectors[~seen] = 0
+    scores = score_identification(vectors, seen, people, images=3)
+    assert scores.rank1 == pytest.approx(0.5)  # of the two probes of each person one has no face
+
+
+def test_the_main_face_is_large_and_central() -> None:
+    faces = found((0.9, [0, 0, 30, 30]), (0.8, [80, 80, 130, 130]), (0.7, [95, 95, 105, 105]))
+    assert main_face(faces, 200, 200) == 1
+    assert main_face(Faces.empty(), 200, 200) is None
+
+
+def test_main_faces_keep_their_rows_around_bad_files(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", picture(1))
+    write_image(tmp_path / "b.png", picture())
+    (tmp_path / "c.png").touch()
+    write_image(tmp_path / "d.png", picture(2))
+    from facereg.alignment import FivePointAligner
+
+    pipeline = Pipeline(PaintedDetector(), FivePointAligner(), PaintedEmbedder())
+    faces = embed_main_faces(pipeline, [tmp_path / f"{name}.png" for name in "abcd"])
+    assert faces.found.tolist() == [True, False, False, True]
+    assert [error.path for error in faces.errors] == [str(tmp_path / "c.png")]
+    assert faces.vectors[3] == pytest.approx(pipeline.run([picture(2)])[0].embeddings.vectors[0])

@@ -1,0 +1,95 @@
+"""Similarities, overlap, suppression: numbers by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facereg.errors import ContractError
+from facereg.geometry import (
+    TEMPLATE_112,
+    box_overlap,
+    non_maximum_suppression,
+    similarity_from_points,
+    template,
+    transform_points,
+    warp,
+)
+
+
+@given(
+    angle=st.floats(-3.1, 3.1),
+    scale=st.floats(0.1, 10),
+    x=st.floats(-500, 500),
+    y=st.floats(-500, 500),
+)
+def test_a_similarity_is_recovered_from_its_points(angle: float, scale: float, x: float, y: float) -> None:
+    a, b = scale * np.cos(angle), scale * np.sin(angle)
+    matrix = np.array([[a, -b, x], [b, a, y]], np.float32)
+    target = transform_points(TEMPLATE_112, matrix)
+    found = similarity_from_points(TEMPLATE_112, target)
+    # float32 points up to about 2,000 px: 1e-3 px is their rounding
+    assert np.abs(transform_points(TEMPLATE_112, found) - target).max() < 2e-3 * max(1.0, scale)
+
+
+def test_least_squares_and_no_reflection() -> None:
+    # a mirrored square cannot be reached by a similarity: the best is what Umeyama's closed form gives, of det > 0
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    matrix = similarity_from_points(square, square[[1, 0, 3, 2]])
+    assert np.linalg.det(matrix[:, :2].astype(np.float64)) >= 0
+
+
+def test_coinciding_points_are_refused() -> None:
+    with pytest.raises(ContractError, match="coincide"):
+        similarity_from_points(np.zeros((5, 2), np.float32), TEMPLATE_112)
+
+
+def test_the_template_grows_about_the_corner_of_the_picture() -> None:
+    assert template(112) == pytest.approx(TEMPLATE_112)
+    # pixel centres at integers: 38.2946 of 112 becomes (38.2946 + 0.5) * 2 - 0.5
+    assert template(224)[0, 0] == pytest.approx(77.0892, abs=1e-4)
+
+
+def test_warp_by_a_shift_moves_whole_pixels(rng: np.random.Generator) -> None:
+    image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    crop = warp(image, np.array([[1, 0, -7], [0, 1, -3]], np.float32), 16)
+    assert np.array_equal(crop, image[3:19, 7:23])
+
+
+def test_a_large_face_is_averaged_not_skipped() -> None:
+    # a chequered picture of single pixels averages to grey; sampling every eighth pixel would give black or white
+    image = np.indices((256, 256)).sum(0)[..., None].repeat(3, 2) % 2 * 255
+    crop = warp(image.astype(np.uint8), np.array([[0.125, 0, 0], [0, 0.125, 0]], np.float32), 32)
+    assert np.abs(crop[4:28, 4:28].astype(int) - 127).max() < 30
+
+
+@pytest.mark.parametrize(
+    ("over", "expected"), [("union", 25 / 175), ("min", 0.25), ("first", 0.25)], ids=["union", "min", "first"]
+)
+def test_overlap_by_hand(over: str, expected: float) -> None:
+    first, second = np.array([[0, 0, 10, 10]], np.float32), np.array([[5, 5, 15, 15]], np.float32)
+    assert box_overlap(first, second, over=over)[0, 0] == pytest.approx(expected)  # type: ignore[arg-type]
+
+
+def test_suppression_keeps_the_best_of_those_that_overlap() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
+    assert non_maximum_suppression(boxes, np.array([0.5, 0.9, 0.7], np.float32), 0.5).tolist() == [1, 2]
+
+
+def test_a_suppressed_box_suppresses_nothing() -> None:
+    # the middle one falls to the first, so the third, which overlaps only the middle one, stays
+    boxes = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], np.float32)
+    assert non_maximum_suppression(boxes, np.array([0.9, 0.8, 0.7], np.float32), 0.4).tolist() == [0, 2]
+
+
+def test_many_boxes_are_suppressed_as_one_by_one(rng: np.random.Generator) -> None:
+    corners = rng.uniform(0, 200, (700, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 40, (700, 2))], 1).astype(np.float32)
+    scores = rng.random(700).astype(np.float32)
+    kept: list[int] = []
+    for row in np.argsort(-scores, kind="stable"):
+        if not kept or (box_overlap(boxes[row : row + 1], boxes[kept]) <= 0.3).all():
+            kept.append(int(row))
+    assert non_maximum_suppression(boxes, scores, 0.3).tolist() == kept
