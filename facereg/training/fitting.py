@@ -18,7 +18,7 @@ CHECKPOINT_EVERY = 500  # steps; a killed run loses at most these
 
 def fit(
     module: lightning.LightningModule,
-    loader: DataLoader[tuple[torch.Tensor, torch.Tensor]],
+    loader: DataLoader[tuple[torch.Tensor, ...]] | DataLoader[tuple[torch.Tensor, torch.Tensor]],
     out: Path,
     *,
     steps: int,

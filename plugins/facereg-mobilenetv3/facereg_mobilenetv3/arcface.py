@@ -18,6 +18,7 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from pytorch_metric_learning.losses import ArcFaceLoss
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
@@ -78,7 +79,7 @@ class ArcFaceTraining(lightning.LightningModule):
             load_network(self.network, Path(settings.init))
         self.anchor = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.anchor else None
         self.loss = ArcFaceLoss(classes, EMBEDDING, margin=math.degrees(settings.margin_rad), scale=settings.scale)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)
         self.augment = augmentation()
         # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
         self.__dict__["run"] = torch.compile(self.network) if settings.compile else self.network
@@ -106,14 +107,14 @@ class ArcFaceTraining(lightning.LightningModule):
         vectors = torch.cat(
             [
                 F.normalize(self.network(enlarged(part, self.settings.size)))
-                for part in images.split(self.settings.batch)
+                for part in torch.split(images, self.settings.batch)
             ]
         )
         self.network.train()
         sums = torch.zeros(EMBEDDING, int(labels.max()) + 1).index_add_(1, labels, vectors.T)  # (D, C)
         self.loss.W.copy_(F.normalize(sums, dim=0))
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         settings = self.settings
         optimizer = torch.optim.AdamW(
             [

@@ -17,6 +17,7 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -75,7 +76,7 @@ class Distillation(lightning.LightningModule):
         self.network = MobileNetV3Embedder(dropout=settings.dropout)
         if settings.init:
             load_network(self.network, Path(settings.init))
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)
         # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
         self.__dict__["run"] = torch.compile(self.network) if settings.compile else self.network
 
@@ -86,7 +87,7 @@ class Distillation(lightning.LightningModule):
         self.log_dict({"loss": loss, "cosine": cosine}, prog_bar=True)
         return loss
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         settings = self.settings
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         rest = [p for p in self.network.parameters() if p.ndim <= 1]  # norms and biases

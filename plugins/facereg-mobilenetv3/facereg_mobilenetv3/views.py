@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 from rich.progress import track
 
 from facereg.errors import MissingExtraError, WeightsError
@@ -77,14 +78,14 @@ def make_view(crop: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:
     if rng.random() < 0.15:  # Random Erasing (Zhong et al. 2017)
         h, w = rng.integers(12, 50, 2)
         y, x = rng.integers(0, SIZE - h), rng.integers(0, SIZE - w)
-        view[y : y + h, x : x + w] = rng.integers(0, 256, 3)
+        view[y : y + h, x : x + w] = rng.integers(0, 256, 3, dtype=np.uint8)
     return view
 
 
 def _moved(crop: Pixels, rng: np.random.Generator) -> Pixels:
     """Random crop and horizontal flip, as one similarity about the centre."""
     angle, scale = rng.normal(0, 4), np.exp(rng.normal(0, 0.05))
-    matrix = cv2.getRotationMatrix2D((55.5, 55.5), float(angle), float(scale))
+    matrix = np.asarray(cv2.getRotationMatrix2D((55.5, 55.5), float(angle), float(scale)), np.float64)
     matrix[:, 2] += rng.normal(0, 2.5, 2)
     if rng.random() < 0.5:
         matrix[:, 0] *= -1
@@ -103,7 +104,8 @@ def _recoloured(view: Pixels, rng: np.random.Generator) -> Pixels:
     pixels *= rng.uniform(0.9, 1.1, 3).astype(np.float32)  # colour of the light
     if rng.random() < 0.3:
         pixels += rng.normal(0, rng.uniform(1, 8), pixels.shape).astype(np.float32)
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    recoloured: Pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+    return recoloured
 
 
 def make_shard(crops: Pixels, teacher: Teacher, folder: Path, *, index: int, seed: int) -> None:
@@ -151,7 +153,5 @@ class Views:
         return self.pixels[shard][offset], self.targets[shard][offset]
 
 
-def _stderr() -> object:
-    from rich.console import Console
-
+def _stderr() -> Console:
     return Console(file=sys.stderr)

@@ -6,6 +6,8 @@ count; before the first full layer the map is read column by column, the order o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -170,3 +172,10 @@ def build_rnet() -> DeployedRNet:
 def build_onet() -> DeployedONet:
     """Return the module behind `mtcnn-onet`, without weights."""
     return DeployedONet(ONet()).eval()
+
+
+BUILDERS: dict[str, Callable[[], DeployedPNet | DeployedRNet | DeployedONet]] = {
+    "pnet": build_pnet,
+    "rnet": build_rnet,
+    "onet": build_onet,
+}

@@ -11,10 +11,8 @@ from safetensors.torch import save_file
 from facereg.errors import WeightsError
 from facereg.runners.spec import file_sha256
 from facereg.training.export import export_onnx
-from facereg_mtcnn.networks import DeployedONet, DeployedPNet, DeployedRNet, build_onet, build_pnet, build_rnet
+from facereg_mtcnn.networks import BUILDERS, DeployedONet, DeployedPNet, DeployedRNet
 from facereg_mtcnn.plugin import networks
-
-BUILDERS = {"pnet": build_pnet, "rnet": build_rnet, "onet": build_onet}
 
 
 def save_network(module: DeployedPNet | DeployedRNet | DeployedONet, name: str, out: Path) -> Path:

@@ -79,8 +79,8 @@ def resize_level(sums: Sums, height: int, width: int) -> FloatArray:
     tops, bottoms = window_edges(np.array(0), np.array(full_height), height)
     lefts, rights = window_edges(np.array(0), np.array(full_width), width)
     rows = _channels(sums.take(bottoms, 0)) - _channels(sums.take(tops, 0))  # (h, W + 1, 4)
-    rows = np.ascontiguousarray(rows).view(np.complex128)[..., 0]
-    totals = _channels(rows.take(rights, 1)) - _channels(rows.take(lefts, 1))
+    packed: Sums = np.ascontiguousarray(rows).view(np.complex128)[..., 0]
+    totals = _channels(packed.take(rights, 1)) - _channels(packed.take(lefts, 1))
     areas = (bottoms - tops)[:, None] * (rights - lefts)[None, :]
     return (totals[..., :3].transpose(2, 0, 1) / areas).astype(np.float32)
 

@@ -21,7 +21,7 @@ from facereg.training.settings import parse_settings
 from facereg.types import FloatArray, Image
 from facereg_mtcnn.detector import MtcnnDetector
 from facereg_mtcnn.fitting import Schedule, fit
-from facereg_mtcnn.networks import build_onet, build_pnet, build_rnet
+from facereg_mtcnn.networks import BUILDERS
 from facereg_mtcnn.plugin import networks
 from facereg_mtcnn.publish import save_network
 from facereg_mtcnn.pyramid import summed_area
@@ -41,10 +41,11 @@ class MtcnnSettings:
     pseudo: str = ""  # pseudo-labels, also of the crowds
     points: str = "landmarks-68pt/train_68pt.txt,landmarks-5pt/train_5pt.txt"  # lists beside `images`
     min_face: float = 10.0  # px; the smallest face looked for when mining
-    pnet_steps: int = 6000
-    rnet_steps: int = 5000
+    pnet_steps: int = 5000
+    rnet_steps: int = 4000
     onet_steps: int = 4000
-    batch: int = 512
+    batch: int = 512  # of P- and R-Net
+    onet_batch: int = 128
     lr: float = 2e-3
     weight_decay: float = 1e-4
     precision: str = "32"  # or bf16
@@ -57,7 +58,6 @@ PLANS = {  # per face: hand-drawn, others
     "rnet": ((24, True), (40, 8), (90, 30)),
     "onet": ((48, True), (24, 8), (60, 30)),
 }
-BUILDERS = {"pnet": build_pnet, "rnet": build_rnet, "onet": build_onet}
 
 
 def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str]) -> None:
@@ -102,7 +102,7 @@ def _names(text: str) -> list[str]:
 def _schedule(stage: str, settings: MtcnnSettings) -> Schedule:
     return Schedule(
         steps=getattr(settings, f"{stage}_steps"),
-        batch=settings.batch,
+        batch=settings.onet_batch if stage == "onet" else settings.batch,
         lr=settings.lr,
         weight_decay=settings.weight_decay,
         landmark_weight=LANDMARK_WEIGHTS[stage],
