@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from facereg.training.curves import draw_curves
 
-CHECKPOINT_EVERY = 500  # steps; a killed run loses at most these
+CHECKPOINT_EVERY = 250  # steps; a killed run loses at most these
 
 
 def fit(

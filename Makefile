@@ -1,0 +1,60 @@
+# make demo: the main job on real pictures.  make test: everything that CI checks.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PROJECTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
+PLUGINS := $(foreach plugin,$(wildcard plugins/facereg-*),-e $(plugin))
+
+.PHONY: demo test lint bench results install-size clean
+
+demo: $(VENV)/app.installed
+	$(BIN)/facereg demo --out demo
+
+test: lint
+	$(BIN)/pytest -q
+
+lint: $(VENV)/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	set -e; for part in facereg tests $(wildcard plugins/facereg-*); do $(BIN)/mypy $$part; done
+
+bench: $(VENV)/dev.installed $(VENV)/peer.installed
+	FACEREG_RESULTS=results $(BIN)/pytest -q benchmarks --benchmark-only
+	$(BIN)/python benchmarks/report.py
+
+# Measures the README's figures again: FACEREG_DATA names the folder of face data, FACEREG_WEIGHTS that of the peers.
+results: $(VENV)/dev.installed
+	test -d "$(FACEREG_DATA)" || { echo "set FACEREG_DATA to the folder of face data"; exit 1; }
+	$(BIN)/facereg evaluate verification --images $(FACEREG_DATA)/lfw-view1/images --pairs $(FACEREG_DATA)/lfw-view1/pairsDevTest.txt \
+	  --threshold-pairs $(FACEREG_DATA)/lfw-view1/pairsDevTrain.txt --out results/verification.json
+	$(BIN)/facereg evaluate detection --images $(FACEREG_DATA)/faces-in-crowds/images \
+	  --annotations $(FACEREG_DATA)/faces-in-crowds/dev_bbx_gt.txt --held-out-fifth --option detector.min_face=10 --out results/detection.json
+	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --out results/identification.json
+	$(BIN)/python benchmarks/report.py
+
+# What an install for inference takes on disk, in a new environment.
+install-size: $(VENV)/bin/pip
+	$(BIN)/python benchmarks/install_size.py
+	$(BIN)/python benchmarks/report.py
+
+$(VENV)/bin/pip:
+	$(PYTHON) -c 'import sys; sys.exit("facereg needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+# What inference and the demo need: no torch.
+$(VENV)/app.installed: $(VENV)/bin/pip $(PROJECTS)
+	$(BIN)/pip install -q -c constraints.txt -e ".[app]" $(PLUGINS)
+	touch $@
+
+# What training and the tests need, torch among it.
+$(VENV)/dev.installed: $(VENV)/bin/pip $(PROJECTS)
+	$(BIN)/pip install -q -c constraints.txt -e ".[dev]" $(PLUGINS)
+	touch $@ $(VENV)/app.installed
+
+# The package that ours is compared with; its own pins are too old to install beside ours.
+$(VENV)/peer.installed: $(VENV)/dev.installed
+	$(BIN)/pip install -q --no-deps facenet-pytorch==2.6.0
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build

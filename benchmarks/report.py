@@ -1,0 +1,125 @@
+"""Write the README's table of results from results/*.json; with --check only compare."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- results: written by benchmarks/report.py -->\n", "<!-- /results -->\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what, where its figure lies, the figures beside it, and the command."""
+
+    what: str
+    file: str
+    figure: Callable[[Mapping[str, Any]], str]
+    beside: str
+    command: str
+
+
+def percent(value: float) -> str:
+    """Return a share as a percentage with two decimals."""
+    return f"{100 * value:.2f} %"
+
+
+EVALUATE = "`make results`, which runs `facereg evaluate {}`"
+ROWS = (
+    Row(
+        "verification accuracy, LFW View 1 (1,000 pairs, none missing), threshold from pairsDevTrain",
+        "verification",
+        lambda r: f"{percent(r['accuracy'])} ({r['missing']} missing)",
+        "paper: 95.93 % (View 2)",
+        EVALUATE.format("verification"),
+    ),
+    Row(
+        "TPR at FAR 10 % / 1 % there",
+        "verification",
+        lambda r: f"{percent(r['tpr_at_far']['0.1'])} / {percent(r['tpr_at_far']['0.01'])}",
+        "paper: 95.76 / 92.86 % (View 2)",
+        EVALUATE.format("verification"),
+    ),
+    Row(
+        "detection, AP50 of all faces, fifth of faces-in-crowds kept out of training",
+        "detection",
+        lambda r: f"{r['ap50']:.3f}",
+        "facenet-pytorch on like pictures: 0.57",
+        EVALUATE.format("detection"),
+    ),
+    Row(
+        "detection, AP50 of faces at least 24 px high",
+        "detection",
+        lambda r: f"{r['ap50_large']:.3f}",
+        "facenet-pytorch on like pictures: 0.74",
+        EVALUATE.format("detection"),
+    ),
+    Row(
+        "identification, rank 1, 20 people enrolled and 20 strangers, mean of 5 divisions",
+        "identification",
+        lambda r: f"{r['rank1']:.3f}",
+        "the teacher: 0.969",
+        EVALUATE.format("identification"),
+    ),
+    Row(
+        "identification, TPIR at FPIR 10 % / 1 %",
+        "identification",
+        lambda r: f"{r['tpir_at_fpir']['0.1']:.3f} / {r['tpir_at_fpir']['0.01']:.3f}",
+        "the teacher: 0.946 / 0.905",
+        EVALUATE.format("identification"),
+    ),
+    Row(
+        "MTCNN against facenet-pytorch 2.6.0, same weights and faces, one thread: one picture / 16 of mixed sizes",
+        "mtcnn-speed",
+        lambda r: f"{r['ratio_one']:.2f} / {r['ratio_batch']:.2f} times its pictures a second",
+        "facenet-pytorch: 1",
+        "`make bench`",
+    ),
+    Row(
+        "memory while detecting 5,000 pictures of random sizes, growth after the first 500",
+        "mtcnn-memory",
+        lambda r: percent(r["growth"]),
+        "flat is 5 % or less",
+        "`make bench`",
+    ),
+    Row(
+        "inference install (`pip install`, no torch), on disk",
+        "install-size",
+        lambda r: f"{r['megabytes']} MB",
+        "with torch: 5,400 MB",
+        "`make install-size`",
+    ),
+)
+
+
+def table() -> str:
+    """Return the table as Markdown; a figure not measured yet says so."""
+    lines = ["| what | measured | beside it | command |", "|---|---|---|---|"]
+    for row in ROWS:
+        path = ROOT / "results" / f"{row.file}.json"
+        measured = row.figure(json.loads(path.read_text("utf-8"))) if path.exists() else "not measured"
+        lines.append(f"| {row.what} | {measured} | {row.beside} | {row.command} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write the table, or with --check end with status 1 where the README says something else."""
+    path = ROOT / "README.md"
+    text = path.read_text("utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    wanted = before + BEGIN + table() + END + after
+    if "--check" in sys.argv:
+        sys.exit(
+            0 if wanted == text else "README.md: its table is not that of results/; run python benchmarks/report.py"
+        )
+    path.write_text(wanted, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m facereg`."""
+
+from facereg.cli import main
+
+main()
