@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import GalleryFile, Json, print_json
+from facereg.cli.options import GalleryFile, Json, counted, print_json
 from facereg.errors import GalleryError
 
 app = typer.Typer(help="Keep a gallery of known people.", no_args_is_help=True)
@@ -25,7 +25,7 @@ def list_(gallery: GalleryFile, json: Json = False) -> None:
             if json:
                 print_json({"name": person.name, "embeddings": person.embeddings, "created": person.created})
             else:
-                typer.echo(f"{person.name}: {person.embeddings} embeddings, since {person.created}")
+                typer.echo(f"{person.name}: {counted(person.embeddings, 'embedding')}, since {person.created}")
 
 
 @app.command()
@@ -57,7 +57,7 @@ def remove(name: Name, gallery: GalleryFile, json: Json = False) -> None:
     if json:
         print_json({"name": name, "removed": count})
     else:
-        typer.echo(f"{name}: {count} embeddings removed")
+        typer.echo(f"{name}: {counted(count, 'embedding')} removed")
 
 
 @app.command()
@@ -70,7 +70,7 @@ def export(file: Export, gallery: GalleryFile, json: Json = False) -> None:
     if json:
         print_json({"file": str(file), "embeddings": count})
     else:
-        typer.echo(f"{file}: {count} embeddings")
+        typer.echo(f"{file}: {counted(count, 'embedding')}")
 
 
 @app.command("import")
@@ -86,7 +86,7 @@ def import_(file: Export, gallery: GalleryFile, json: Json = False) -> None:
     if json:
         print_json({"file": str(file), "added": count})
     else:
-        typer.echo(f"{gallery}: {count} embeddings added")
+        typer.echo(f"{gallery}: {counted(count, 'embedding')} added")
 
 
 @app.command()

@@ -145,6 +145,11 @@ def print_json(document: object) -> None:
     print(json.dumps(document), flush=True)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 face`, `2 faces`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def complain(message: str) -> None:
     """Write one line to stderr: something that does not stop the rest."""
     print(f"facereg: {message}", file=sys.stderr, flush=True)
@@ -156,6 +161,7 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import GalleryFile, Json, Stages, complain, print_json, progress, with_stages
+from facereg.cli.options import GalleryFile, Json, Stages, complain, counted, print_json, progress, with_stages
 from facereg.cli.pictures import DrawInto, drawn_path
 from facereg.errors import DatasetError, ImageError
 
@@ -58,7 +58,7 @@ def enroll(
     if json:
         print_json({"enrolled": enrolled, "skipped": skipped})
     else:
-        typer.echo(f"{gallery}: {enrolled} pictures enrolled, {len(skipped)} skipped")
+        typer.echo(f"{gallery}: {counted(enrolled, 'picture')} enrolled, {len(skipped)} skipped")
     if enrolled == 0 and any("already" not in item["reason"] for item in skipped):
         raise typer.Exit(1)
 

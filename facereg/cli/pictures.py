@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import Json, Stages, complain, print_json, progress, with_stages
+from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, with_stages
 from facereg.errors import ImageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
             if json:
                 print_json({"image": str(path), "faces": [_as_json(face) for face in faces]})
             else:
-                typer.echo(f"{path}: {len(faces)} faces")
+                typer.echo(f"{path}: {counted(len(faces), 'face')}")
                 for face in faces:
                     typer.echo(f"  score {face.score:.3f}  box {' '.join(f'{v:.1f}' for v in face.box)}")
             if draw is not None:
@@ -101,7 +101,7 @@ def embed(
     if json:
         print_json({"out": str(out), "embeddings": len(names), "images": len(paths) - failed})
     else:
-        typer.echo(f"{out}: {len(names)} embeddings of {len(paths) - failed} pictures")
+        typer.echo(f"{out}: {counted(len(names), 'embedding')} of {counted(len(paths) - failed, 'picture')}")
     _finish(failed, len(paths))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import Json, Stages, complain, print_json, progress, with_stages
+from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, with_stages
 from facereg.errors import ContractError, ImageError
 from facereg.registry import default_registry
 
@@ -113,6 +113,6 @@ def pseudo_label(
     if json:
         print_json({"out": str(out), "images": len(kept), "faces": faces})
     else:
-        typer.echo(f"{out}: {faces} faces in {len(kept)} pictures")
+        typer.echo(f"{out}: {counted(faces, 'face')} in {counted(len(kept), 'picture')}")
     if failed:
         raise typer.Exit(1)
