@@ -7,8 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facereg.errors import ContractError
+from facereg.errors import ContractError, MissingExtraError
 from facereg.types import BoolArray, FloatArray
+
+try:
+    from sklearn.metrics import roc_curve
+except ImportError as error:
+    raise MissingExtraError("evaluation needs scikit-learn; pip install 'facereg[app]'") from error
 
 FARS = (0.1, 0.01, 0.001)
 REFUSED = -1.0  # similarity of a pair one of whose pictures gave no face: the system refuses it
@@ -85,13 +90,8 @@ def best_threshold(similarities: FloatArray, same: BoolArray) -> float:
 
 def roc(similarities: FloatArray, same: BoolArray) -> FloatArray:
     """Return (N, 3) float32 rows of FAR, TPR and threshold, by falling threshold, from accepting nobody."""
-    order = np.argsort(-similarities, kind="stable")
-    values, genuine = similarities[order], same[order]
-    last = np.flatnonzero(np.append(np.diff(values) < 0, True))
-    far = np.cumsum(~genuine)[last] / max(1, (~genuine).sum())
-    tpr = np.cumsum(genuine)[last] / max(1, genuine.sum())
-    rows = np.stack([far, tpr, values[last]], 1)
-    return np.concatenate([[[0.0, 0.0, np.inf]], rows]).astype(np.float32)
+    far, tpr, thresholds = roc_curve(same, similarities, drop_intermediate=False)
+    return np.stack([far, tpr, thresholds], 1).astype(np.float32)
 
 
 def tpr_at(curve: FloatArray, far: float, impostors: int) -> float | None:
