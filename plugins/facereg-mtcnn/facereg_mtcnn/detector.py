@@ -128,7 +128,14 @@ class MtcnnDetector(Detector):
         points = sides * outputs["landmarks"][passed] + boxes[:, None, :2] - 1
         boxes = _moved(boxes, offsets)
         grown = boxes + np.array([0, 0, 1, 1], np.float32)  # areas of inclusive boxes
-        kept = _each(owner, lambda rows: non_maximum_suppression(grown[rows], scores[rows], 0.7, over="min"))
+
+        def best(rows: IntArray) -> IntArray:
+            # Two proposals may be cut to one crop and score the same: which of them stays is up to NumPy's sort, which
+            # is not stable. The same call as in facenet-pytorch decides here, so that its boxes come out.
+            order = np.argsort(scores[rows])[::-1]
+            return order[non_maximum_suppression(grown[rows[order]], scores[rows[order]], 0.7, over="min")]
+
+        kept = _each(owner, best)
         return boxes[kept], scores[kept], points[kept], owner[kept]
 
     def _run(

@@ -130,7 +130,7 @@ def _relit(pixels: Tensor, rng: np.random.Generator) -> Tensor:
         )
 
     mean = pixels.mean((1, 2, 3), keepdim=True)
-    pixels = (pixels - mean) * draw(0.7, 1.3, 1) + mean * draw(0.7, 1.3, 1) * draw(0.9, 1.1, 3)
+    pixels = (pixels - mean) * draw(0.6, 1.4, 1) + mean * draw(0.5, 1.5, 1) * draw(0.9, 1.1, 3)
     grey = draw(0, 1, 1) < 0.1
     return torch.where(grey, pixels.mean(1, keepdim=True), pixels).clamp(0, 255)
 

@@ -41,9 +41,9 @@ class MtcnnSettings:
     pseudo: str = ""  # pseudo-labels, also of the crowds
     points: str = "landmarks-68pt/train_68pt.txt,landmarks-5pt/train_5pt.txt"  # lists beside `images`
     min_face: float = 10.0  # px; the smallest face looked for when mining
-    pnet_steps: int = 5000
-    rnet_steps: int = 4000
-    onet_steps: int = 4000
+    pnet_steps: int = 20000
+    rnet_steps: int = 5000
+    onet_steps: int = 5000
     batch: int = 512  # of P- and R-Net
     onet_batch: int = 128
     lr: float = 2e-3
