@@ -6,7 +6,7 @@ import json
 from functools import cache
 from importlib import resources
 
-from facereg.hookspecs import ModelSpec, RecipeSpec, hookimpl
+from facereg.hookspecs import CommandSpec, ModelSpec, RecipeSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
 PAPER = "Zhang et al. 2016, Joint Face Detection and Alignment using Multi-task Cascaded CNNs, arXiv:1604.02878"
@@ -68,3 +68,8 @@ def facereg_recipes() -> list[RecipeSpec]:
             settings_from="facereg_mtcnn.recipe:MtcnnSettings",
         )
     ]
+
+
+@hookimpl
+def facereg_commands() -> list[CommandSpec]:
+    return [CommandSpec("mtcnn-convert", "facereg_mtcnn.commands:app", "Turn published MTCNN state dicts into ONNX.")]

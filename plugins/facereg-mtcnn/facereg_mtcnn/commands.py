@@ -1,0 +1,25 @@
+"""The command of this plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facereg.runners.spec import import_object
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def convert(
+    folder: Annotated[Path, typer.Argument(help="Holds pnet.pt, rnet.pt and onet.pt, as facenet-pytorch ships them.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the ONNX files.")],
+) -> None:
+    """Turn published MTCNN state dicts into ONNX files; needs the [train] extra.
+
+    Example: facereg mtcnn-convert published/ --out mtcnn; facereg detect a.jpg --weights detector=mtcnn
+    """
+    import_object("facereg_mtcnn.publish:convert_published")(folder, out)
+    typer.echo(f"{out}: pnet.onnx, rnet.onnx, onet.onnx")
