@@ -24,12 +24,17 @@ def fit(
     steps: int,
     resume: bool = False,
     precision: str = "32-true",
+    devices: int = 0,
     keep: Sequence[str] = ("loss",),
 ) -> dict[str, float]:
-    """Train for `steps` steps on every device there is and return the last logged values.
+    """Train for `steps` steps and return the last logged values.
 
     Writes `last.ckpt`, `log/metrics.csv` and `curve.png` to `out`; with `resume` goes on from `last.ckpt`.
-    Several GPUs are used through Lightning (distributed data parallel).
+
+    Args:
+        loader: of one device; its batches are `device_count(devices)` times smaller than the batch trained on.
+        devices: as in `device_count`. Several are used through Lightning (distributed data parallel), which starts
+            the command again for each of them: what follows `fit` belongs under `if module.global_rank == 0`.
     """
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = ModelCheckpoint(
@@ -38,6 +43,8 @@ def fit(
     trainer = lightning.Trainer(
         max_steps=steps,
         precision=precision,  # type: ignore[arg-type]
+        devices=device_count(devices),
+        strategy="ddp" if device_count(devices) > 1 else "auto",
         gradient_clip_val=5.0,
         logger=CSVLogger(out, name="", version="log"),
         callbacks=[checkpoint, RichProgressBar(refresh_rate=10)],
@@ -49,5 +56,11 @@ def fit(
     trainer.fit(module, loader, ckpt_path=last if resume and last.is_file() else None, weights_only=False)
     trainer.save_checkpoint(last)
     log = out / "log" / "metrics.csv"
-    draw_curves(log, out / "curve.png", keep)
+    if trainer.is_global_zero:
+        draw_curves(log, out / "curve.png", keep)
     return {key: float(trainer.logged_metrics[key]) for key in keep if key in trainer.logged_metrics}
+
+
+def device_count(devices: int) -> int:
+    """Return how many devices train together; 0 takes every GPU or, without one, a single process on the CPU."""
+    return devices or max(1, torch.cuda.device_count())

@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 
 from facereg.data.people import read_people
 from facereg.errors import DatasetError
-from facereg.training.fitting import fit
+from facereg.training.fitting import device_count, fit
 from facereg.training.settings import parse_settings
 from facereg_mobilenetv3.distill import trapezoid
 from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder, enlarged
@@ -42,7 +42,7 @@ class ArcFaceSettings:
     margin_rad: float = 0.5
     least: int = 2  # people with fewer images are left out
     size: int = 224  # side the crops are enlarged to
-    batch: int = 128
+    batch: int = 128  # of all devices together
     epochs: float = 30.0
     lr: float = 1e-3
     class_lr: float = 1e-2  # of the class weights
@@ -53,6 +53,7 @@ class ArcFaceSettings:
     init: str = ""  # checkpoint or safetensors file to start from
     anchor: float = 0.0  # weight of 1 - cosine to the vectors of the network started from
     precision: str = "32-true"
+    devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
     compile: bool = False
     seed: int = 0
 
@@ -143,9 +144,20 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     module = ArcFaceTraining(settings, classes=int(labels.max()) + 1, steps=steps)
     if settings.init:
         module.centre_classes(images, labels)
-    loader = DataLoader(TensorDataset(images, labels), settings.batch, shuffle=True, drop_last=True)
-    scores = fit(module, loader, out, steps=steps, resume=resume, precision=settings.precision)
-    publish(module.network, out, recipe="mobilenetv3-arcface", settings=asdict(settings), scores=scores)
+    loader = DataLoader(
+        TensorDataset(images, labels), settings.batch // device_count(settings.devices), shuffle=True, drop_last=True
+    )
+    scores = fit(
+        module,
+        loader,
+        out,
+        steps=steps,
+        resume=resume,
+        precision=settings.precision,
+        devices=settings.devices,
+    )
+    if module.global_rank == 0:
+        publish(module.network, out, recipe="mobilenetv3-arcface", settings=asdict(settings), scores=scores)
 
 
 def _read_identities(folders: Sequence[Path], *, least: int) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from facereg.errors import ContractError, DatasetError
 from facereg.images import find_images
-from facereg.training.fitting import fit
+from facereg.training.fitting import device_count, fit
 from facereg.training.settings import parse_settings
 from facereg_mobilenetv3.networks import MobileNetV3Embedder, enlarged
 from facereg_mobilenetv3.publish import load_network, publish
@@ -39,7 +39,7 @@ class DistillSettings:
     views: int = 8  # views of each image, made once
     folder: str = ""  # where the views lie; default OUT/views
     size: int = 224  # side the crops are enlarged to
-    batch: int = 128
+    batch: int = 128  # of all devices together
     epochs: float = 8.0  # passes over all views
     lr: float = 2e-3
     warmup: int = 500  # steps
@@ -49,6 +49,7 @@ class DistillSettings:
     dropout: float = 0.0
     init: str = ""  # checkpoint or safetensors file to start from
     precision: str = "32-true"  # Lightning's: 16-mixed or bf16-mixed on a GPU
+    devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
     compile: bool = False  # torch.compile
     seed: int = 0
 
@@ -131,9 +132,21 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
         raise DatasetError(f"{folder}: expected finished views, found none; check --data and --set views")
     steps = math.ceil(settings.epochs * (len(views) // settings.batch))
     module = Distillation(settings, steps=steps)
-    loader = DataLoader(ViewTable(views), settings.batch, shuffle=True, drop_last=True)
-    scores = fit(module, loader, out, steps=steps, resume=resume, precision=settings.precision, keep=("loss", "cosine"))
-    publish(module.network, out, recipe="mobilenetv3-distill", settings=asdict(settings), scores=scores)
+    loader = DataLoader(
+        ViewTable(views), settings.batch // device_count(settings.devices), shuffle=True, drop_last=True
+    )
+    scores = fit(
+        module,
+        loader,
+        out,
+        steps=steps,
+        resume=resume,
+        precision=settings.precision,
+        devices=settings.devices,
+        keep=("loss", "cosine"),
+    )
+    if module.global_rank == 0:
+        publish(module.network, out, recipe="mobilenetv3-distill", settings=asdict(settings), scores=scores)
 
 
 def make_views(data: Sequence[Path], folder: Path, settings: DistillSettings) -> None:
