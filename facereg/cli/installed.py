@@ -1,12 +1,14 @@
-"""models, plugins list, plugins check."""
+"""models, plugins list, plugins check, plugins new."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from facereg.cli.options import Json, print_json
+from facereg.errors import PluginError
 from facereg.interfaces import RoleName
 from facereg.registry import default_registry
 
@@ -75,3 +77,30 @@ def check(
             typer.echo(f"{'passed' if outcome.passed else 'FAILED'} {outcome.model} {outcome.check}{tail}")
     if failed:
         raise typer.Exit(1)
+
+
+@plugins.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Of the model; the distribution becomes facereg-NAME.")],
+    role: Annotated[RoleName, typer.Option(help="What the model does.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder that the new folder goes into.")] = Path(),
+    json: Json = False,
+) -> None:
+    """Write a plugin to begin with: an installable distribution whose model keeps the contract.
+
+    Example: facereg plugins new skin-colour --role detector --out plugins
+    """
+    from facereg.cli.template import create_plugin
+
+    registry = default_registry()
+    names = {spec.name for spec in registry.models()} | {state.name for state in registry.plugins}
+    if name in names:
+        raise PluginError(f"the name {name!r} is taken; installed: {', '.join(sorted(names))}; choose another")
+    folder = create_plugin(name, role=role, out=out)
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    if json:
+        print_json({"name": name, "role": role, "folder": str(folder), "files": files})
+    else:
+        for file in files:
+            typer.echo(f"{folder / file}")
+        typer.echo(f"next: pip install -e {folder}; facereg plugins check {name}")
