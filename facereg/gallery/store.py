@@ -7,7 +7,7 @@ import sqlite3
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,26 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.errors import ContractError, FaceregError, GalleryError, SpaceMismatchError
+from facereg.gallery.rows import Row, Source, checksum, insert_row, person_key
 from facereg.gallery.schema import APPLICATION_ID, TABLES, VERSION
 from facereg.images import write_atomically
 from facereg.interfaces import Matcher
-from facereg.runners.spec import file_sha256
-from facereg.types import Embeddings, FloatArray
+from facereg.types import Embeddings
 
 WAIT_S = 30.0  # for another writer
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where an embedding came from: a name for people, and the sha256 of the picture file."""
-
-    name: str
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> Source:
-        """Return the source of a picture file."""
-        return cls(str(path), file_sha256(path))
+FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the second where SQLite's words quote damaged text
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +73,11 @@ class Gallery:
             SpaceMismatchError: if its embeddings come from another embedder.
         """
         path = Path(path)
-        if not path.exists() and not create:
+        try:
+            there = path.exists()
+        except OSError as error:
+            raise GalleryError(f"{path}: cannot be reached ({error.strerror}); check its folder's rights") from error
+        if not there and not create:
             raise GalleryError(f"{path}: found no gallery there; make one with 'facereg enroll DIR --gallery {path}'")
         if create and space is None:
             raise ContractError("space: expected the embedder's space to make a gallery, got none")
@@ -94,7 +86,7 @@ class Gallery:
             connection = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA foreign_keys = ON")
             held = cls._space_of(path, connection, space)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             if connection is not None:
                 connection.close()
             raise GalleryError(f"{path}: {_reason(error)}") from error
@@ -121,7 +113,8 @@ class Gallery:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {VERSION}")
-                connection.execute("INSERT INTO gallery VALUES (?, ?)", (space, _now()))
+                now = _now()
+                connection.execute("INSERT INTO gallery VALUES (?, ?, ?)", (space, now, checksum(space, now)))
             connection.execute("COMMIT")
         identity = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -129,7 +122,10 @@ class Gallery:
             raise GalleryError(f"{path}: this is no gallery but another SQLite database; check the path")
         if version != VERSION:
             raise GalleryError(f"{path}: expected gallery version {VERSION}, got {version}; upgrade facereg")
-        return str(connection.execute("SELECT space FROM gallery").fetchone()[0])
+        row = connection.execute("SELECT space FROM gallery").fetchone()
+        if row is None:
+            raise GalleryError(f"{path}: is damaged; restore an export or a copy")
+        return str(row[0])
 
     def close(self) -> None:
         """Close the file; closing twice is allowed."""
@@ -155,21 +151,20 @@ class Gallery:
         A source that the person has already is left as it is.
 
         Raises:
-            ContractError: if the name is empty or there is not one source for each embedding.
+            ContractError: if the name is empty or no line of text, there is no embedding, or not one source for each.
             SpaceMismatchError: if the embeddings come from another embedder.
             GalleryError: if the file cannot be written, as on a full disk.
         """
-        if not name.strip():
-            raise ContractError("name: expected a person's name, got an empty one")
         if len(sources) != len(embeddings):
             raise ContractError(f"sources: expected one for each of {len(embeddings)} embeddings, got {len(sources)}")
+        if len(embeddings) == 0:
+            raise ContractError(f"embeddings: expected at least one of {name!r}, got none")
         embeddings.require_space(self.space)
         repeated = []
         with self._writing() as connection:
-            connection.execute("INSERT OR IGNORE INTO people (name, created) VALUES (?, ?)", (name, _now()))
-            person = connection.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()[0]
+            person = person_key(connection, name, _now())
             for vector, source in zip(embeddings.vectors, sources, strict=True):
-                if not _insert(connection, person, vector, source, _now()):
+                if not insert_row(connection, person, vector, source, _now()):
                     repeated.append(source.name)
         return Enrolled(len(embeddings) - len(repeated), tuple(repeated))
 
@@ -206,16 +201,16 @@ class Gallery:
             GalleryError: if an embedding is damaged.
         """
         rows = self._rows()
-        bad = [row[0] for row in rows if _problem(row[1], row[2])]
+        bad = [row.name for row in rows if row.problem()]
         if bad:
             raise GalleryError(
                 f"{self.path}: {len(bad)} damaged embeddings, the first of {bad[0]!r}; run gallery check"
             )
-        vectors = [np.frombuffer(row[1], np.float32) for row in rows]
+        vectors = [np.frombuffer(row.vector, "<f4") for row in rows]
         if len({len(vector) for vector in vectors}) > 1:
             raise GalleryError(f"{self.path}: holds vectors of several lengths; run gallery check")
         stacked = np.stack(vectors) if vectors else np.empty((0, 0), np.float32)
-        return [row[0] for row in rows], Embeddings(stacked, self.space)
+        return [row.name for row in rows], Embeddings(stacked, self.space)
 
     def fill(self, matcher: Matcher) -> None:
         """Add everybody to a matcher."""
@@ -236,19 +231,25 @@ class Gallery:
                 f"embedding {row[1]}: its person is missing"
                 for row in self._connection.execute("PRAGMA foreign_key_check")
             ]
+            problems += [
+                f"{table} {row[0]!r}: its bytes were altered; restore an export or a copy"
+                for table, column in (("gallery", "space"), ("people", "name"))
+                for row in self._connection.execute(f"SELECT {column}, created, crc32 FROM {table}")
+                if row[2] != checksum(*row[:2])
+            ]
             empty = self._connection.execute(
                 "SELECT name FROM people WHERE id NOT IN (SELECT person FROM embeddings) ORDER BY name"
             ).fetchall()
             problems += [f"{name!r}: has no embedding" for (name,) in empty]
         rows = self._rows()
-        lengths = [len(row[1]) for row in rows]
+        lengths = [len(row.vector) for row in rows if not row.problem()]
         usual = max(set(lengths), key=lengths.count) if lengths else 0
-        for name, vector, crc32, source, _, _ in rows:
-            problem = _problem(vector, crc32)
-            if not problem and len(vector) != usual:
-                problem = f"has {len(vector) // 4} numbers, the others {usual // 4}"
+        for row in rows:
+            problem = row.problem()
+            if not problem and len(row.vector) != usual:
+                problem = f"has {len(row.vector) // 4} numbers, the others {usual // 4}"
             if problem:
-                problems.append(f"{name!r}, {source}: {problem}; remove the person and enrol again")
+                problems.append(f"{row.name!r}, {row.source}: {problem}; remove the person and enrol again")
         return problems
 
     def export(self, path: str | Path) -> int:
@@ -264,9 +265,9 @@ class Gallery:
             stream,
             names=np.array(names, np.str_),
             vectors=embeddings.vectors,
-            sources=np.array([row[3] for row in rows], np.str_),
-            sha256=np.array([row[4] for row in rows], np.str_),
-            created=np.array([row[5] for row in rows], np.str_),
+            sources=np.array([row.source for row in rows], np.str_),
+            sha256=np.array([row.sha256 for row in rows], np.str_),
+            created=np.array([row.created for row in rows], np.str_),
             space=np.array(self.space),
         )
         try:
@@ -291,24 +292,24 @@ class Gallery:
             for name, vector, source, digest, when in zip(
                 names, embeddings.vectors, sources, sha256, created, strict=True
             ):
-                connection.execute("INSERT OR IGNORE INTO people (name, created) VALUES (?, ?)", (str(name), str(when)))
-                person = connection.execute("SELECT id FROM people WHERE name = ?", (str(name),)).fetchone()[0]
-                added += _insert(connection, person, vector, Source(str(source), str(digest)), str(when))
+                person = person_key(connection, str(name), str(when))
+                added += insert_row(connection, person, vector, Source(str(source), str(digest)), str(when))
         return added
 
-    def _rows(self) -> list[tuple[str, bytes, int, str, str, str]]:
+    def _rows(self) -> list[Row]:
         with self._reading():
-            return self._connection.execute(
-                "SELECT name, vector, crc32, source, sha256, embeddings.created FROM embeddings "
+            rows = self._connection.execute(
+                "SELECT name, vector, source, sha256, embeddings.created, embeddings.crc32 FROM embeddings "
                 "JOIN people ON people.id = person ORDER BY name, embeddings.id"
-            ).fetchall()
+            )
+            return [Row(*row) for row in rows]
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
         with self._lock:
             try:
                 yield
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 raise GalleryError(f"{self.path}: {_reason(error)}") from error
 
     @contextmanager
@@ -319,9 +320,9 @@ class Gallery:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException as error:
-                if self._connection.in_transaction:
+                with suppress(sqlite3.Error):  # closed, or rolled back by SQLite itself
                     self._connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
+                if isinstance(error, FAILURES):
                     raise GalleryError(f"{self.path}: {_reason(error)}; nothing was changed") from error
                 raise
 
@@ -337,28 +338,13 @@ def exported_space(path: str | Path) -> str:
 
 def _read_export(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as held:
-            return {key: held[key] for key in ("names", "vectors", "sources", "sha256", "created", "space")}
-    except (OSError, KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as held:  # it leaves a bad file open
+            export = {key: held[key] for key in ("names", "vectors", "sources", "sha256", "created", "space")}
+    except (OSError, KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise GalleryError(f"{path}: expected an export of a gallery ({_reason(error)}); check the path") from error
-
-
-def _insert(connection: sqlite3.Connection, person: int, vector: FloatArray, source: Source, created: str) -> int:
-    """Add one row; return 0 where the person has that source."""
-    blob = np.ascontiguousarray(vector, np.dtype("<f4")).tobytes()
-    return connection.execute(
-        "INSERT OR IGNORE INTO embeddings (person, vector, crc32, source, sha256, created) VALUES (?, ?, ?, ?, ?, ?)",
-        (person, blob, zlib.crc32(blob), source.name, source.sha256, created),
-    ).rowcount
-
-
-def _problem(vector: bytes, crc32: int) -> str:
-    if zlib.crc32(vector) != crc32:
-        return "its bytes were altered"
-    if len(vector) == 0 or len(vector) % 4:
-        return f"has {len(vector)} bytes, which is no float32 vector"
-    length = float(np.linalg.norm(np.frombuffer(vector, np.float32)))
-    return "" if abs(length - 1) < 1e-3 else f"has length {length:.3f}, expected 1"
+    if len({len(export[key]) for key in ("names", "vectors", "sources", "sha256", "created")}) != 1:
+        raise GalleryError(f"{path}: expected as many names, sources, ... as vectors; export the gallery again")
+    return export
 
 
 def _reason(error: Exception) -> str:
@@ -367,10 +353,11 @@ def _reason(error: Exception) -> str:
     for words, meaning in (
         ("not a database", "this is no gallery but another kind of file; check the path"),
         ("disk is full", "the disk is full; make room and try again"),
+        ("disk I/O error", "the disk refused to be read or written; make room, check it, and try again"),
         ("unable to open", "cannot be opened; check that its folder exists and may be written"),
         ("readonly", "may not be written; change its rights"),
         ("locked", f"another program has been writing for over {WAIT_S:.0f} s; try again"),
-        ("malformed", "is damaged; restore an export or a copy"),
+        *((words, "is damaged; restore an export or a copy") for words in ("malformed", "decode", "no such")),
         ("closed database", "this gallery is closed; open it again"),
     ):
         if words in text:
