@@ -9,7 +9,15 @@ FaceregError                  base: `except FaceregError` catches all of them
 ├── MissingExtraError         a package that an optional feature needs
 ├── WeightsError              a weights file that is missing or altered
 ├── RunnerError               a network that could not be opened or run
-│   └── DeviceError           the device that was asked for is not there
+│   ├── DeviceError           the device that was asked for is not there
+│   ├── UnreachableError      no server answers at the address, or it let us not in
+│   ├── ModelMissingError     the server has no such model
+│   ├── ModelNotReadyError    the server has the model, but does not serve it
+│   ├── ModelMismatchError    the server's model is not the one that the plugin declares
+│   ├── InputRefusedError     the server found the tensors unfit
+│   ├── DeadlineError         no answer in the time given
+│   └── ServerFaultError      the server failed while it worked
+│       └── DeadModelError    the model's process is gone, though the server calls it ready
 ├── DatasetError              a data set that is not laid out as stated
 └── GalleryError              a gallery that cannot be used
     └── SpaceMismatchError    embeddings of two models were mixed
@@ -60,6 +68,38 @@ class RunnerError(FaceregError):
 
 class DeviceError(RunnerError):
     """The device that was asked for is not there; never a silent fall to the CPU."""
+
+
+class UnreachableError(RunnerError):
+    """No server answers at the address, or it refused to talk to us."""
+
+
+class ModelMissingError(RunnerError):
+    """The server has no model of that name or version."""
+
+
+class ModelNotReadyError(RunnerError):
+    """The server has the model, but it is not loaded or could not be."""
+
+
+class ModelMismatchError(RunnerError):
+    """The server's model has other tensors or weights than the plugin declares."""
+
+
+class InputRefusedError(RunnerError):
+    """The server found the tensors of a request unfit."""
+
+
+class DeadlineError(RunnerError):
+    """The server gave no answer in the time given."""
+
+
+class ServerFaultError(RunnerError):
+    """The server failed while it worked on a request."""
+
+
+class DeadModelError(ServerFaultError):
+    """The model's process is gone, though the server still calls the model ready; load it anew."""
 
 
 class DatasetError(FaceregError):

@@ -1,0 +1,1 @@
+"""Build, run and check a Triton model repository."""
