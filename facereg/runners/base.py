@@ -18,7 +18,14 @@ Tensor = npt.NDArray[Any]
 
 
 class Runner(ABC):
-    """Runs one network. Safe to share between threads."""
+    """Runs one network. Safe to share between threads.
+
+    A remote runner states in `in_flight` how many calls it is worth making at once, and counts in `retries`
+    the calls that it made again.
+    """
+
+    in_flight: int = 1
+    retries: int = 0
 
     def __init__(self, spec: NetworkSpec, *, fingerprint: str) -> None:
         self.spec = spec
@@ -88,6 +95,7 @@ class Networks:
         self.specs = {spec.name: spec for spec in specs}
         self._open_network = open_network
         self._opened: dict[str, Runner] = {}
+        self._retries = 0  # of runners that are closed
         self._lock = Lock()
 
     def __getitem__(self, name: str) -> Runner:
@@ -98,8 +106,22 @@ class Networks:
                 self._opened[name] = self._open_network(self.specs[name])
             return self._opened[name]
 
+    @property
+    def in_flight(self) -> int:
+        """Return how many calls to make at once: what the runner of the first network states, which is opened."""
+        first = next(iter(self.specs), None)
+        return 1 if first is None else self[first].in_flight
+
+    @property
+    def retries(self) -> int:
+        """Return how many calls were made again, by all runners opened so far."""
+        with self._lock:
+            return self._retries + sum(runner.retries for runner in self._opened.values())
+
     def close(self) -> None:
         """Close every network that was opened."""
         with self._lock:
             while self._opened:
-                self._opened.popitem()[1].close()
+                runner = self._opened.popitem()[1]
+                runner.close()
+                self._retries += runner.retries

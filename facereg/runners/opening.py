@@ -1,4 +1,4 @@
-"""From a setting to a runner: `onnx` or `torch` in this process."""
+"""From a setting to a runner: `onnx` or `torch` in this process, `triton://HOST:PORT` on a server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facereg.errors import RunnerError
 from facereg.runners.base import Runner
-from facereg.runners.spec import NetworkSpec
+from facereg.runners.spec import NetworkSpec, file_sha256
 
 
 def open_network(
@@ -20,15 +20,20 @@ def open_network(
     """Return a runner for one network.
 
     Args:
-        runner: `onnx` (ONNX Runtime) or `torch` (needs the [train] extra).
-        device: `cpu` or `cuda`.
-        threads: of one call; None takes every core.
-        weights: folder whose files stand in for the plugin's own, or the one file.
+        runner: `onnx` (ONNX Runtime), `torch` (needs the [train] extra), or a Triton server (needs the [triton]
+            extra): `triton://HOST:PORT` for gRPC, `tritons://` with TLS, `triton+http://` for HTTP, with options as
+            `?timeout_s=5&shared_memory=system`; see `facereg.runners.address`.
+        device: `cpu` or `cuda`; a server has its own.
+        threads: of one call; None takes every core; a server has its own.
+        weights: folder whose files stand in for the plugin's own, or the one file; a server must hold the same.
     Raises:
         RunnerError: if no runner has that name or the network cannot be opened.
         DeviceError: if the device is not there.
         WeightsError: if the weights are missing or altered.
+        MissingExtraError: if the runner needs an extra that is not installed.
     """
+    if "://" in runner:
+        return _open_served(spec, runner, weights)
     path = spec.locate(weights)
     if runner == "onnx":
         from facereg.runners.onnx import OnnxRunner
@@ -38,4 +43,14 @@ def open_network(
         from facereg.runners.torch import TorchRunner
 
         return TorchRunner(spec, path, device=device)
-    raise RunnerError(f"no runner named {runner!r}; expected one of: onnx, torch")
+    raise RunnerError(f"no runner named {runner!r}; expected one of: onnx, torch, triton://HOST:PORT")
+
+
+def _open_served(spec: NetworkSpec, runner: str, weights: str | Path | None) -> Runner:
+    """Return a runner on a server that holds the weights given, or the plugin's own where it names them."""
+    from facereg.runners.address import parse_address
+
+    address = parse_address(runner)  # a wrong address is told before a missing extra
+    from facereg.runners.triton import TritonRunner
+
+    return TritonRunner(spec, address, sha256=spec.sha256 if weights is None else file_sha256(spec.locate(weights)))

@@ -145,8 +145,8 @@ def _matched(
         )
         if TYPES.get(node.type) != tensor.dtype or not fits:
             raise RunnerError(
-                f"{path}: {node.name}: expected {tensor.dtype} {tensor.dims} (None: any), got {node.type} {node.shape}; "
-                "is it the right file?"
+                f"{path}: {node.name}: expected {tensor.dtype} {tensor.dims} (None: any), got {node.type} "
+                f"{node.shape}; is it the right file?"
             )
         if sizes[0] is not None:
             raise RunnerError(

@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -155,18 +155,15 @@ class TritonServer:
             raise
 
     def _wait_until_ready(self) -> None:
-        assert_by = time.monotonic() + self.timeout_s
+        until = time.monotonic() + self.timeout_s
         url = f"http://{_reachable(self.host)}:{self.ports.http}/v2/health/ready"
         while True:
             if self.ended:
                 raise RunnerError(f"the Triton server ended before it was ready: {self._last_words()}")
-            try:
-                with urllib.request.urlopen(url, timeout=2) as answer:
-                    if answer.status == 200:
-                        return
-            except (urllib.error.URLError, OSError):
-                pass
-            if time.monotonic() > assert_by:
+            with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:  # refused until it listens
+                if answer.status == 200:
+                    return
+            if time.monotonic() > until:
                 raise RunnerError(f"the Triton server was not ready after {self.timeout_s:g} s: {self._last_words()}")
             time.sleep(0.05)
 
@@ -195,10 +192,8 @@ class TritonServer:
         if process is not None:
             if process.stdin is not None:
                 process.stdin.close()  # the keeper ends the server
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                pass
             _end_group(process.pid)  # what may be left of the server's own processes
             process.wait()
             if self.launch.cleanup:
@@ -302,7 +297,5 @@ def _reachable(host: str) -> str:
 
 
 def _end_group(group: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -1,0 +1,200 @@
+"""triton build, triton check, triton serve."""
+
+from __future__ import annotations
+
+import signal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facereg.cli.options import Json, complain, counted, print_json
+from facereg.errors import ContractError, FaceregError
+from facereg.registry import default_registry
+
+app = typer.Typer(help="Serve the networks with a Triton server.", no_args_is_help=True)
+Models = Annotated[list[str] | None, typer.Option("--model", help="Only this model; may come again. Default: all.")]
+Weights = Annotated[
+    list[str] | None, typer.Option("--weights", metavar="MODEL=PATH", help="Folder or file for a model's own.")
+]
+Repository = Annotated[Path, typer.Option("--repository", help="Folder of the model repository.")]
+
+
+class _Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+class _Precision(StrEnum):
+    fp32 = "fp32"
+    fp16 = "fp16"
+
+
+class _Engine(StrEnum):
+    auto = "auto"
+    path = "path"
+    container = "container"
+    pip = "pip"
+
+
+@app.command()
+def build(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the model repository.")] = Path("triton_repo"),
+    model: Models = None,
+    weights: Weights = None,
+    max_batch: Annotated[
+        int | None, typer.Option(help="No network takes larger batches; default: each its own.")
+    ] = None,
+    instances: Annotated[int, typer.Option(help="Copies of each network, on each GPU where --gpu names some.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Of one run on the processor.")] = None,
+    device: Annotated[_Device, typer.Option(help="auto takes the GPU where the server has one.")] = _Device.auto,
+    gpu: Annotated[list[int] | None, typer.Option(help="Number of a GPU to use; may come again.")] = None,
+    tensorrt: Annotated[_Precision | None, typer.Option(help="Run through TensorRT at this precision.")] = None,
+    queue_delay_us: Annotated[int, typer.Option(help="How long a request waits for others to fill its batch.")] = 0,
+    json: Json = False,
+) -> None:
+    """Write a model repository of every network whose weights are there.
+
+    Example: facereg triton build --out triton_repo --weights onnx-arcface=mine.onnx
+    """
+    from facereg.serving.config import ServingOptions
+    from facereg.serving.repository import build_repository
+
+    options = ServingOptions(
+        max_batch=max_batch,
+        instances=instances,
+        threads=threads,
+        device=device.value,
+        gpus=tuple(gpu or ()),
+        tensorrt=None if tensorrt is None else tensorrt.value,
+        queue_delay_us=queue_delay_us,
+    )
+    built = build_repository(
+        out, registry=default_registry(), models=model, weights=_by_model(weights), options=options
+    )
+    for entry in built:
+        state = "left out" if entry.reason else "built"
+        if json:
+            print_json(
+                {
+                    "name": entry.network,
+                    "model": entry.model,
+                    "state": state,
+                    "sha256": entry.sha256 or None,
+                    "reason": entry.reason,
+                }
+            )
+        else:
+            tail = entry.reason or f"sha256 {entry.sha256[:12]}..."
+            typer.echo(f"{state:8} {entry.network}: {tail}")
+    if not json:
+        typer.echo(f"{out}: {counted(sum(not entry.reason for entry in built), 'network')}")
+
+
+@app.command()
+def check(
+    runner: Annotated[str, typer.Option(help="The server.")] = "triton://127.0.0.1:8001",
+    picture: Annotated[Path | None, typer.Option(help="Default: a photograph that comes with scikit-image.")] = None,
+    model: Models = None,
+    weights: Weights = None,
+    mend: Annotated[bool, typer.Option("--mend", help="Unload and load a model whose process is dead.")] = False,
+    json: Json = False,
+) -> None:
+    """Run every network here and on the server, on a real picture; exit status 1 where one differs.
+
+    Example: facereg triton check --runner triton://127.0.0.1:8001 --mend
+    """
+    from facereg.images import read_image
+    from facereg.serving.check import check_server
+    from facereg.testing.pictures import photograph
+
+    image = photograph() if picture is None else read_image(picture)
+    if image is None:
+        raise ContractError("the default picture needs scikit-image; pip install 'facereg[app]', or give --picture")
+    failed = passed = 0
+    for entry in check_server(
+        runner, image, registry=default_registry(), models=model, weights=_by_model(weights), mend=mend
+    ):
+        failed += entry.state == "failed"
+        passed += entry.state == "passed"
+        if json:
+            print_json(
+                {
+                    "name": entry.network,
+                    "model": entry.model,
+                    "state": entry.state,
+                    "difference": entry.difference,
+                    "reason": entry.reason,
+                }
+            )
+        else:
+            measured = "" if entry.difference is None else f" largest difference {entry.difference:.2g}"
+            tail = f": {entry.reason}" if entry.reason else ""
+            typer.echo(f"{entry.state:8} {entry.network}{measured}{tail}")
+    if failed or not passed:
+        complain(f"{failed} of {failed + passed} networks failed" if failed else "no network could be checked")
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    repository: Repository = Path("triton_repo"),
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    http_port: Annotated[int, typer.Option(min=0, help="0 takes a free one, as below.")] = 8000,
+    grpc_port: Annotated[int, typer.Option(min=0)] = 8001,
+    metrics_port: Annotated[int, typer.Option(min=0)] = 8002,
+    engine: Annotated[_Engine, typer.Option(help="auto: on PATH, else the container, else by pip.")] = _Engine.auto,
+    image: Annotated[str | None, typer.Option(help="Of the container.")] = None,
+    log: Annotated[Path | None, typer.Option(help="File for what the server says.")] = None,
+    build: Annotated[bool, typer.Option("--build", help="Write the repository first.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to become ready.")] = 120.0,
+    json: Json = False,
+) -> None:
+    """Start a Triton server over the repository and keep it until SIGTERM or Ctrl-C.
+
+    Example: facereg triton serve --build
+    """
+    from facereg.serving.repository import build_repository
+    from facereg.serving.server import IMAGE, Ports, TritonServer
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+    if build:
+        build_repository(repository, registry=default_registry())
+    free = Ports.free()
+    ports = Ports(http_port or free.http, grpc_port or free.grpc, metrics_port or free.metrics)
+    server = TritonServer(
+        repository,
+        host=host,
+        ports=ports,
+        engine=engine.value,
+        image=image or IMAGE,
+        log=log,
+        timeout_s=timeout,
+        progress=complain,
+    )
+    try:
+        with server:
+            addresses = {"grpc": server.address, "http": server.http_address, "metrics": server.metrics_address}
+            if json:
+                print_json({"state": "ready", **addresses, "engine": server.launch.engine})
+            else:
+                typer.echo(f"ready: {addresses['grpc']}  {addresses['http']}  metrics {addresses['metrics']}")
+            status = server.wait()
+    except KeyboardInterrupt:
+        return
+    raise FaceregError(f"the Triton server ended by itself with status {status}; see --log")
+
+
+def _by_model(given: list[str] | None) -> dict[str, str | Path]:
+    chosen: dict[str, str | Path] = {}
+    for text in given or []:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise ContractError(f"--weights: expected MODEL=PATH, as onnx-arcface=mine.onnx, got {text!r}")
+        chosen[name] = path
+    return chosen
