@@ -32,6 +32,11 @@ class Stage(ABC):
     def __init__(self, networks: Networks | None = None) -> None:
         self.networks = networks
 
+    @property
+    def in_flight(self) -> int:
+        """Return how many calls of this stage to make at once: 1 unless its networks run on a server."""
+        return 1 if self.networks is None else self.networks.in_flight
+
     def close(self) -> None:
         """Free the networks; closing twice is allowed."""
         if self.networks is not None:

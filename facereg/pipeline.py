@@ -1,45 +1,48 @@
-"""The composer: images in, names out. The only module that knows all four roles."""
+"""The composer: images in, names out. With `flow`, the only module that knows all four roles."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import ExitStack, aclosing, closing
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Self, TypeAlias, cast
 
-import numpy as np
-
-from facereg.errors import ContractError
+from facereg.composition import Composition
+from facereg.errors import ContractError, FaceregError
+from facereg.flow import Flow, Result, Stages
 from facereg.interfaces import Aligner, Detector, Embedder, Matcher, RoleName
+from facereg.observability import PipelineMetrics
 from facereg.registry import Registry, default_registry
-from facereg.types import Embeddings, Faces, Image, Matches
+from facereg.types import Image, check_image
 
-CHUNK = 16  # images worked on together: enough to fill an embedder's batch, few enough to bound memory
+__all__ = ["CHUNK", "Outcome", "Pipeline", "Result"]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """What was found in one image; row i of each is the same face. `matches` is None without a matcher."""
-
-    faces: Faces
-    embeddings: Embeddings
-    matches: Matches | None
+CHUNK = 16  # images of one detector call: enough to share its networks' batches, few enough to bound memory
+Outcome: TypeAlias = Result | FaceregError
 
 
 class Pipeline:
     """Detector, aligner, embedder and, where people are known, matcher, one after another.
 
-    One instance may be shared between threads. Closing it closes its stages.
+    One instance may be shared between threads. Closing it closes its stages. `metrics` counts what it did.
     """
 
     def __init__(
         self, detector: Detector, aligner: Aligner, embedder: Embedder, matcher: Matcher | None = None
     ) -> None:
         self.detector, self.aligner, self.embedder, self.matcher = detector, aligner, embedder, matcher
+        self.metrics = PipelineMetrics(self._retries)
 
     @classmethod
     def create(
@@ -49,9 +52,9 @@ class Pipeline:
         aligner: str = "five-point",
         embedder: str = "mobilenetv3-arcface",
         matcher: Matcher | None = None,
-        runner: str = "onnx",
-        device: str = "cpu",
-        threads: int | None = None,
+        runner: str | Mapping[RoleName, str] = "onnx",
+        device: str | Mapping[RoleName, str] = "cpu",
+        threads: int | Mapping[RoleName, int | None] | None = None,
         weights: Mapping[RoleName, str | Path] | None = None,
         options: Mapping[RoleName, Mapping[str, object]] | None = None,
         registry: Registry | None = None,
@@ -61,33 +64,45 @@ class Pipeline:
         Args:
             detector, aligner, embedder: names as in `facereg models`.
             matcher: holds the known people; a `Gallery` makes one.
-            runner, device, threads: where networks run; see `facereg.runners.opening.open_network`.
+            runner, device, threads: where networks run, for all stages or by role, as in
+                `{"embedder": "triton://127.0.0.1:8001"}`: a role that is not named has the default; see
+                `facereg.runners.opening.open_network`.
             weights: by role, a folder or file that stands in for the plugin's own.
             options: by role, options of the model's factory.
         Raises:
             UnknownNameError: if no such model is installed.
+            ContractError: if a mapping names something else than the three roles.
         """
+        composition = Composition.of(
+            names={"detector": detector, "aligner": aligner, "embedder": embedder},
+            runner=runner,
+            device=device,
+            threads=threads,
+            weights=weights,
+            options=options,
+        )
+        return cls.compose(composition, matcher=matcher, registry=registry)
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, registry: Registry | None = None) -> Pipeline:
+        """Return the pipeline that a TOML file describes; see `Composition.read`.
+
+        Raises:
+            ContractError: if the file cannot be read or says something else than a pipeline.
+            UnknownNameError: if a model is not installed.
+        """
+        return cls.compose(Composition.read(path), registry=registry)
+
+    @classmethod
+    def compose(
+        cls, composition: Composition, *, matcher: Matcher | None = None, registry: Registry | None = None
+    ) -> Pipeline:
+        """Return the pipeline described, with `matcher`, or else the one described, which knows nobody yet."""
         registry = registry or default_registry()
-        names: dict[RoleName, str] = {"detector": detector, "aligner": aligner, "embedder": embedder}
-        weights, options = weights or {}, options or {}
-        for given in (*weights, *options):
-            if given not in names:
-                raise ContractError(f"weights, options: expected one of {', '.join(names)}, got {given!r}")
         with ExitStack() as made:  # what was made is closed where a later one fails
-            stages = [
-                made.enter_context(
-                    registry.create(
-                        name,
-                        role=role,
-                        runner=runner,
-                        device=device,
-                        threads=threads,
-                        weights=weights.get(role),
-                        **options.get(role, {}),
-                    )
-                )
-                for role, name in names.items()
-            ]
+            stages = [made.enter_context(stage.create(registry)) for stage in composition.stages]
+            if matcher is None and composition.matcher is not None:
+                matcher = composition.matcher.create(registry)
             made.pop_all()
         return cls(cast(Detector, stages[0]), cast(Aligner, stages[1]), cast(Embedder, stages[2]), matcher)
 
@@ -97,45 +112,145 @@ class Pipeline:
         All faces of all images are embedded in full batches.
 
         Raises:
-            ContractError: if an image is no uint8 (H, W, 3) array.
+            ContractError: if an image is no uint8 (H, W, 3) array; no image is worked on then.
+            FaceregError: the first image's that failed.
         """
-        found = self.detector.detect(images)
-        crops = self.aligner.align(images, found, size=self.embedder.crop_size)
-        embeddings = self.embedder.embed(crops)
-        ends = np.cumsum(crops.counts, dtype=np.int64)
-        results = []
-        for faces, count, end in zip(found, crops.counts, ends, strict=True):
-            own = embeddings[int(end) - count : int(end)]
-            results.append(Result(faces, own, None if self.matcher is None else self.matcher.match(own)))
-        return results
+        if getattr(images, "ndim", 0) == 3:
+            raise ContractError("images: expected a list of images, got one array; write pipeline.run([image])")
+        checked = [check_image(image, name=f"images[{index}]") for index, image in enumerate(images)]
+        if not checked:
+            return []
+        # One chunk and one embedding at a time leave nothing to do side by side: no threads then.
+        inline = len(checked) <= CHUNK and self.embedder.in_flight == 1
+        with closing(self._work(checked, CHUNK, max(len(checked), CHUNK), inline=inline)) as outcomes:
+            return [_result(outcome) for outcome in outcomes]
 
-    def stream(self, images: Iterable[Image], *, chunk: int = CHUNK) -> Iterator[Result]:
-        """Yield a result for each image, in order, holding at most `chunk` images.
+    def stream(
+        self, images: Iterable[Image], *, chunk: int = CHUNK, window: int | None = None
+    ) -> Generator[Result, None, None]:
+        """Yield a result for each image, in order, with bounded memory.
+
+        The stages work side by side, and faces of several chunks share full batches of the embedder. The source is
+        read in the thread that takes the results, ahead of them: at most `window` images are on their way, and the
+        pixels of at most 2 chunks of them are held (of up to 5 where the detector runs on a server). Closing the
+        generator ends the work.
+
+        Args:
+            chunk: images of one detector call.
+            window: most images read and not yielded; at least `chunk`. By default as many as keep the embedder's
+                batches full: `2 * chunk + embedder.in_flight * embedder.batch_size`. For a live source, where a
+                result should not wait for later images, pass `chunk=1, window=1`.
+        Raises:
+            ContractError: if `chunk` or `window` is too small.
+            FaceregError: at its place, if an image fails; the results before it were yielded. Images read ahead of
+                it are given up: use `outcomes` where work must go on.
+            Exception: at its place, what the source raises.
+        """
+        _check_bounds(chunk, window)
+        return self._results(images, chunk, window)
+
+    def outcomes(
+        self, images: Iterable[Image], *, chunk: int = CHUNK, window: int | None = None
+    ) -> Generator[Outcome, None, None]:
+        """Yield, for each image in order, its result or the error that it ended with; as `stream` otherwise.
+
+        No image is lost, comes twice or takes another's error: a call that fails for several images is made again
+        for each of them alone.
 
         Raises:
-            ContractError: if `chunk` is less than 1, or as `run`.
+            ContractError: if `chunk` or `window` is too small.
+            Exception: at its place, what the source raises, or what a plugin raises that is no FaceregError.
         """
-        if chunk < 1:
-            raise ContractError(f"chunk: expected at least 1, got {chunk}")
-        source = iter(images)
-        while batch := list(islice(source, chunk)):
-            yield from self.run(batch)
+        _check_bounds(chunk, window)
+        return self._outcomes(images, chunk, window)
 
     async def astream(
-        self, images: AsyncIterable[Image] | Iterable[Image], *, chunk: int = CHUNK
-    ) -> AsyncIterator[Result]:
+        self, images: AsyncIterable[Image] | Iterable[Image], *, chunk: int = CHUNK, window: int | None = None
+    ) -> AsyncGenerator[Result, None]:
         """Yield as `stream`, from a plain or an asynchronous source; the work is done beside the event loop."""
-        if chunk < 1:
-            raise ContractError(f"chunk: expected at least 1, got {chunk}")
-        batch: list[Image] = []
-        async for image in _asynchronous(images):
-            batch.append(image)
-            if len(batch) == chunk:
-                for result in await asyncio.to_thread(self.run, batch):
-                    yield result
-                batch = []
-        for result in await asyncio.to_thread(self.run, batch):
-            yield result
+        async with aclosing(self.aoutcomes(images, chunk=chunk, window=window)) as outcomes:
+            async for outcome in outcomes:
+                yield _result(outcome)
+
+    async def aoutcomes(
+        self, images: AsyncIterable[Image] | Iterable[Image], *, chunk: int = CHUNK, window: int | None = None
+    ) -> AsyncGenerator[Outcome, None]:
+        """Yield as `outcomes`, from a plain or an asynchronous source; the work is done beside the event loop."""
+        _check_bounds(chunk, window)
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+        source, failure = _asynchronous(images), None
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(changed.set)
+
+        flow = await asyncio.to_thread(self._flow, chunk, window, on_change=wake)
+        try:
+            for step in flow.steps():
+                if step == "read":
+                    try:
+                        flow.put(await anext(source))
+                    except StopAsyncIteration:
+                        flow.end()
+                    except Exception as error:  # as in _work
+                        failure = error
+                        flow.end()
+                elif step == "give":
+                    yield _outcome(flow.take())
+                else:
+                    await changed.wait()
+                    changed.clear()
+        finally:
+            await asyncio.to_thread(flow.close)
+        if failure is not None:
+            raise failure
+
+    def _results(self, images: Iterable[Image], chunk: int, window: int | None) -> Generator[Result, None, None]:
+        with closing(self._work(images, chunk, window)) as outcomes:
+            for outcome in outcomes:
+                yield _result(outcome)
+
+    def _outcomes(self, images: Iterable[Image], chunk: int, window: int | None) -> Generator[Outcome, None, None]:
+        with closing(self._work(images, chunk, window)) as outcomes:
+            for outcome in outcomes:
+                yield _outcome(outcome)
+
+    def _work(
+        self, images: Iterable[Image], chunk: int, window: int | None, *, inline: bool = False
+    ) -> Generator[Result | Exception, None, None]:
+        source, failure = iter(images), None
+        with self._flow(chunk, window, inline=inline) as flow:
+            for step in flow.steps():
+                if step == "read":
+                    try:
+                        flow.put(next(source))  # not named: the flow alone decides how long it is held
+                    except StopIteration:
+                        flow.end()
+                    except Exception as error:  # the source's: it comes after the outcomes of what it gave
+                        failure = error
+                        flow.end()
+                elif step == "give":
+                    yield flow.take()
+                else:
+                    flow.wait()
+        if failure is not None:
+            raise failure
+
+    def _flow(
+        self,
+        chunk: int,
+        window: int | None,
+        *,
+        inline: bool = False,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> Flow:
+        stages = Stages(self.detector, self.aligner, self.embedder, self.matcher, self.metrics)
+        if window is None:
+            window = 2 * chunk + self.embedder.in_flight * self.embedder.batch_size
+        return Flow(stages, chunk=chunk, window=window, inline=inline, on_change=on_change)
+
+    def _retries(self) -> dict[RoleName, int]:
+        stages = [stage for stage in (self.detector, self.aligner, self.embedder, self.matcher) if stage is not None]
+        return {stage.role: 0 if stage.networks is None else stage.networks.retries for stage in stages}
 
     def close(self) -> None:
         """Close every stage; closing twice is allowed."""
@@ -150,6 +265,25 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_bounds(chunk: int, window: int | None) -> None:
+    if chunk < 1:
+        raise ContractError(f"chunk: expected at least 1, got {chunk}")
+    if window is not None and window < chunk:
+        raise ContractError(f"window: expected at least chunk={chunk}, got {window}; lower chunk with it")
+
+
+def _result(outcome: Result | Exception) -> Result:
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _outcome(outcome: Result | Exception) -> Outcome:
+    if isinstance(outcome, Exception) and not isinstance(outcome, FaceregError):
+        raise outcome
+    return outcome
 
 
 async def _asynchronous(images: AsyncIterable[Image] | Iterable[Image]) -> AsyncIterator[Image]:

@@ -59,5 +59,7 @@ class PaintedEmbedder(Embedder):
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
         self.calls.append(len(pixels))
         colour = pixels[:, SIDE // 2, SIDE // 2].astype(np.float32) / 255  # (B, 3)
-        mixed: FloatArray = np.sin(colour @ np.arange(1, 25, dtype=np.float32).reshape(3, 8) * 3)
+        # not colour @ weights: that rounds otherwise for another batch size
+        weights = np.arange(1, 25, dtype=np.float32).reshape(3, 8) * 3
+        mixed: FloatArray = np.sin((colour[:, :, None] * weights).sum(1))
         return mixed

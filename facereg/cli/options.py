@@ -6,115 +6,164 @@ import functools
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from facereg.composition import ROLES, Composition, MatcherChoice
 from facereg.errors import ContractError
 from facereg.interfaces import RoleName
 from facereg.registry import Registry, default_registry
 
 if TYPE_CHECKING:
+    from facereg.calibration import Threshold
     from facereg.interfaces import Detector, Matcher
     from facereg.pipeline import Pipeline
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, or a line per item, on stdout.")]
 GalleryFile = Annotated[Path, typer.Option("--gallery", help="The gallery file.")]
-ROLES: tuple[RoleName, ...] = ("detector", "aligner", "embedder")
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The stages chosen on the command line."""
+    """The stages chosen on the command line, by `--pipeline` and by options that go before it."""
 
-    detector: str
-    aligner: str
-    embedder: str
-    matcher: str
-    runner: str
-    device: str
-    threads: int | None
-    weights: list[str] | None
-    option: list[str] | None
+    composition: Composition
+    matcher_choice: MatcherChoice
 
     @property
     def registry(self) -> Registry:
         """Return what is installed."""
         return default_registry()
 
+    @property
+    def detector(self) -> str:
+        """Return the detector's name."""
+        return self.composition.detector.name
+
+    @property
+    def aligner(self) -> str:
+        """Return the aligner's name."""
+        return self.composition.aligner.name
+
+    @property
+    def embedder(self) -> str:
+        """Return the embedder's name."""
+        return self.composition.embedder.name
+
+    @property
+    def matcher(self) -> str:
+        """Return the matcher's name."""
+        return self.matcher_choice.name
+
     def pipeline(self) -> Pipeline:
         """Return the pipeline chosen, without a matcher."""
         from facereg.pipeline import Pipeline
 
-        return Pipeline.create(
-            detector=self.detector,
-            aligner=self.aligner,
-            embedder=self.embedder,
-            runner=self.runner,
-            device=self.device,
-            threads=self.threads,
-            weights=_by_role(self.weights, "--weights"),
-            options={role: values for role in ROLES if (values := self._options(role))},
-        )
+        return Pipeline.compose(replace(self.composition, matcher=None), registry=self.registry)
 
     def detector_alone(self) -> Detector:
         """Return the detector chosen."""
         from facereg.interfaces import Detector
 
-        stage = self.registry.create(
-            self.detector,
-            role="detector",
-            runner=self.runner,
-            device=self.device,
-            threads=self.threads,
-            weights=_by_role(self.weights, "--weights").get("detector"),
-            **self._options("detector"),
-        )
-        return cast(Detector, stage)
+        return cast(Detector, self.composition.detector.create(self.registry))
+
+    def threshold_for(self, space: str, given: float | None) -> Threshold:
+        """Return the threshold given, else that of the pipeline file, else the one calibrated."""
+        from facereg.calibration import Threshold, threshold_for
+
+        chosen = self.matcher_choice.threshold if given is None else given
+        if chosen is None:
+            return threshold_for(space, self.registry)
+        return Threshold(chosen, None, "given" if given is not None else "pipeline file")
 
     def make_matcher(self, threshold: float) -> Matcher:
         """Return the matcher chosen, empty."""
-        from facereg.interfaces import Matcher
-
-        return cast(Matcher, self.registry.create(self.matcher, role="matcher", threshold=threshold))
-
-    def _options(self, role: RoleName) -> dict[str, object]:
-        """Return the factory options of a role, as in `--option detector.min_face=40`."""
-        chosen: dict[str, object] = {}
-        for text in self.option or []:
-            place, equals, value = text.partition("=")
-            given, dot, name = place.partition(".")
-            if not equals or not dot or given not in ROLES:
-                raise ContractError(f"--option: expected ROLE.NAME=VALUE, as detector.min_face=40, got {text!r}")
-            if given == role:
-                try:
-                    chosen[name] = json.loads(value)
-                except ValueError:
-                    chosen[name] = value
-        return chosen
+        return replace(self.matcher_choice, threshold=threshold).create(self.registry)
 
 
-def _by_role(given: list[str] | None, option: str) -> dict[RoleName, str | Path]:
-    chosen: dict[RoleName, str | Path] = {}
-    for text in given or []:
+def _compose(given: Mapping[str, Any]) -> Stages:
+    """Return the stages of the options given: the pipeline file's, changed by those that are not None."""
+    held = Composition() if given["pipeline"] is None else Composition.read(given["pipeline"])
+    runners = _runners(given["runner"] or [])
+    weights, options = _weights(given["weights"] or []), _options(given["option"] or [])
+    changed = {}
+    for choice in held.stages:
+        own: dict[str, Any] = {
+            "name": given[choice.role],
+            "runner": runners.get(choice.role),
+            "device": given["device"],
+            "threads": given["threads"],
+            "weights": weights.get(choice.role),
+        }
+        # another model takes neither the weights nor the options of the one in the file
+        base = choice if own["name"] in (None, choice.name) else replace(choice, weights=None, options={})
+        own["options"] = {**base.options, **options[choice.role]}
+        changed[choice.role] = replace(base, **{key: value for key, value in own.items() if value is not None})
+    matcher = held.matcher or MatcherChoice()
+    if given["matcher"] not in (None, matcher.name):
+        matcher = replace(matcher, name=given["matcher"], options={})
+    return Stages(replace(held, **changed), matcher)
+
+
+def _runners(given: list[str]) -> dict[RoleName, str]:
+    """Return where each role's networks run, as in `--runner onnx` or `--runner embedder=triton://HOST:PORT`."""
+    for_all: list[str] = []
+    by_role: dict[RoleName, str] = {}
+    for text in given:
+        role, equals, runner = text.partition("=")
+        if equals and role in ROLES:
+            by_role[role] = runner
+        elif equals and "/" not in role:  # an address may have an = of its own
+            raise ContractError(f"--runner: expected a role of {', '.join(ROLES)} before the =, got {text!r}")
+        else:
+            for_all.append(text)
+    if len(for_all) > 1:
+        raise ContractError(
+            f"--runner: expected one value for all roles, got {' and '.join(for_all)}; write ROLE=VALUE for each"
+        )
+    return {role: for_all[0] for role in ROLES if for_all} | by_role
+
+
+def _weights(given: list[str]) -> dict[RoleName, Path]:
+    chosen: dict[RoleName, Path] = {}
+    for text in given:
         role, equals, path = text.partition("=")
         if not equals or role not in ROLES:
-            raise ContractError(f"{option}: expected ROLE=PATH with a role of {', '.join(ROLES)}, got {text!r}")
-        chosen[role] = path
+            raise ContractError(f"--weights: expected ROLE=PATH with a role of {', '.join(ROLES)}, got {text!r}")
+        chosen[role] = Path(path)
     return chosen
 
 
+def _options(given: list[str]) -> dict[RoleName, dict[str, object]]:
+    """Return the factory options of each role, as in `--option detector.min_face=40`."""
+    chosen: dict[RoleName, dict[str, object]] = {role: {} for role in ROLES}
+    for text in given:
+        place, equals, value = text.partition("=")
+        role, dot, name = place.partition(".")
+        if not equals or not dot or role not in ROLES:
+            raise ContractError(f"--option: expected ROLE.NAME=VALUE, as detector.min_face=40, got {text!r}")
+        try:
+            chosen[role][name] = json.loads(value)
+        except ValueError:
+            chosen[role][name] = value
+    return chosen
+
+
+_NAME = "Name as in 'facereg models'; default: {}."
+_RUNNER = "Where networks run: onnx, torch or triton://HOST:PORT; of one role with ROLE=; default: onnx."
 _OPTIONS: dict[str, tuple[Any, Any]] = {
-    "detector": (str, typer.Option("mtcnn", help="Name as in 'facereg models'.")),
-    "aligner": (str, typer.Option("five-point", help="Name as in 'facereg models'.")),
-    "embedder": (str, typer.Option("mobilenetv3-arcface", help="Name as in 'facereg models'.")),
-    "matcher": (str, typer.Option("exact", help="Name as in 'facereg models'.")),
-    "runner": (str, typer.Option("onnx", help="Where networks run: onnx or torch.")),
-    "device": (str, typer.Option("cpu", help="cpu or cuda.")),
+    "pipeline": (Path | None, typer.Option(None, metavar="FILE", help="A pipeline file; options below go before it.")),
+    "detector": (str | None, typer.Option(None, help=_NAME.format("mtcnn"))),
+    "aligner": (str | None, typer.Option(None, help=_NAME.format("five-point"))),
+    "embedder": (str | None, typer.Option(None, help=_NAME.format("mobilenetv3-arcface"))),
+    "matcher": (str | None, typer.Option(None, help=_NAME.format("exact"))),
+    "runner": (list[str] | None, typer.Option(None, metavar="[ROLE=]VALUE", help=_RUNNER)),
+    "device": (str | None, typer.Option(None, help="cpu or cuda; default: cpu.")),
     "threads": (int | None, typer.Option(None, min=1, help="Threads of one network call; default: all cores.")),
     "weights": (list[str] | None, typer.Option(None, metavar="ROLE=PATH", help="Folder or file for a role's own.")),
     "option": (list[str] | None, typer.Option(None, metavar="ROLE.NAME=VALUE", help="An option of a model.")),
@@ -132,7 +181,7 @@ def with_stages(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**given: Any) -> None:
-        command(stages=Stages(**{name: given.pop(name) for name in _OPTIONS}), **given)
+        command(stages=_compose({name: given.pop(name) for name in _OPTIONS}), **given)
 
     keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
     run.__signature__ = signature.replace(parameters=[*keyword_only, *shared])  # type: ignore[attr-defined]

@@ -121,12 +121,11 @@ def identify(
 
     Example: facereg identify party/ --gallery team.gallery --draw out
     """
-    from facereg.calibration import threshold_for
     from facereg.gallery import Gallery
     from facereg.video import is_video
 
     with stages.pipeline() as pipeline, Gallery.open(gallery, space=pipeline.embedder.space) as held:
-        used = threshold_for(held.space, stages.registry).value if threshold is None else threshold
+        used = stages.threshold_for(held.space, threshold).value
         with stages.make_matcher(used) as matcher:
             held.fill(matcher)
             pipeline.matcher = matcher

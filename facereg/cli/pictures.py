@@ -118,7 +118,6 @@ def verify(
 
     Example: facereg verify passport.jpg visitor.jpg
     """
-    from facereg.calibration import Threshold, threshold_for
     from facereg.evaluation.main_faces import embed_main_faces
 
     with stages.pipeline() as pipeline:
@@ -128,7 +127,7 @@ def verify(
         for path, found in zip((first, second), faces.found, strict=True):
             if not found:
                 raise ImageError(path, "expected a face, found none; use a larger or sharper picture")
-        used = threshold_for(faces.space, stages.registry) if threshold is None else Threshold(threshold, None, "given")
+        used = stages.threshold_for(faces.space, threshold)
     similarity = float(faces.vectors[0] @ faces.vectors[1])
     same = similarity >= used.value
     if json:
