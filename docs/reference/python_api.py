@@ -1,4 +1,4 @@
-"""Write python-api.md: every public name of facereg in a line. Run it after a change: python docs/reference/python_api.py"""
+"""Write python-api.md, every public name of facereg in a line: `python docs/reference/python_api.py`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ LEFT_OUT = ("facereg.cli", "facereg.__main__", "facereg.builtin", "facereg.galle
 HEAD = """\
 # Python
 
-Every public class and function in a line; its docstring, with arguments, shapes and errors, is in the file linked. Written by [`python_api.py`](python_api.py) from the docstrings.
+Every public class and function in a line; its docstring, with arguments, shapes and errors, is in the file linked. \
+Written by [`python_api.py`](python_api.py) from the docstrings.
 """
 
 
