@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
 
 from facereg.errors import ImageError
 from facereg.types import Image, check_image
@@ -28,7 +29,25 @@ def read_image(path: str | Path) -> Image:
     Raises:
         ImageError: if the file is missing, unreadable, empty, truncated, no picture, or over MAX_PIXELS.
     """
-    path = Path(path)
+    with _opened(Path(path)) as picture:
+        return _to_rgb(ImageOps.exif_transpose(picture))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Return the width and height that `read_image` would give, without reading the pixels.
+
+    Raises:
+        ImageError: as `read_image`, as far as the header tells.
+    """
+    with _opened(Path(path)) as picture:
+        width, height = picture.size
+        on_its_side = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return (height, width) if on_its_side else (width, height)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Pillow.Image]:
+    """Open a picture; whatever is wrong with it, now or while it is decoded, becomes one ImageError."""
     try:
         if path.is_dir():
             raise ImageError(path, "expected a picture, got a folder; name a file in it")
@@ -40,8 +59,7 @@ def read_image(path: str | Path) -> Image:
                 raise ImageError(
                     path, f"expected at most {MAX_PIXELS:,} pixels, got {width:,} x {height:,}; make it smaller first"
                 )
-            upright = ImageOps.exif_transpose(picture)
-            return _to_rgb(upright)
+            yield picture
     except UnidentifiedImageError as error:
         raise ImageError(path, "expected a picture, got a file of another kind; check what it holds") from error
     except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
@@ -113,7 +131,13 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        if not path.is_dir():
+        try:
+            is_folder = path.is_dir()
+            if is_folder:
+                os.scandir(path).close()  # rglob passes over what it may not read
+        except OSError as error:
+            raise ImageError(path, f"cannot be read ({error.strerror}); change the rights of its folder") from error
+        if not is_folder:
             found.append(path)  # read_image says what is wrong with it, so that the others are done
             continue
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())

@@ -39,8 +39,8 @@ def read_frames(source: str) -> Iterator[Frame]:
     Raises:
         ImageError: if the source cannot be opened or holds no frame.
     """
-    if not source.isdigit() and not Path(source).is_file():
-        raise ImageError(source, "expected a video, found no such file; check the path")
+    if not source.isdigit():
+        _require_file(Path(source))
     capture = cv2.VideoCapture(int(source) if source.isdigit() else source)
     try:
         rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
@@ -56,6 +56,17 @@ def read_frames(source: str) -> Iterator[Frame]:
     if number == 0:
         kind = "camera" if source.isdigit() else "file"
         raise ImageError(source, f"expected a video, got a {kind} without frames; check that a player shows it")
+
+
+def _require_file(path: Path) -> None:
+    """Say what keeps a file from being read: OpenCV only says that there are no frames."""
+    try:
+        with path.open("rb") as stream:
+            empty = not stream.read(1)
+    except OSError as error:
+        raise ImageError(path, f"expected a video, cannot be read ({error.strerror}); check the path") from error
+    if empty:
+        raise ImageError(path, "expected a video, got a file of 0 bytes; copy it again")
 
 
 class Tracker:

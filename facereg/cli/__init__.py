@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 
 def main() -> None:
@@ -11,6 +12,7 @@ def main() -> None:
     from facereg.cli.app import app
     from facereg.errors import FaceregError
 
+    warnings.filterwarnings("ignore", module="PIL")  # of damage and size, in two lines; read_image says it in one
     try:
         app()
     except FaceregError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import Stages, progress, with_stages
+from facereg.cli.options import Json, Stages, print_json, progress, with_stages
 from facereg.errors import FaceregError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ NASA, NAVY = "Eileen Collins", "Grace Hopper"  # scikit-image's astronaut and ma
 @with_stages
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the gallery and the drawn pictures.")] = Path("demo"),
+    json: Json = False,
     *,
     stages: Stages,
 ) -> None:
@@ -32,7 +33,6 @@ def demo(
     from facereg.images import write_image
 
     known, stranger = _photographs()
-    out.mkdir(parents=True, exist_ok=True)
     portrait = out / "enrolled.png"
     write_image(portrait, known)
     probes = _probes(known, stranger)
@@ -49,7 +49,8 @@ def demo(
             if len(result.faces) != 1:
                 raise FaceregError(f"demo: expected one face in the picture to enrol, found {len(result.faces)}")
             gallery.enroll(NASA, result.embeddings, [Source.of(portrait)])
-            typer.echo(f"enrolled {NASA}; the threshold is {threshold:.3f}")
+            if not json:
+                typer.echo(f"enrolled {NASA}; the threshold is {threshold:.3f}")
             gallery.fill(matcher)
             pipeline.matcher = matcher
             for (name, image, expected), result in zip(
@@ -61,10 +62,15 @@ def demo(
                 said = ", ".join(
                     f"{match.label or 'unknown'} ({match.similarity:.2f})" for match in result.matches or ()
                 )
-                typer.echo(f"{'right' if right else 'WRONG'}  {name:22} {said or 'no face'}")
-                write_image(out / f"{name.replace(' ', '-')}.jpg", drawn(image, result))
+                picture = out / f"{name.replace(' ', '-')}.jpg"
+                write_image(picture, drawn(image, result))
+                if json:
+                    print_json({"image": str(picture), "labels": got, "expected": expected, "right": right})
+                else:
+                    typer.echo(f"{'right' if right else 'WRONG'}  {name:22} {said or 'no face'}")
                 advance(1)
-    typer.echo(f"{len(probes) - wrong} of {len(probes)} right; the drawn pictures are in {out}")
+    if not json:
+        typer.echo(f"{len(probes) - wrong} of {len(probes)} right; the drawn pictures are in {out}")
     if wrong:
         raise typer.Exit(1)
 

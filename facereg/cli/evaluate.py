@@ -1,4 +1,4 @@
-"""evaluate detection, verification, identification; calibrate."""
+"""evaluate detection, wider, landmarks, verification, identification; calibrate."""
 
 from __future__ import annotations
 
@@ -10,18 +10,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import Json, Stages, complain, print_json, progress, with_stages
-from facereg.errors import ContractError, DatasetError
+from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, with_stages
+from facereg.errors import DatasetError
 
 if TYPE_CHECKING:
     from facereg.data.pairs import PairList
     from facereg.evaluation.main_faces import MainFaces
-    from facereg.types import BoolArray, FloatArray
+    from facereg.interfaces import Detector
+    from facereg.types import BoolArray, Faces, FloatArray, Image
 
 app = typer.Typer(help="Measure models on labelled pictures.", no_args_is_help=True)
 Images = Annotated[Path, typer.Option("--images", help="Folder of the pictures.")]
 Pairs = Annotated[Path, typer.Option("--pairs", help="LFW list of pairs.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Write the figures to this .json, the curve to a .png beside.")]
+
+
+def _json_file(path: Path | None) -> Path | None:
+    if path is not None and path.suffix != ".json":
+        raise typer.BadParameter(f"expected a name that ends in .json, got {path}")
+    return path
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Write the figures to this .json, the curve to a .png beside.", callback=_json_file),
+]
 
 
 class Format(StrEnum):
@@ -30,33 +42,43 @@ class Format(StrEnum):
     wider = "wider"
     voc = "voc"
     yolo = "yolo"
+    celeba = "celeba"
+    pseudo = "pseudo"
 
 
 @app.command()
 @with_stages
 def detection(
     images: Images,
-    annotations: Annotated[Path, typer.Option("--annotations", help="The list (wider) or folder (voc, yolo).")],
+    annotations: Annotated[
+        Path, typer.Option("--annotations", help="The list (wider, pseudo) or folder (voc, yolo, celeba).")
+    ],
     format: Annotated[Format, typer.Option(help="Layout of the annotations.")] = Format.wider,
+    partition: Annotated[str | None, typer.Option(help="train, val or test; of celeba only.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first pictures, as the paper's 1000.")] = None,
     fifth: Annotated[bool, typer.Option("--held-out-fifth", help="Only pictures that recipes keep out.")] = False,
     least: Annotated[float, typer.Option(help="px; smaller faces are ignored in the second line.")] = 24.0,
+    worst: Annotated[Path | None, typer.Option(help="Draw the pictures with most mistakes into this folder.")] = None,
     out: Out = None,
     json: Json = False,
     *,
     stages: Stages,
 ) -> None:
-    """Average precision at IoU 0.5, and precision, recall and mean IoU of all boxes given.
+    """Average precision at IoU 0.5, and precision, recall, accuracy and mean IoU of all boxes given.
+
+    Accuracy is TP / (TP + FP + FN): of faces and false boxes together, the share found.
 
     Example: facereg evaluate detection --images crowds/images --annotations crowds/list.txt --format wider
     """
-    from facereg.data.boxes import READERS
+    from facereg.data.formats import read_boxes
     from facereg.data.splits import held_out
     from facereg.evaluation.detection import score_detections
     from facereg.images import read_image
 
-    items = READERS[format](annotations, images)
+    items = read_boxes(format, annotations, images, partition=partition)
     if fifth:
         items = held_out(items, key=lambda item: item.path.name)[1]
+    items = items[:limit]
     found = []
     with stages.detector_alone() as detector, progress("detecting", len(items)) as advance:
         for item in items:
@@ -68,6 +90,7 @@ def detection(
         "faces": every.faces,
         "precision": every.precision,
         "recall": every.recall,
+        "accuracy": every.accuracy,
         "mean_iou": every.mean_iou,
         "ap50": every.ap50,
         "least": least,
@@ -80,6 +103,109 @@ def detection(
         curves = {f"all faces, AP50 {every.ap50:.3f}": every.curve}
         curves[f"{least:g} px and over, AP50 {large.ap50:.3f}"] = large.curve
         plot_detection(out.with_suffix(".png"), curves, f"{stages.detector}, {len(items)} pictures")
+    if worst is not None:
+        from facereg.evaluation.worst import draw_worst
+
+        complain(f"drew {counted(len(draw_worst(worst, items, found)), 'picture')} into {worst}")
+    _report(figures, out, json, stages, ("detector",))
+
+
+@app.command()
+@with_stages
+def wider(
+    ground_truth: Annotated[
+        Path, typer.Option("--ground-truth", help="Folder of wider_face_val.mat and wider_{easy,medium,hard}_val.mat.")
+    ],
+    predictions: Annotated[Path | None, typer.Option(help="Folder of EVENT/FILE.txt, as the benchmark asks.")] = None,
+    images: Annotated[Path | None, typer.Option(help="WIDER_val/images, to detect now instead.")] = None,
+    save: Annotated[Path | None, typer.Option(help="With --images: write the predictions into this folder.")] = None,
+    out: Out = None,
+    json: Json = False,
+    *,
+    stages: Stages,
+) -> None:
+    """Average precision on WIDER FACE's easy, medium and hard faces, by its own protocol.
+
+    Example: facereg evaluate wider --ground-truth eval_tools/ground_truth --images WIDER_val/images
+    """
+    from facereg.data.wider import predictions_of, read_wider_predictions, read_wider_truth, write_wider_predictions
+    from facereg.evaluation.wider import figures, score_wider
+
+    if (predictions is None) == (images is None):
+        raise typer.BadParameter("give either --predictions or --images")
+    if save is not None and images is None:
+        raise typer.BadParameter("--save goes with --images")
+    truth = read_wider_truth(ground_truth)
+    if images is not None:
+        faces = _detect_wider([images / f"{name}.jpg" for name in truth.names], stages)
+        given = [predictions_of(own) for own in faces]
+        if save is not None:
+            write_wider_predictions(save, truth.names, faces)
+    elif predictions is not None:
+        given = read_wider_predictions(predictions, truth.names)
+    scores = score_wider(truth, given)
+    title = f"{stages.detector}, {len(truth.names)} pictures" if images is not None else f"{len(truth.names)} pictures"
+    if out is not None:
+        from facereg.evaluation.plots import plot_detection
+
+        curves = {f"{subset}, AP {own.ap:.3f}": own.curve for subset, own in scores.items()}
+        plot_detection(out.with_suffix(".png"), curves, title)
+    _report({"images": len(truth.names)} | figures(scores), out, json, stages, ("detector",) if images else ())
+
+
+class Points(StrEnum):
+    """How points are labelled."""
+
+    five = "5pt"
+
+
+@app.command()
+@with_stages
+def landmarks(
+    images: Images,
+    annotations: Annotated[Path, typer.Option("--annotations", help="The list of points.")],
+    format: Annotated[Points, typer.Option(help="5pt: file, perhaps a box, and five x y.")] = Points.five,
+    enlarge: Annotated[float, typer.Option(min=0.1, help="Detect on the picture made larger by this.")] = 1.0,
+    out: Out = None,
+    json: Json = False,
+    *,
+    stages: Stages,
+) -> None:
+    """Error of a detector's five points, divided by the distance between the labelled eyes (inter-ocular).
+
+    nme is in percent, over the faces found; fr10 the share of all faces with more than 10 % or not found; auc10 the
+    area under the curve of errors up to 10 %, from 0 to 1.
+
+    Example: facereg evaluate landmarks --images faces --annotations dev_5pt.txt --format 5pt --enlarge 3
+    """
+    import numpy as np
+
+    from facereg.data.points import read_five_points
+    from facereg.evaluation.landmarks import inter_ocular, landmarks_of, score_landmarks
+    from facereg.images import read_image
+
+    items = read_five_points(annotations, images)
+    labelled = np.stack([item.points for item in items])
+    found = []
+    with stages.detector_alone() as detector, progress("detecting", len(items)) as advance:
+        for item in items:
+            found.append(_detect_enlarged(detector, read_image(item.path), enlarge))
+            advance(1)
+    scores = score_landmarks(landmarks_of(found, labelled), labelled, inter_ocular(labelled))
+    figures: dict[str, object] = {
+        "images": scores.faces,
+        "missed": scores.missed,
+        "nme": scores.nme if scores.missed < scores.faces else None,
+        "fr10": scores.fr10,
+        "auc10": scores.auc10,
+        "normaliser": "inter-ocular",
+        "enlarge": enlarge,
+    }
+    if out is not None:
+        from facereg.evaluation.plots import plot_errors
+
+        curves = {f"five points, AUC {scores.auc10:.3f}": scores.curve}
+        plot_errors(out.with_suffix(".png"), curves, f"{stages.detector}, {scores.faces} pictures")
     _report(figures, out, json, stages, ("detector",))
 
 
@@ -216,6 +342,38 @@ def calibrate(
         typer.echo(f"stored for {faces.space} in {path}")
 
 
+def _detect_wider(paths: list[Path], stages: Stages) -> list[Faces]:
+    from facereg.data.lines import require_files
+    from facereg.images import read_image
+
+    require_files(paths, listed_in=Path("wider_face_val.mat"))
+    found = []
+    with stages.detector_alone() as detector, progress("detecting", len(paths)) as advance:
+        for path in paths:
+            found += detector.detect([read_image(path)])
+            advance(1)
+    return found
+
+
+def _detect_enlarged(detector: Detector, image: Image, factor: float) -> Faces:
+    """Return the faces of a picture, in its own pixels, found on it made larger by `factor`."""
+    import cv2
+    import numpy as np
+
+    from facereg.types import Faces
+
+    if factor == 1:
+        return detector.detect([image])[0]
+    height, width = image.shape[:2]
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+    [faces] = detector.detect([cv2.resize(image, size, interpolation=method).astype(np.uint8, copy=False)])
+    scale = np.array([width / size[0], height / size[1]], np.float32)
+    # pixel centres are at integers: a picture's corner lies at -0.5, and stays put
+    boxes = (faces.boxes + 0.5) * np.tile(scale, 2) - 0.5
+    return Faces(boxes, faces.scores, (faces.landmarks + 0.5) * scale - 0.5)
+
+
 def _embed_pairs(lists: list[PairList], stages: Stages) -> tuple[MainFaces, dict[Path, int]]:
     """Embed every picture of the lists once; return the faces and the row of each picture."""
     from facereg.evaluation.main_faces import embed_main_faces
@@ -249,8 +407,6 @@ def _report(figures: dict[str, object], out: Path | None, json: bool, stages: St
     from facereg.evaluation.reports import write_report
 
     if out is not None:
-        if out.suffix != ".json":
-            raise ContractError(f"--out: expected a name that ends in .json, got {out}")
         command = " ".join(["facereg", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])
         write_report(out, figures, command=command, models={role: getattr(stages, role) for role in roles})
     if json:

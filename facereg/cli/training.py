@@ -1,17 +1,17 @@
-"""train, export, data pseudo-label."""
+"""train, export."""
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, with_stages
-from facereg.errors import ContractError, ImageError
+from facereg.cli.options import Json, print_json
+from facereg.errors import ContractError
 from facereg.registry import default_registry
-
-data = typer.Typer(help="Prepare data for recipes.", no_args_is_help=True)
 
 
 def train(
@@ -21,6 +21,7 @@ def train(
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="A setting of the recipe.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the recipes and their settings.")] = False,
+    json: Json = False,
 ) -> None:
     """Train a model by a recipe; needs the [train] extra.
 
@@ -32,10 +33,13 @@ def train(
     registry = default_registry()
     if list_ or recipe is None:
         for known in registry.recipes():
+            held = describe_settings(import_object(known.settings_from)) if list_ and known.settings_from else {}
+            if json:
+                print_json({"name": known.name, "summary": known.summary, "settings": held})
+                continue
             typer.echo(f"{known.name}: {known.summary}")
-            if list_ and known.settings_from:
-                for key, default in describe_settings(import_object(known.settings_from)).items():
-                    typer.echo(f"  {key}={default}")
+            for key, default in held.items():
+                typer.echo(f"  {key}={default}")
         return
     spec = registry.recipe(recipe)
     given = {}
@@ -46,8 +50,12 @@ def train(
         given[key] = value
     run = import_object(spec.run)
     out.mkdir(parents=True, exist_ok=True)
-    run(data or [], out, resume, given)
-    typer.echo(f"{out}: done")
+    with redirect_stdout(sys.stderr):  # progress bars
+        run(data or [], out, resume, given)
+    if json:
+        print_json({"name": recipe, "out": str(out)})
+    else:
+        typer.echo(f"{out}: done")
 
 
 def export(
@@ -73,46 +81,3 @@ def export(
             print_json({"name": network.name, "file": str(path), "difference": difference})
         else:
             typer.echo(f"{path}: differs from torch by {difference:.1e} of its largest output")
-
-
-@data.command("pseudo-label")
-@with_stages
-def pseudo_label(
-    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
-    out: Annotated[Path, typer.Option("--out", help="The .jsonl file to write.")],
-    root: Annotated[Path, typer.Option("--root", help="Folder that pictures are named relative to.")] = Path(),
-    json: Json = False,
-    *,
-    stages: Stages,
-) -> None:
-    """Label pictures with a detector's faces, to teach another detector.
-
-    Example: facereg data pseudo-label photos/ --out labels.jsonl --detector yunet --weights detector=yunet.onnx
-    """
-    from facereg.data.boxes import PseudoLabels, write_pseudo_labels
-    from facereg.data.pseudo import label_images
-    from facereg.images import find_images
-
-    root = root.resolve()
-    paths = [path.resolve() for path in find_images(images)]
-    outside = [path for path in paths if not path.is_relative_to(root)]
-    if outside:
-        raise ContractError(f"--root: expected a folder that holds every picture, got {root} for {outside[0]}")
-    kept: list[PseudoLabels] = []
-    failed = 0
-    with stages.detector_alone() as detector, progress("labelling", len(paths)) as advance:
-        for item in label_images(detector, paths):
-            if isinstance(item, ImageError):
-                failed += 1
-                complain(str(item))
-            else:
-                kept.append(item)
-            advance(1)
-    write_pseudo_labels(out, kept, root=root)
-    faces = sum(len(item.faces) for item in kept)
-    if json:
-        print_json({"out": str(out), "images": len(kept), "faces": faces})
-    else:
-        typer.echo(f"{out}: {counted(faces, 'face')} in {counted(len(kept), 'picture')}")
-    if failed:
-        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Pictures with labelled boxes: WIDER FACE, Pascal VOC, YOLO, and pseudo-labels of a detector."""
+"""Pictures with labelled boxes: the list of WIDER FACE, Pascal VOC, YOLO, and pseudo-labels of a detector."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image as Pillow
 
 from facereg.data.lines import numbers, read_lines, require_files
-from facereg.errors import DatasetError
-from facereg.images import SUFFIXES, write_atomically
+from facereg.errors import DatasetError, ImageError
+from facereg.images import SUFFIXES, image_size, write_atomically
 from facereg.types import BoolArray, Faces, FloatArray
 
 
@@ -42,12 +41,14 @@ class LabelledImage:
         return cls(path, boxes, ignored, np.full((len(boxes), 5, 2), np.nan, np.float32))
 
 
-def read_wider(annotations: Path, images: Path) -> list[LabelledImage]:
+def read_wider(annotations: Path, images: Path, *, strict: bool = True) -> list[LabelledImage]:
     """Read a WIDER FACE list: a file name, a count, then `x y w h` and up to six attributes a face.
 
     Faces marked invalid, or without width or height, are ignored ones. A count of 0 may be followed by one
     line of zeros, as in the published files.
 
+    Args:
+        strict: False leaves missing pictures in the list, for `facereg.data.check` to name.
     Raises:
         DatasetError: if a line is not as stated or a picture is missing.
     """
@@ -77,13 +78,16 @@ def read_wider(annotations: Path, images: Path) -> list[LabelledImage]:
         boxes = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], 1)  # width is x2 - x1, no + 1
         invalid = np.array([len(row) > 7 and row[7] == 1 for row in rows], np.bool_)
         found.append(LabelledImage.without_points(images / name, boxes, invalid | (corners[:, 2:] <= 0).any(1)))
-    require_files([item.path for item in found], listed_in=annotations)
+    if strict:
+        require_files([item.path for item in found], listed_in=annotations)
     return found
 
 
-def read_voc(annotations: Path, images: Path) -> list[LabelledImage]:
+def read_voc(annotations: Path, images: Path, *, strict: bool = True) -> list[LabelledImage]:
     """Read a folder of Pascal VOC XML files; objects marked difficult are ignored ones.
 
+    Args:
+        strict: False leaves missing pictures in the list, for `facereg.data.check` to name.
     Raises:
         DatasetError: if there is no XML file, one is not as stated, or a picture is missing.
     """
@@ -103,20 +107,25 @@ def read_voc(annotations: Path, images: Path) -> list[LabelledImage]:
         # VOC counts pixels from 1 and includes both ends
         corners = np.array(boxes, np.float32).reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32)
         found.append(LabelledImage.without_points(images / name, corners, difficult))
-    require_files([item.path for item in found], listed_in=annotations)
+    if strict:
+        require_files([item.path for item in found], listed_in=annotations)
     return found
 
 
 _VOC_SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
-def read_yolo(annotations: Path, images: Path) -> list[LabelledImage]:
+def read_yolo(annotations: Path, images: Path, *, strict: bool = True) -> list[LabelledImage]:
     """Read a folder of YOLO text files, one a picture: `class cx cy w h` and perhaps five points, in shares of it.
 
     Every picture of `images` counts; one without a text file has no face.
 
+    Args:
+        strict: False gives unreadable pictures, and text files without one, as pictures without faces, for
+            `facereg.data.check` to name.
     Raises:
         DatasetError: if a line is not as stated or no picture is found.
+        ImageError: if a picture cannot be opened.
     """
     pictures = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not pictures:
@@ -135,8 +144,13 @@ def read_yolo(annotations: Path, images: Path) -> list[LabelledImage]:
             raise DatasetError(
                 f"{labels}: expected lines of {expected}, got {sorted({len(row) for row in rows})} numbers"
             )
-        with Pillow.open(path) as picture:
-            size = np.array(picture.size, np.float32)  # (2,) width, height
+        try:
+            size = np.array(image_size(path), np.float32)  # (2,) width, height
+        except ImageError:
+            if strict:
+                raise
+            found.append(LabelledImage.without_points(path, np.empty((0, 4), np.float32)))
+            continue
         centre = np.array([row[1:3] for row in rows], np.float32).reshape(-1, 2) * size
         half = np.array([row[3:5] for row in rows], np.float32).reshape(-1, 2) * size / 2
         item = LabelledImage.without_points(path, np.concatenate([centre - half, centre + half], 1))
@@ -144,10 +158,22 @@ def read_yolo(annotations: Path, images: Path) -> list[LabelledImage]:
             if len(row) == 15 and (row[5:] >= 0).all():  # -1 marks a face without points
                 item.points[index] = row[5:].reshape(5, 2) * size
         found.append(item)
+    if not strict:
+        found += _without_picture(annotations, images, pictures)
     return found
 
 
-READERS = {"wider": read_wider, "voc": read_voc, "yolo": read_yolo}
+def _without_picture(annotations: Path, images: Path, pictures: Sequence[Path]) -> list[LabelledImage]:
+    """Return, for each YOLO text file that no picture answers to, the picture that should be there."""
+    known = {path.relative_to(images).with_suffix(".txt") for path in pictures}
+    lone = sorted(path.relative_to(annotations) for path in annotations.rglob("*.txt") if path.name not in _NO_LABELS)
+    empty = np.empty((0, 4), np.float32)
+    return [
+        LabelledImage.without_points(images / name.with_suffix(".jpg"), empty) for name in lone if name not in known
+    ]
+
+
+_NO_LABELS = ("classes.txt", "labels.txt", "train.txt", "val.txt", "test.txt")  # lists that tools keep beside them
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Detection figures: average precision, and precision, recall and mean IoU of what the detector gives."""
+"""Detection figures: average precision, and precision, recall, accuracy and mean IoU of what the detector gives."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class DetectionScores:
     Args:
         faces: how many there are to find.
         precision, recall, mean_iou: of all boxes given; mean_iou over those that found a face.
+        accuracy: TP / (TP + FP + FN). The paper (3.1.4) asks for accuracy and gives no formula; without true
+            negatives, which detection has not, (TP + TN) / all comes to this.
         ap50: area under the interpolated precision-recall curve at IoU 0.5.
         curve: (N, 3) float32 recall, precision, score, by falling score.
     """
@@ -30,6 +32,7 @@ class DetectionScores:
     faces: int
     precision: float
     recall: float
+    accuracy: float
     mean_iou: float
     ap50: float
     curve: FloatArray
@@ -50,13 +53,15 @@ def score_detections(
     """
     if len(items) != len(found):
         raise ContractError(f"found: expected one Faces for each of {len(items)} pictures, got {len(found)}")
-    outcomes = [_match(item, faces, least, matched) for item, faces in zip(items, found, strict=True)]
-    faces = sum(outcome.faces for outcome in outcomes)
+    outcomes = [
+        match_faces(item, faces, least=least, matched=matched) for item, faces in zip(items, found, strict=True)
+    ]
+    faces = sum(outcome.wanted for outcome in outcomes)
     if faces == 0:
         raise ContractError("items: expected at least one face that counts, got none; check annotations and sizes")
-    scores = np.concatenate([outcome.scores for outcome in outcomes])
-    hits = np.concatenate([outcome.hits for outcome in outcomes])
-    overlaps = np.concatenate([outcome.overlaps for outcome in outcomes])
+    scores = np.concatenate([given.scores[outcome.counts] for given, outcome in zip(found, outcomes, strict=True)])
+    hits = np.concatenate([outcome.hits[outcome.counts] for outcome in outcomes])
+    overlaps = np.concatenate([outcome.overlaps[outcome.counts] for outcome in outcomes])
     order = np.argsort(-scores, kind="stable")
     true = np.cumsum(hits[order])
     recall = true / faces
@@ -65,6 +70,7 @@ def score_detections(
         faces=faces,
         precision=float(precision[-1]) if len(order) else 0.0,
         recall=float(recall[-1]) if len(order) else 0.0,
+        accuracy=float(hits.sum() / (len(hits) + faces - hits.sum())),
         mean_iou=float(overlaps[hits].mean()) if hits.any() else 0.0,
         ap50=average_precision(recall, precision),
         curve=np.stack([recall, precision, scores[order]], 1).astype(np.float32),
@@ -72,15 +78,36 @@ def score_detections(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Outcome:
-    faces: int
-    scores: FloatArray  # of the boxes that count
+class Outcome:
+    """What became of N boxes and M faces of a picture.
+
+    Args:
+        counts: (N,) False for boxes on ignored faces, and for unmatched ones below the least size.
+        hits: (N,) the box found a face that counts.
+        overlaps: (N,) float32 IoU with the face it was given, 0 for none.
+        missed: (M,) the face counts and no box found it.
+        wanted: how many faces count.
+    """
+
+    counts: BoolArray
     hits: BoolArray
     overlaps: FloatArray
+    missed: BoolArray
+    wanted: int
+
+    @property
+    def false(self) -> BoolArray:
+        """Return (N,): boxes that count and found nothing."""
+        return self.counts & ~self.hits
 
 
-def _match(item: LabelledImage, found: Faces, least: float, matched: float) -> _Outcome:
-    """Give each box, best first, the free face it overlaps most; boxes on ignored faces do not count."""
+def match_faces(item: LabelledImage, found: Faces, *, least: float = 0.0, matched: float = MATCHED) -> Outcome:
+    """Give each box, best first, the free face it overlaps most; boxes on ignored faces do not count.
+
+    Args:
+        least: px; faces less than this high are ignored ones, and so are unmatched boxes less than this high.
+        matched: IoU from which a box has found a face.
+    """
     heights = item.boxes[:, 3] - item.boxes[:, 1]
     ignored = item.ignored | (heights < least)
     overlap = box_overlap(found.boxes, item.boxes)  # (N, M)
@@ -98,7 +125,7 @@ def _match(item: LabelledImage, found: Faces, least: float, matched: float) -> _
                 break
         else:
             counts[row] = found.boxes[row, 3] - found.boxes[row, 1] >= least
-    return _Outcome(int((~ignored).sum()), found.scores[counts], hits[counts], overlaps[counts])
+    return Outcome(counts, hits, overlaps, free & ~ignored, int((~ignored).sum()))
 
 
 def average_precision(recall: npt.NDArray[np.floating], precision: npt.NDArray[np.floating]) -> float:

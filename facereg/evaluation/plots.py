@@ -1,4 +1,4 @@
-"""Curves as pictures: ROC and DET, precision and recall, TPIR and FPIR."""
+"""Curves as pictures: ROC and DET, precision and recall, TPIR and FPIR, errors of points."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.errors import MissingExtraError
+from facereg.errors import FaceregError, MissingExtraError
 from facereg.types import FloatArray
 
 try:
@@ -49,6 +49,17 @@ def plot_detection(path: Path, curves: Mapping[str, FloatArray], title: str) -> 
     _save(path)
 
 
+def plot_errors(path: Path, curves: Mapping[str, FloatArray], title: str) -> None:
+    """Draw the share of faces with at most an error, of rows error, share."""
+    _, axis = pyplot.subplots(figsize=(5.5, 4.5))
+    for name, curve in curves.items():
+        axis.plot(curve[:, 0], curve[:, 1], label=name)
+    axis.set(ylim=(0, 1.02))
+    axis.legend(loc="lower right")
+    _axes(axis, "error, in distances between the eyes", "share of faces", title)
+    _save(path)
+
+
 def plot_identification(path: Path, curve: FloatArray, title: str) -> None:
     """Draw TPIR against FPIR of rows FPIR, TPIR, threshold."""
     _, axis = pyplot.subplots(figsize=(5.5, 4.5))
@@ -64,7 +75,13 @@ def _axes(axis: Axes, x: str, y: str, title: str) -> None:
 
 
 def _save(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pyplot.tight_layout()
-    pyplot.savefig(path, dpi=110)
-    pyplot.close("all")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pyplot.tight_layout()
+        pyplot.savefig(path, dpi=110)
+    except OSError as error:
+        raise FaceregError(
+            f"{path}: cannot be written ({error.strerror}); check the folder's rights and space"
+        ) from error
+    finally:
+        pyplot.close("all")

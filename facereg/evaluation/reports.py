@@ -10,11 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facereg import __version__
+from facereg.errors import FaceregError
 from facereg.images import write_atomically
 
 
 def write_report(path: Path, figures: Mapping[str, object], *, command: str, models: Mapping[str, str]) -> None:
-    """Write figures, the command that made them, models, version, commit and processor as JSON."""
+    """Write figures, the command that made them, models, version, commit and processor as JSON.
+
+    Raises:
+        FaceregError: if the file cannot be written.
+    """
     report = {
         **figures,
         "command": command,
@@ -24,8 +29,13 @@ def write_report(path: Path, figures: Mapping[str, object], *, command: str, mod
         "processor": f"{platform.system()} {platform.machine()}",
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(report, indent=2) + "\n").encode())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(report, indent=2) + "\n").encode())
+    except OSError as error:
+        raise FaceregError(
+            f"{path}: cannot be written ({error.strerror}); check the folder's rights and space"
+        ) from error
 
 
 def _commit() -> str | None:

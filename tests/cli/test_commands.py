@@ -1,0 +1,312 @@
+"""Every command on real photographs: its JSON keys, its exit status, its one line of error."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from facereg.cli.app import app
+from facereg.images import read_image, write_image
+from facereg.registry import default_registry
+from facereg.types import Image
+from tests.calling import Run
+
+FACE = {"box", "score", "landmarks"}
+WHO = {"image", "box", "label", "similarity", "accepted", "candidates"}
+
+
+def commands(group: object = None, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return the words of every command of the core."""
+    group = group or typer.main.get_command(app)
+    found = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        if hasattr(command, "commands"):
+            found += commands(command, (*before, name))
+        elif name not in {spec.name for spec in default_registry().commands()}:
+            found.append((*before, name))
+    return found
+
+
+def test_the_commands_of_the_design_are_there() -> None:
+    named = {" ".join(words) for words in commands()}
+    assert named >= {
+        *("demo", "detect", "embed", "verify", "enroll", "identify", "calibrate", "models", "train", "export"),
+        *(f"gallery {name}" for name in ("list", "show", "remove", "export", "import", "check")),
+        *(f"evaluate {name}" for name in ("detection", "verification", "identification")),
+        *("plugins list", "plugins check"),
+    }
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_help_gives_an_example_and_json(words: tuple[str, ...], run: Run) -> None:
+    called = run(*words, "--help")
+    assert called.status == 0
+    assert f"Example: facereg {' '.join(words)}" in " ".join(called.out.split())
+    assert "--json" in called.out
+    assert called.err == ""
+
+
+@pytest.mark.parametrize(
+    "statement", ["import facereg", "from facereg.cli.app import app", "import facereg_onnx.arcface"]
+)
+def test_no_torch_is_imported(statement: str) -> None:
+    code = f"import sys; {statement}; print(sorted({{'torch', 'lightning', 'torchvision'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_help_works_where_there_is_no_torch(tmp_path: Path) -> None:
+    for name in ("torch", "torchvision", "lightning", "skimage", "matplotlib", "supervision"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError({name!r})")
+    done = subprocess.run(
+        [sys.executable, "-m", "facereg", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "identify" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["detect"],
+        ["detect", "a.jpg", "--colour"],
+        ["identify", "a.jpg"],
+        ["verify", "a.jpg", "b.jpg", "--threshold", "2"],
+        ["detect", "a.jpg", "--threads", "0"],
+        ["evaluate", "verification", "--images", ".", "--pairs", "p.txt", "--out", "figures.txt"],
+        ["models", "--role", "cook"],
+    ],
+    ids=["command", "no argument", "option", "no gallery", "range", "threads", "ending", "role"],
+)
+def test_bad_usage_ends_with_2(words: list[str], run: Run) -> None:
+    called = run(*words)
+    assert called.status == 2
+    assert called.out == ""
+    assert called.err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["detect", "a.jpg", "--detector", "mtcn"], "no detector named 'mtcn'; did you mean 'mtcnn'?"),
+        (["detect", "a.jpg", "--weights", "detector=nowhere"], "nowhere"),
+        (["identify", "a.jpg", "--gallery", "no.gallery"], "no.gallery: found no gallery there"),
+        (["enroll", "nowhere", "--gallery", "no.gallery"], "nowhere: expected a folder"),
+        (["gallery", "list", "--gallery", "no.gallery"], "no.gallery: found no gallery there"),
+        (["gallery", "import", "no.npz", "--gallery", "no.gallery"], "no.npz: expected an export"),
+        (["train", "mobilenetv3", "--data", "."], "no recipe named 'mobilenetv3'"),
+        (["export", "exact", "--out", "x"], "exact: expected a model with networks"),
+        (["plugins", "check", "nothing"], "no model named 'nothing'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
+)
+@pytest.mark.parametrize("json", [False, True], ids=["text", "json"])
+def test_a_failure_is_one_line_and_ends_with_1(
+    words: list[str], expected: str, json: bool, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_image("a.jpg", np.zeros((40, 40, 3), np.uint8))
+    called = run(*words, *(["--json"] if json else []))
+    assert (called.status, called.out) == (1, "")
+    assert called.error.startswith("facereg: ")
+    assert expected in called.error
+    assert not (tmp_path / "no.gallery").exists()
+
+
+def test_detect_gives_a_line_a_picture_and_draws(people: Path, run: Run, tmp_path: Path) -> None:
+    called = run("detect", people, "--draw", tmp_path / "drawn", "--json")
+    assert called.status == 0
+    assert called.err == ""
+    assert [Path(str(line["image"])).name for line in called.lines] == ["1.jpg", "2.png"] * 2
+    for line in called.lines:
+        assert set(line) == {"image", "faces"}
+        faces = line["faces"]
+        assert isinstance(faces, list)
+        assert len(faces) == 1
+        assert set(faces[0]) == FACE
+        assert np.shape(faces[0]["landmarks"]) == (5, 2)
+    drawn = sorted(path.name for path in (tmp_path / "drawn").iterdir())
+    assert drawn == ["Eileen Collins-1.jpg", "Eileen Collins-2.jpg", "Grace Hopper-1.jpg", "Grace Hopper-2.jpg"]
+    assert not np.array_equal(read_image(tmp_path / "drawn" / drawn[0]), read_image(people / "Eileen Collins/1.jpg"))
+
+
+def test_detect_says_how_many_for_people(people: Path, run: Run) -> None:
+    path = people / "Grace Hopper" / "1.jpg"
+    first, second = run("detect", path).out.splitlines()
+    assert first == f"{path}: 1 face"
+    assert second.startswith("  score ")
+
+
+def test_embed_writes_vectors_of_one_space(people: Path, run: Run, tmp_path: Path) -> None:
+    called = run("embed", people, "--out", tmp_path / "faces.npz", "--json")
+    assert called.status == 0
+    assert called.document == {"out": str(tmp_path / "faces.npz"), "embeddings": 4, "images": 4}
+    with np.load(tmp_path / "faces.npz") as held:
+        assert held["vectors"].shape == (4, 128)
+        assert np.linalg.norm(held["vectors"], axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+        assert held["boxes"].shape == (4, 4)
+        assert len(held["images"]) == len(held["scores"]) == 4
+        assert str(held["space"]).startswith("mobilenetv3-arcface:")
+
+
+def test_verify_tells_one_person_from_two(people: Path, mirrored: Path, run: Run) -> None:
+    first, other = people / "Eileen Collins" / "1.jpg", people / "Grace Hopper" / "1.jpg"
+    same = run("verify", first, mirrored / "Eileen Collins.png", "--json")
+    assert (same.status, same.err) == (0, "")
+    assert set(same.document) == {"same", "similarity", "threshold", "far"}
+    assert same.document["same"] is True
+    different = run("verify", first, other, "--json")
+    assert different.status == 0
+    assert different.document["same"] is False
+    assert run("verify", first, other).out.startswith("different people: similarity ")
+    given = run("verify", first, other, "--threshold", "-1", "--json")
+    assert given.document["same"] is True
+    assert given.document["far"] is None
+
+
+def test_enrolling_twice_adds_nothing(people: Path, run: Run, tmp_path: Path) -> None:
+    gallery = tmp_path / "team.gallery"
+    first = run("enroll", people, "--gallery", gallery, "--json")
+    assert (first.status, first.err) == (0, "")
+    assert first.document == {"enrolled": 4, "skipped": []}
+    second = run("enroll", people, "--gallery", gallery, "--json")
+    assert second.status == 0
+    assert second.document["enrolled"] == 0
+    skipped = second.document["skipped"]
+    assert isinstance(skipped, list)
+    assert [item["reason"] for item in skipped] == ["enrolled already"] * 4
+    assert [set(item) for item in skipped] == [{"image", "reason"}] * 4
+    listed = run("gallery", "list", "--gallery", gallery, "--json").lines
+    assert [(line["name"], line["embeddings"]) for line in listed] == [("Eileen Collins", 2), ("Grace Hopper", 2)]
+
+
+@pytest.fixture
+def gallery(people: Path, run: Run, tmp_path: Path) -> Path:
+    """A gallery that knows one of the two."""
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "Eileen Collins").symlink_to(people / "Eileen Collins")
+    assert run("enroll", only, "--gallery", tmp_path / "one.gallery").status == 0
+    return tmp_path / "one.gallery"
+
+
+def test_identify_names_the_known_and_gives_null_for_a_stranger(
+    gallery: Path, mirrored: Path, run: Run, tmp_path: Path
+) -> None:
+    called = run("identify", mirrored, "--gallery", gallery, "--draw", tmp_path / "drawn", "--json")
+    assert (called.status, called.err) == (0, "")
+    known, stranger = called.lines
+    assert set(known) == set(stranger) == WHO
+    assert known["label"] == "Eileen Collins"
+    assert known["accepted"] is True
+    assert stranger["label"] is None
+    assert stranger["accepted"] is False
+    for line in (known, stranger):
+        [candidate] = line["candidates"]  # type: ignore[misc]
+        assert candidate == {"label": "Eileen Collins", "similarity": line["similarity"]}
+    assert len(list((tmp_path / "drawn").iterdir())) == 2
+    assert "unknown (similarity " in run("identify", mirrored, "--gallery", gallery).out
+
+
+def test_identify_follows_a_face_through_a_video(gallery: Path, video: Path, run: Run, tmp_path: Path) -> None:
+    called = run(
+        "identify",
+        video,
+        "--gallery",
+        gallery,
+        "--draw",
+        tmp_path / "drawn",
+        "--json",
+        "--frames",
+        "4",
+        "--option",
+        "detector.min_face=40",
+    )
+    assert (called.status, called.err) == (0, "")
+    assert all(set(line) == WHO | {"frame", "time_s", "track"} for line in called.lines)
+    first_track = [line for line in called.lines if line["track"] == 0]
+    assert [line["frame"] for line in first_track] == [0, 1, 2, 3]
+    assert [line["time_s"] for line in first_track] == [0.0, 0.1, 0.2, 0.3]  # 10 frames a second
+    assert {line["label"] for line in first_track} == {"Eileen Collins"}
+    lefts = [line["box"][0] for line in first_track]  # type: ignore[index]
+    assert lefts[3] - lefts[0] == pytest.approx(24, abs=8)  # 3 frames of 8 px; the detector's boxes shake
+    assert len(list((tmp_path / "drawn").iterdir())) == 4
+
+
+def test_gallery_commands_keep_a_gallery(gallery: Path, run: Run, tmp_path: Path) -> None:
+    shown = run("gallery", "show", "Eileen Collins", "--gallery", gallery, "--json").document
+    assert [Path(source).name for source in shown["sources"]] == ["1.jpg", "2.png"]  # type: ignore[attr-defined]
+    export, copy = tmp_path / "team.npz", tmp_path / "copy.gallery"
+    assert run("gallery", "export", export, "--gallery", gallery, "--json").document["embeddings"] == 2
+    assert run("gallery", "import", export, "--gallery", copy, "--json").document["added"] == 2
+    checked = run("gallery", "check", "--gallery", copy, "--json")
+    assert (checked.status, checked.document) == (0, {"sound": True, "people": 1, "problems": []})
+    assert run("gallery", "remove", "Eileen Collins", "--gallery", copy, "--json").document["removed"] == 2
+    assert run("gallery", "list", "--gallery", copy, "--json").lines == []
+    gone = run("gallery", "show", "Eileen Collins", "--gallery", copy)
+    assert (gone.status, gone.out) == (1, "")
+    assert "nobody named 'Eileen Collins'" in gone.error
+
+
+def test_gallery_check_ends_with_1_where_there_is_damage(gallery: Path, run: Run) -> None:
+    from facereg.gallery import Gallery
+
+    with Gallery.open(gallery) as held:
+        vector = held.embeddings()[1].vectors[1].tobytes()
+    content = gallery.read_bytes()
+    place = content.index(vector)
+    gallery.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    checked = run("gallery", "check", "--gallery", gallery, "--json")
+    assert checked.status == 1
+    assert checked.document["sound"] is False
+    assert len(checked.document["problems"]) == 1  # type: ignore[arg-type]
+
+
+def test_models_and_plugins_are_listed_with_the_keys_of_the_design(run: Run) -> None:
+    models = run("models", "--json").lines
+    assert all(set(line) == {"name", "role", "licence", "weights"} for line in models)
+    assert {line["name"] for line in models} >= {"mtcnn", "five-point", "mobilenetv3-arcface", "exact"}
+    assert {line["role"] for line in run("models", "--role", "embedder", "--json").lines} == {"embedder"}
+    plugins = run("plugins", "list", "--json").lines
+    assert all(set(line) == {"name", "version", "state", "reason", "models"} for line in plugins)
+    assert {line["name"] for line in plugins} >= {"builtin", "mtcnn", "mobilenetv3", "onnx"}
+
+
+def test_plugins_check_runs_the_contract(run: Run) -> None:
+    called = run("plugins", "check", "exact", "--json")
+    assert called.status == 0
+    assert all(set(line) == {"model", "check", "passed", "message"} for line in called.lines)
+    assert "a known vector finds its person" in {line["check"] for line in called.lines}
+    assert all(line["passed"] for line in called.lines)
+
+
+def test_the_demo_names_the_known_and_not_the_stranger(run: Run, tmp_path: Path) -> None:
+    called = run("demo", "--out", tmp_path / "demo", "--json")
+    assert (called.status, called.err) == (0, "")
+    assert [line["right"] for line in called.lines] == [True] * 8
+    assert [set(line) for line in called.lines] == [{"image", "labels", "expected", "right"}] * 8
+    assert all(Path(str(line["image"])).is_file() for line in called.lines)
+    again = run("demo", "--out", tmp_path / "demo")
+    assert again.status == 0
+    assert again.out.splitlines()[-1] == f"8 of 8 right; the drawn pictures are in {tmp_path / 'demo'}"
+
+
+def test_the_version_is_told(run: Run) -> None:
+    from facereg import __version__
+
+    assert run("--version").out == f"facereg {__version__}\n"
+
+
+def test_a_picture_given_twice_is_worked_on_twice(noise_image: Image, run: Run, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", noise_image)
+    assert len(run("detect", tmp_path / "a.png", tmp_path / "a.png", "--json").lines) == 2

@@ -1,0 +1,202 @@
+"""calibrate and evaluate on small trees of painted people, whose figures are known by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from facereg.images import write_image
+from tests.calling import Run
+from tests.fakes import picture
+
+PICTURES = 4
+
+
+def paint(path: Path, *people: int) -> None:
+    """Write a picture without loss under a .jpg name, as the LFW lists want it; files are told by what they hold."""
+    write_image(path.with_suffix(".png"), picture(*people))
+    path.with_suffix(".png").rename(path)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six people of four pictures; the second one of p6 shows nobody."""
+    folder = tmp_path_factory.mktemp("tree")
+    for person in range(1, 7):
+        for number in range(1, PICTURES + 1):
+            shown = [] if (person, number) == (6, 2) else [person]
+            paint(folder / f"p{person}" / f"p{person}_{number:04d}.jpg", *shown)
+    return folder
+
+
+def pairs(path: Path, head: str, lines: Sequence[str]) -> Path:
+    path.write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+IMPOSTORS = ["p1 1 p2 1", "p1 1 p3 1", "p1 1 p4 1", "p2 1 p3 1", "p2 1 p4 1"]
+GENUINE = ["p1 1 2", "p2 1 2", "p3 1 2", "p4 1 2", "p5 1 2"]
+UNSEEN = ["p6 1 2", *GENUINE[1:]]
+
+
+def test_verification_counts_a_pair_without_a_face_as_refused(
+    tree: Path, painted: list[str], run: Run, tmp_path: Path
+) -> None:
+    listed = pairs(tmp_path / "pairs.txt", "2 5", [*UNSEEN, *IMPOSTORS, *GENUINE, *IMPOSTORS])
+    out = tmp_path / "results" / "verification.json"
+    called = run("evaluate", "verification", "--images", tree, "--pairs", listed, "--out", out, "--json", *painted)
+    assert called.status == 0
+    figures = called.document
+    assert set(figures) >= {"pairs", "missing", "accuracy", "accuracy_std", "tpr_at_far", "threshold"}
+    assert (figures["pairs"], figures["missing"]) == (20, 1)
+    assert figures["accuracy"] == pytest.approx(0.95)  # folds of 0.9 and 1.0
+    assert figures["accuracy_std"] == pytest.approx(0.05)
+    # 10 impostor pairs show a rate of 0.1 and no smaller one
+    assert figures["tpr_at_far"] == {"0.1": pytest.approx(0.9), "0.01": None, "0.001": None}
+    written = json.loads(out.read_text("utf-8"))
+    assert written["accuracy"] == figures["accuracy"]
+    assert written["command"].startswith("facereg evaluate verification --images")
+    assert written["models"] == {"detector": "painted", "aligner": "five-point", "embedder": "painted-colours"}
+    assert out.with_suffix(".png").stat().st_size > 1000
+
+
+def test_one_fold_needs_a_list_to_choose_the_threshold_on(
+    tree: Path, painted: list[str], run: Run, tmp_path: Path
+) -> None:
+    one = pairs(tmp_path / "one.txt", "5", [*GENUINE, *IMPOSTORS])
+    words = ["evaluate", "verification", "--images", tree, "--pairs", one, *painted, "--json"]
+    refused = run(*words)
+    assert (refused.status, refused.out) == (1, "")
+    assert "give a second list" in refused.error
+    assert run(*words, "--threshold-pairs", one).document["accuracy"] == 1.0
+
+
+def test_identification_names_everybody_and_no_stranger(
+    tree: Path, painted: list[str], run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "identification.json"
+    words = ["evaluate", "identification", "--images", tree, "--enrolled-images", "3", "--seeds", "2", "--out", out]
+    called = run(*words, "--json", *painted)
+    assert called.status == 0
+    assert set(called.document) >= {"rank1", "tpir_at_fpir"}
+    assert called.document["without_face"] == 1
+    # three enrolled with one probe left each, and 12 pictures of strangers: they show a rate of 0.1 and no smaller one.
+    # the picture of nobody is never among those enrolled: with p6 enrolled it is the probe, and missed
+    assert called.document["rank1"] in (pytest.approx(1.0), pytest.approx(5 / 6), pytest.approx(2 / 3))
+    assert called.document["tpir_at_fpir"] == {"0.1": called.document["rank1"], "0.01": None}
+    assert out.with_suffix(".png").stat().st_size > 1000
+
+
+def wider(folder: Path) -> Path:
+    path = folder / "list.txt"
+    path.write_text("a.jpg\n2\n0 0 111 111\n112 0 111 111\nb.jpg\n2\n0 0 111 111\n60 60 50 50\n", encoding="utf-8")
+    return path
+
+
+def voc(folder: Path) -> Path:
+    def boxes(*corners: str) -> str:
+        names = ("xmin", "ymin", "xmax", "ymax")
+        values = [zip(names, one.split(), strict=True) for one in corners]
+        inside = ["".join(f"<{name}>{value}</{name}>" for name, value in one) for one in values]
+        return "".join(f"<object><name>face</name><bndbox>{one}</bndbox></object>" for one in inside)
+
+    for name, found in (
+        ("a", boxes("1 1 111 111", "113 1 223 111")),  # from 1, both ends included
+        ("b", boxes("1 1 111 111", "61 61 110 110")),
+    ):
+        text = f"<annotation><filename>{name}.jpg</filename>{found}</annotation>"
+        (folder / f"{name}.xml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def yolo(folder: Path) -> Path:
+    def line(left: float, top: float, side: float, width: float) -> str:
+        return f"0 {(left + side / 2) / width} {(top + side / 2) / 112} {side / width} {side / 112}\n"
+
+    (folder / "a.txt").write_text(line(0, 0, 111, 224) + line(112, 0, 111, 224), encoding="utf-8")
+    (folder / "b.txt").write_text(line(0, 0, 111, 112) + line(60, 60, 50, 112), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("make", [wider, voc, yolo], ids=["wider", "voc", "yolo"])
+def test_detection_counts_faces_that_are_missed(make: object, painted: list[str], run: Run, tmp_path: Path) -> None:
+    images, labels, out = tmp_path / "images", tmp_path / "labels", tmp_path / "detection.json"
+    labels.mkdir()
+    paint(images / "a.jpg", 1, 2)
+    paint(images / "b.jpg", 3)
+    annotations = make(labels)  # type: ignore[operator]
+    words = ["--images", images, "--annotations", annotations, "--format", make.__name__]  # type: ignore[attr-defined]
+    called = run("evaluate", "detection", *words, "--out", out, "--json", "--detector", "painted")
+    assert called.status == 0
+    figures = called.document
+    assert figures["faces"] == 4  # three squares are found; the small face within one of them is not
+    assert figures["precision"] == pytest.approx(1.0)
+    assert figures["recall"] == pytest.approx(0.75)
+    assert figures["mean_iou"] == pytest.approx(1.0, abs=1e-5)
+    assert figures["ap50"] == pytest.approx(0.75)
+    assert out.with_suffix(".png").stat().st_size > 1000
+
+
+def test_a_calibrated_threshold_is_used_from_then_on(tree: Path, painted: list[str], run: Run, tmp_path: Path) -> None:
+    listed = pairs(tmp_path / "pairs.txt", "5", [*GENUINE, *IMPOSTORS])
+    words = ["calibrate", "--images", tree, "--pairs", listed, *painted, "--json"]
+    first, second = tree / "p1" / "p1_0001.jpg", tree / "p1" / "p1_0002.jpg"
+    unknown = run("verify", first, second, *painted)
+    assert unknown.status == 1
+    assert "no threshold is known for 'painted:1'; measure one with 'facereg calibrate'" in unknown.error
+    called = run(*words, "--far", "0.2")
+    assert called.status == 0
+    assert called.document["far"] == 0.2
+    assert called.document["tpr"] == 1.0
+    assert called.document["space"] == "painted:1"
+    assert called.document["file"] == str(tmp_path / "home" / "calibrations.json")
+    told = run("verify", first, second, *painted, "--json").document
+    assert told == {
+        "same": True,
+        "similarity": pytest.approx(1.0),
+        "threshold": called.document["threshold"],
+        "far": 0.2,
+    }
+    too_fine = run(*words, "--far", "0.1")  # 5 impostor pairs cannot show it
+    assert (too_fine.status, too_fine.out) == (1, "")
+    assert "expected at least 0.2 with 5 impostor pairs, got 0.1" in too_fine.error
+
+
+def test_pseudo_labels_are_written(tree: Path, painted: list[str], run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "labels.jsonl"
+    words = ["data", "pseudo-label", tree / "p6", "--out", out, "--root", tree, "--detector", "painted", "--json"]
+    assert run(*words).document == {"out": str(out), "images": 4, "faces": 3}
+    rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [row["image"] for row in rows] == [f"p6/p6_{number:04d}.jpg" for number in range(1, 5)]
+    assert [len(row["boxes"]) for row in rows] == [1, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("head", "lines", "expected"),
+    [
+        ("ten", [], "pairs.txt, line 1: expected 'N' or 'FOLDS N'"),
+        ("1", ["p1 1 2"], "pairs.txt: expected 2 pairs by its first line, got 1"),
+        ("1", ["p1 1 2", "p1 one p2 1"], "pairs.txt, line 3: expected 'name i j' or 'name i name j'"),
+        ("1", ["p1 1 2", "p1 1 p2 99"], "p2_0099.jpg; check --images"),
+    ],
+    ids=["head", "count", "line", "picture"],
+)
+def test_a_bad_list_of_pairs_is_named_with_its_line(
+    head: str, lines: list[str], expected: str, tree: Path, painted: list[str], run: Run, tmp_path: Path
+) -> None:
+    listed = pairs(tmp_path / "pairs.txt", head, lines)
+    called = run("evaluate", "verification", "--images", tree, "--pairs", listed, *painted, "--json")
+    assert (called.status, called.out) == (1, "")
+    assert expected in called.error
+
+
+def test_figures_that_cannot_be_written_are_named(tree: Path, painted: list[str], run: Run, tmp_path: Path) -> None:
+    listed = pairs(tmp_path / "pairs.txt", "2 5", [*GENUINE, *IMPOSTORS, *GENUINE, *IMPOSTORS])
+    (tmp_path / "file").write_text("no folder")
+    out = tmp_path / "file" / "figures.json"
+    called = run("evaluate", "verification", "--images", tree, "--pairs", listed, "--out", out, *painted)
+    assert called.status == 1
+    assert "cannot be written (Not a directory)" in called.error
