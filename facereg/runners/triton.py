@@ -269,7 +269,7 @@ def _matched(
 def _explained(error: TransportError, transport: Transport, model: str) -> RunnerError:
     """Return the typed error of a failure; where the failure alone does not tell, the server is asked."""
     address = transport.address
-    where, said = f"{model}: {address.target}", f": {error}" if str(error) else ""
+    where, said = f"{model}: {address.target}", f": {str(error).rstrip('.')}" if str(error) else ""
     if error.cause == "refused":
         return InputRefusedError(f"{where} refused the tensors{said}")
     if error.cause == "deadline":

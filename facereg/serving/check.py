@@ -84,7 +84,7 @@ def _check(
     try:
         path = spec.locate(weights)
     except WeightsError as error:
-        return NetworkCheck(spec.name, model.name, "skipped", reason=str(error))
+        return NetworkCheck(spec.name, model.name, "skipped", reason=str(error).removeprefix(f"{spec.name}: "))
     try:
         inputs = inputs_from_picture(spec, picture)
         with (
@@ -93,7 +93,7 @@ def _check(
         ):
             mine, theirs, mended = here.infer(inputs), there.infer(inputs), there.mended
     except FaceregError as error:
-        return NetworkCheck(spec.name, model.name, "failed", reason=str(error))
+        return NetworkCheck(spec.name, model.name, "failed", reason=str(error).removeprefix(f"{spec.name}: "))
     difference = max(_difference(mine[name], theirs[name]) for name in mine)
     reason = "its process was dead: unloaded and loaded" if mended else ""
     if difference <= tolerance:

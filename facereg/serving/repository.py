@@ -78,7 +78,7 @@ def _build(
     except WeightsError as error:
         if asked:
             raise
-        return Built(spec.name, model.name, reason=str(error))
+        return Built(spec.name, model.name, reason=str(error).removeprefix(f"{spec.name}: "))
     network = served_network(spec, path)
     folder = out / spec.name
     for name in ("1", "configs"):

@@ -1,0 +1,92 @@
+"""A plugin of somebody else: its network is written here, and nothing of facereg knows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper
+
+from facereg.hookspecs import ModelSpec, hookimpl
+from facereg.interfaces import Embedder
+from facereg.registry import Registry
+from facereg.runners.base import Networks
+from facereg.runners.spec import NetworkSpec, TensorSpec
+from facereg.types import FloatArray
+
+COLOURS = NetworkSpec(
+    name="third-party-colours",
+    inputs=(TensorSpec("images", "uint8", (None, None, None, 3)),),
+    outputs=(TensorSpec("embedding", "float32", (None, None)), TensorSpec("brightness", "float32", (None,))),
+    package="tests",
+    file="colours.onnx",
+    max_batch=6,
+    by_position=True,  # the file calls its tensors x, mean and all
+)
+
+
+class MeanColour(Embedder):
+    """Gives the mean colour of a crop."""
+
+    crop_size, dim = 112, 3
+
+    def __init__(self, networks: Networks) -> None:
+        super().__init__(networks, flip=False)
+        self._networks = networks
+
+    @property
+    def space(self) -> str:
+        return f"mean-colour:{self._networks[COLOURS.name].fingerprint[:12]}"
+
+    def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
+        parts = [pixels[start : start + 6] for start in range(0, len(pixels), 6)]
+        vectors: FloatArray = np.concatenate(
+            [self._networks[COLOURS.name].infer({"images": part})["embedding"] for part in parts]
+        )
+        return vectors
+
+
+class Plugin:
+    """What its entry point would name."""
+
+    @hookimpl
+    def facereg_models(self) -> list[ModelSpec]:
+        return [ModelSpec("mean-colour", "embedder", "tests.triton.third_party:MeanColour", networks=(COLOURS,))]
+
+
+def third_party_registry() -> Registry:
+    """Return a registry that has only this plugin."""
+    registry = Registry()
+    registry.register(Plugin(), name="third-party")
+    return registry
+
+
+def write_colours(path: Path, *, gain: float = 1.0, batch: str | int = "batch") -> Path:
+    """Write the network: means over height and width (B, 3), times `gain`, and over everything (B,)."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["real", "sides"], ["plain"], keepdims=0),
+        helper.make_node("Mul", ["plain", "gain"], ["mean"]),
+        helper.make_node("ReduceMean", ["real", "all sides"], ["all"], keepdims=0),
+    ]
+    constants = [
+        helper.make_tensor("sides", TensorProto.INT64, [2], [1, 2]),
+        helper.make_tensor("all sides", TensorProto.INT64, [3], [1, 2, 3]),
+        helper.make_tensor("gain", TensorProto.FLOAT, [1], [gain]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, [batch, "height", "width", 3])],
+        [
+            helper.make_tensor_value_info("mean", TensorProto.FLOAT, [batch, 3]),
+            helper.make_tensor_value_info("all", TensorProto.FLOAT, [batch]),
+        ],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return path
