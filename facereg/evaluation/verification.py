@@ -118,4 +118,5 @@ def threshold_at(similarities: FloatArray, same: BoolArray, far: float) -> float
         )
     first_refused = impostors[allowed]
     above = similarities[similarities > first_refused]
-    return float((first_refused + (above.min() if len(above) else 1.0)) / 2)
+    middle = float((first_refused + (above.min() if len(above) else 1.0)) / 2)
+    return min(middle, 1.0)  # a float32 cosine of equal vectors may come out above 1, a threshold may not

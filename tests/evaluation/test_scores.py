@@ -118,6 +118,12 @@ def test_the_threshold_of_a_far_lets_that_share_through() -> None:
         threshold_at(similarities, same, 0.001)
 
 
+def test_cosines_rounded_over_one_give_no_threshold_over_one() -> None:
+    over = np.nextafter(np.float32(1), np.float32(2))  # of equal float32 vectors
+    similarities = np.array([over, over, 0.9], np.float32)
+    assert threshold_at(similarities, np.array([False, False, True]), 0.5) == 1.0
+
+
 def test_identification_of_perfect_and_of_useless_vectors() -> None:
     people = {str(person): list(range(person * 5, person * 5 + 5)) for person in range(6)}
     perfect = np.eye(6, dtype=np.float32).repeat(5, 0)
