@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from facereg.data.boxes import LabelledImage
+from facereg.data.sources import read_sources
 from facereg.errors import DatasetError
 from facereg.runners.base import Networks
 from facereg.runners.opening import open_network
@@ -26,7 +27,6 @@ from facereg_mtcnn.plugin import networks
 from facereg_mtcnn.publish import save_network
 from facereg_mtcnn.pyramid import summed_area
 from facereg_mtcnn.samples import Plan, Propose, Samples, make_samples
-from facereg_mtcnn.sources import read_sources
 
 MINED_SIDE = 150  # px; on smaller pictures, mostly a face each, windows around the face are hard enough
 MINING_THRESHOLDS = (0.4, 0.3, 0.7)  # lower than at detection, to see what the next stage will have to refuse

@@ -21,11 +21,11 @@ from facereg_mtcnn.samples import (
     make_samples,
     windows_around,
 )
-from facereg_mtcnn.sources import BoxFit, read_sources
 from typer.testing import CliRunner
 
 from facereg.cli.app import app
 from facereg.data.boxes import LabelledImage
+from facereg.data.sources import BoxFit, read_sources
 from facereg.images import write_image
 from facereg.registry import Registry
 from facereg.testing.pictures import noise, photograph
