@@ -12,15 +12,13 @@ def main() -> None:
     from facereg.cli.app import app
     from facereg.errors import FaceregError
 
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet; read_frames says what is wrong with a video
     warnings.filterwarnings("ignore", module="PIL")  # of damage and size, in two lines; read_image says it in one
     try:
         app()
     except FaceregError as error:
         print(f"facereg: {error}", file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:  # whoever read our lines has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except KeyboardInterrupt:
         print("facereg: interrupted", file=sys.stderr)
         sys.exit(130)

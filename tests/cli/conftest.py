@@ -28,13 +28,16 @@ def painted() -> list[str]:
 
 @pytest.fixture(scope="session")
 def photographs() -> dict[str, Image]:
-    """Two photographs of one face each, that come with dependencies."""
+    """Two photographs of one face each, that come with dependencies, at half their size."""
     import matplotlib
     from skimage import data
 
     astronaut: Image = data.astronaut()  # type: ignore[no-untyped-call]
     grace = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    return {"Eileen Collins": astronaut, "Grace Hopper": read_image(grace)}
+    whole = {"Eileen Collins": astronaut, "Grace Hopper": read_image(grace)}
+    return {
+        name: cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for name, image in whole.items()
+    }
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +63,7 @@ def mirrored(tmp_path_factory: pytest.TempPathFactory, photographs: dict[str, Im
 def video(tmp_path_factory: pytest.TempPathFactory, photographs: dict[str, Image]) -> Path:
     """Return a film of five frames in which a photograph is moved to the right."""
     path = tmp_path_factory.mktemp("video") / "film.avi"
-    image = cv2.resize(photographs["Eileen Collins"], (256, 256), interpolation=cv2.INTER_AREA)
+    image = photographs["Eileen Collins"]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (320, 256))
     assert writer.isOpened()
     for step in range(5):

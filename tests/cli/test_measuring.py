@@ -85,8 +85,9 @@ def test_identification_names_everybody_and_no_stranger(
     assert called.document["without_face"] == 1
     # three enrolled with one probe left each, and 12 pictures of strangers: they show a rate of 0.1 and no smaller one.
     # the picture of nobody is never among those enrolled: with p6 enrolled it is the probe, and missed
-    assert called.document["rank1"] in (pytest.approx(1.0), pytest.approx(5 / 6), pytest.approx(2 / 3))
-    assert called.document["tpir_at_fpir"] == {"0.1": called.document["rank1"], "0.01": None}
+    rank1 = called.document["rank1"]  # of two divisions: none, one or both with p6 enrolled
+    assert rank1 in (pytest.approx(1.0), pytest.approx(5 / 6), pytest.approx(2 / 3))
+    assert called.document["tpir_at_fpir"] == {"0.1": pytest.approx(rank1), "0.01": None}
     assert out.with_suffix(".png").stat().st_size > 1000
 
 
@@ -199,4 +200,4 @@ def test_figures_that_cannot_be_written_are_named(tree: Path, painted: list[str]
     out = tmp_path / "file" / "figures.json"
     called = run("evaluate", "verification", "--images", tree, "--pairs", listed, "--out", out, *painted)
     assert called.status == 1
-    assert "cannot be written (Not a directory)" in called.error
+    assert "figures.png: cannot be written (File exists)" in called.error

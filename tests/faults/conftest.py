@@ -1,0 +1,21 @@
+"""The command line with painted stages: what is tested here is what surrounds the networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.calling import Run, caller, painted_options
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Call `facereg` with these words, in a home of its own."""
+    return caller(monkeypatch, capfd, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def painted() -> list[str]:
+    """Options that choose the painted stages."""
+    return painted_options()
