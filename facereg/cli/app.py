@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from facereg import __version__
-from facereg.cli import demo, evaluate, gallery, installed, people, pictures, training
+from facereg.cli import data, demo, evaluate, gallery, installed, people, pictures, training, triton
 from facereg.hookspecs import CommandSpec
 from facereg.registry import default_registry
 from facereg.runners.spec import import_object
@@ -45,7 +45,8 @@ app.command()(installed.models)
 app.add_typer(installed.plugins, name="plugins")
 app.command()(training.train)
 app.command()(training.export)
-app.add_typer(training.data, name="data")
+app.add_typer(data.app, name="data")
+app.add_typer(triton.app, name="triton")
 
 
 def _add(spec: CommandSpec) -> None:

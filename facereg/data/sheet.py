@@ -1,0 +1,64 @@
+"""Many labelled pictures on one: to see at a glance whether boxes sit on faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from facereg.data.boxes import LabelledImage
+from facereg.drawing import draw_faces
+from facereg.errors import ContractError
+from facereg.images import read_image
+from facereg.types import Faces, FloatArray, Image
+
+GAP = 4  # px between pictures
+
+
+def contact_sheet(items: Sequence[LabelledImage], *, columns: int = 6, side: int = 240) -> Image:
+    """Return the pictures in rows, their boxes and points drawn: green, and red for ignored faces.
+
+    Args:
+        columns: pictures in a row.
+        side: px of the square that each picture is fitted into.
+    Raises:
+        ContractError: if there is no picture, or columns or side are too small.
+        ImageError: if a picture cannot be read.
+    """
+    if not items or columns < 1 or side < 16:
+        raise ContractError(
+            f"expected a picture, a column and 16 px a side or more, got {len(items)}, {columns} and {side}"
+        )
+    rows = -(-len(items) // columns)
+    columns = min(columns, len(items))
+    step = side + GAP
+    sheet = np.full((rows * step + GAP, columns * step + GAP, 3), 255, np.uint8)
+    for place, item in enumerate(items):
+        cell = _fitted(item, side)
+        top = GAP + place // columns * step + (side - cell.shape[0]) // 2
+        left = GAP + place % columns * step + (side - cell.shape[1]) // 2
+        sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+    return sheet
+
+
+def _fitted(item: LabelledImage, side: int) -> Image:
+    """Return the picture at most `side` px wide and high, drawn at that size so that lines stay visible."""
+    image = read_image(item.path)
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(image, size, interpolation=method).astype(np.uint8, copy=False)
+    shown = (item.boxes[:, 2:] > item.boxes[:, :2]).all(1)
+    scales = np.array(size, np.float32) / np.array([width, height], np.float32)
+    boxes = item.boxes[shown] * np.tile(scales, 2)
+    small = draw_faces(small, _faces(boxes), known=(~item.ignored[shown]).tolist())
+    points = item.points[shown][np.isfinite(item.points[shown]).all((1, 2))] * scales
+    for x, y in points.reshape(-1, 2):
+        cv2.circle(small, (round(float(x)), round(float(y))), 1, (255, 220, 0), -1)
+    return small
+
+
+def _faces(boxes: FloatArray) -> Faces:
+    return Faces(boxes, np.ones(len(boxes), np.float32))

@@ -1,0 +1,55 @@
+"""The pictures on which a detector does worst, drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facereg.data.boxes import LabelledImage
+from facereg.drawing import draw_faces
+from facereg.evaluation.detection import Outcome, match_faces
+from facereg.images import read_image, write_image
+from facereg.types import Faces, Image
+
+WORST = 20  # pictures drawn
+
+
+def worst_pictures(items: Sequence[LabelledImage], found: Sequence[Faces], *, most: int = WORST) -> list[int]:
+    """Return the rows with most missed faces and false alarms together, worst first; rows without any are left out."""
+    outcomes = [match_faces(item, faces) for item, faces in zip(items, found, strict=True)]
+    mistakes = np.array([outcome.missed.sum() + outcome.false.sum() for outcome in outcomes], np.int64)
+    order = np.argsort(-mistakes, kind="stable")[:most]
+    return [int(row) for row in order if mistakes[row]]
+
+
+def draw_worst(
+    folder: Path, items: Sequence[LabelledImage], found: Sequence[Faces], *, most: int = WORST
+) -> list[Path]:
+    """Draw the worst pictures into a folder, `01-NAME.jpg` the worst, and return their files.
+
+    Found faces are green; false alarms, with their score, and missed faces are red.
+
+    Raises:
+        ImageError: if a picture cannot be read or the folder cannot be written.
+    """
+    drawn = []
+    for place, row in enumerate(worst_pictures(items, found, most=most), 1):
+        item, faces = items[row], found[row]
+        path = folder / f"{place:02}-{item.path.stem}.jpg"
+        write_image(path, _draw(read_image(item.path), item, faces, match_faces(item, faces)))
+        drawn.append(path)
+    return drawn
+
+
+def _draw(image: Image, item: LabelledImage, faces: Faces, outcome: Outcome) -> Image:
+    shown = faces[outcome.counts]
+    false = outcome.false[outcome.counts]
+    missed = item.boxes[outcome.missed]
+    words = np.where(false, "false ", "")
+    labels = [f"{word}{score:.2f}" for word, score in zip(words, shown.scores, strict=True)]
+    boxes = np.concatenate([shown.boxes, missed])
+    scores = np.concatenate([shown.scores, np.full(len(missed), shown.scores.min(initial=0.0), np.float32)])
+    known = [*(~false).tolist(), *[False] * len(missed)]
+    return draw_faces(image, Faces(boxes, scores), [*labels, *["missed"] * len(missed)], known)
