@@ -1,0 +1,95 @@
+"""Settings of a recipe from words, and checkpoints that do not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from facereg.errors import ContractError, RunnerError, WeightsError
+from facereg.training.settings import describe_settings, parse_settings
+
+WEIGHTS = Path(str(files("facereg_mtcnn"))) / "weights"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One of each kind."""
+
+    epochs: int = 3
+    lr: float = 1e-3
+    name: str = ""
+    compile: bool = False
+    limit: int | None = 5
+
+
+def test_words_become_values_of_the_fields_type() -> None:
+    given = {"epochs": "7", "lr": "2e-4", "name": "7", "compile": "yes", "limit": "none"}
+    assert parse_settings(Settings, given) == Settings(7, 2e-4, "7", True, None)
+    assert parse_settings(Settings, {"limit": "9"}).limit == 9
+    assert parse_settings(Settings, {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("epochs", "7.5", "--set epochs: expected int, got '7.5'"),
+        ("lr", "fast", "--set lr: expected float, got 'fast'"),
+        ("compile", "maybe", "--set compile: expected bool, got 'maybe'"),
+        ("limit", "many", "--set limit: expected int, got 'many'"),
+        ("epoch", "7", "no setting named epoch; this recipe has: epochs, lr, name, compile, limit"),
+    ],
+)
+def test_a_word_that_does_not_read_is_named(key: str, value: str, words: str) -> None:
+    with pytest.raises(ContractError, match=words):
+        parse_settings(Settings, {key: value})
+
+
+def test_settings_are_described_with_their_defaults() -> None:
+    assert describe_settings(Settings) == {
+        "epochs": "3",
+        "lr": "0.001",
+        "name": "",
+        "compile": "False",
+        "limit": "5",
+    }
+
+
+@pytest.mark.train
+def test_an_onnx_file_of_other_numbers_than_torch_is_not_shipped() -> None:
+    torch = pytest.importorskip("torch")
+    from facereg_mtcnn.plugin import networks
+
+    from facereg.runners.spec import import_object
+    from facereg.training.export import compare_with_torch, load_checkpoint
+
+    spec = next(spec for spec in networks() if spec.file == "rnet.onnx")
+    assert spec.module is not None
+    module = import_object(spec.module)()
+    load_checkpoint(module, WEIGHTS / "rnet.safetensors")
+    module.eval()
+    assert compare_with_torch(module, spec, WEIGHTS / "rnet.onnx") < 1e-4
+    with torch.no_grad():
+        next(module.parameters()).mul_(1.1)
+    with pytest.raises(RunnerError, match="rnet.onnx: expected ONNX within 0.0001 of torch, got .*; do not ship it"):
+        compare_with_torch(module, spec, WEIGHTS / "rnet.onnx")
+
+
+@pytest.mark.train
+def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from facereg_mtcnn.networks import RNet
+
+    from facereg.training.export import load_checkpoint
+
+    (tmp_path / "text.safetensors").write_text("no tensors")
+    for path, words in (
+        (tmp_path / "gone.safetensors", "expected a checkpoint there, found none; train the model"),
+        (tmp_path / "text.safetensors", "expected the weights of RNet, got other tensors"),
+        (WEIGHTS / "pnet.safetensors", "expected the weights of RNet, got other tensors"),
+    ):
+        with pytest.raises(WeightsError, match=words) as caught:
+            load_checkpoint(RNet(), path)
+        assert str(path) in str(caught.value)
