@@ -130,9 +130,13 @@ def test_a_folder_with_old_labels_is_not_mixed_with_new_ones(tmp_path: Path, ima
 
 
 def test_a_folder_that_fails_half_way_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), folder_in_one_piece(tmp_path / "out") as inside:
-        (inside / "half").touch()
-        raise KeyError
+    def fail_half_way() -> None:
+        with folder_in_one_piece(tmp_path / "out") as inside:
+            (inside / "half").touch()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_half_way()
     assert list(tmp_path.iterdir()) == []
 
 
