@@ -44,7 +44,7 @@ class StageChoice:
             device=self.device,
             threads=self.threads,
             weights=self.weights,
-            **self.options,
+            **cast("dict[str, Any]", self.options),
         )
 
 
@@ -64,7 +64,8 @@ class MatcherChoice:
         """
         if self.threshold is None:
             raise ContractError(f"matcher {self.name!r}: expected a threshold, got none; state one")
-        return cast(Matcher, registry.create(self.name, role="matcher", threshold=self.threshold, **self.options))
+        options = cast("dict[str, Any]", self.options)
+        return cast(Matcher, registry.create(self.name, role="matcher", threshold=self.threshold, **options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,11 @@ class Composition:
         counts = _by_role("threads", threads, None)
         held: Mapping[RoleName, str | Path | None] = _by_role("weights", weights or {}, None)
         extra: Mapping[RoleName, Mapping[str, object]] = _by_role("options", options or {}, {})
-        return cls(
-            *(
-                StageChoice(role, names[role], runners[role], devices[role], counts[role], held[role], extra[role])
-                for role in ROLES
-            )
+        detector, aligner, embedder = (
+            StageChoice(role, names[role], runners[role], devices[role], counts[role], held[role], extra[role])
+            for role in ROLES
         )
+        return cls(detector, aligner, embedder)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
