@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from abc import ABC, abstractmethod
@@ -167,17 +168,17 @@ class GrpcTransport(Transport):
 
     def __init__(self, address: TritonAddress) -> None:
         super().__init__(address)
-        try:
-            self._client = triton_grpc.InferenceServerClient(
-                address.target,
-                ssl=address.tls,
-                root_certificates=address.ca or None,
-                private_key=address.key or None,
-                certificate_chain=address.cert or None,
-                channel_args=CHANNEL,
-            )
-        except OSError as error:
-            raise RunnerError(f"{address.target}: ca, cert, key: cannot be read ({error})") from error
+        for name, file in (("ca", address.ca), ("cert", address.cert), ("key", address.key)):
+            if file and not os.access(file, os.R_OK):
+                raise RunnerError(f"{name}: expected a PEM file, cannot read {file}; check the path")
+        self._client = triton_grpc.InferenceServerClient(
+            address.target,
+            ssl=address.tls,
+            root_certificates=address.ca or None,
+            private_key=address.key or None,
+            certificate_chain=address.cert or None,
+            channel_args=CHANNEL,
+        )
 
     def ask(self, question: Callable[[Any], Answer], timeout_s: float) -> Answer:
         return self._guarded(lambda: question(_Asking(self._client, self.headers, timeout_s)))

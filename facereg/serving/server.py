@@ -25,13 +25,14 @@ STOP_S = 15.0  # the server has 5 s for requests in flight, then some to unload
 Engine = Literal["auto", "path", "container", "pip"]
 # Ends the server when whoever started it is gone, however that came about: the pipe on stdin closes then.
 KEEPER = """
-import signal, subprocess, sys, threading
+import os, signal, subprocess, sys, threading
 server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
 def end(*_):
     if server.poll() is None:
         server.terminate()
 def watch():
-    sys.stdin.buffer.read()
+    while os.read(0, 64):
+        pass
     end()
     try:
         server.wait(12)
@@ -40,7 +41,8 @@ def watch():
 signal.signal(signal.SIGTERM, end)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 threading.Thread(target=watch, daemon=True).start()
-sys.exit(server.wait() % 256)
+status = server.wait()
+os._exit(status if status >= 0 else 128 - status)
 """
 
 
@@ -159,7 +161,10 @@ class TritonServer:
         url = f"http://{_reachable(self.host)}:{self.ports.http}/v2/health/ready"
         while True:
             if self.ended:
-                raise RunnerError(f"the Triton server ended before it was ready: {self._last_words()}")
+                status = None if self._process is None else self._process.returncode
+                raise RunnerError(
+                    f"the Triton server ended before it was ready, with status {status}: {self._last_words()}"
+                )
             with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:  # refused until it listens
                 if answer.status == 200:
                     return
@@ -169,8 +174,8 @@ class TritonServer:
 
     def _last_words(self) -> str:
         lines = self._said.read_text("utf-8", "replace").splitlines() if self._said is not None else []
-        errors = [line for line in lines if "error" in line.lower() or "failed" in line.lower()]
-        return " | ".join((errors or lines or ["it said nothing"])[-3:])[:1000]
+        errors = [line for line in lines if line.startswith("E") or "error" in line.lower() or "failed" in line.lower()]
+        return " | ".join((errors or lines or ["it said nothing"])[:3])[:1000]
 
     @property
     def ended(self) -> bool:

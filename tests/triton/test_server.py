@@ -134,7 +134,7 @@ def test_a_network_that_was_altered_is_not_served(served: Served, tmp_path: Path
         (tmp_path / "mtcnn-rnet" / name).write_bytes((source / name).read_bytes())
     with (tmp_path / "mtcnn-rnet/1/model.onnx").open("ab") as file:
         file.write(b"\0")
-    with pytest.raises(RunnerError, match="ended before it was ready.*expected sha256"):
+    with pytest.raises(RunnerError, match="ended before it was ready, with status 1: .*expected sha256"):
         TritonServer(tmp_path, timeout_s=READY_S).start()
 
 
