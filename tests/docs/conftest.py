@@ -16,6 +16,7 @@ from facereg.images import read_image, write_image
 from facereg.testing.pictures import photograph
 from facereg.types import Image
 
+BROUGHT = {"yunet_n_dynamic.onnx": "yunet.onnx", "mobilefacenet_casia_128.onnx": "arcface.onnx"}
 EACH = 50  # pairs of each kind in each of the two folds of pairs.txt
 
 
@@ -39,9 +40,9 @@ def scenery(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_image(folder / "visitor.jpg", ada[1])
     (folder / "pairs.txt").write_text(pairs(len(ada)), "utf-8")
     weights = os.environ.get("FACEREG_WEIGHTS", "")
-    if weights:
-        shutil.copy(Path(weights, "yunet_n_dynamic.onnx"), folder / "yunet.onnx")
-        shutil.copy(Path(weights, "mobilefacenet_casia_128.onnx"), folder / "arcface.onnx")
+    for source, name in BROUGHT.items():
+        if weights and Path(weights, source).is_file():
+            shutil.copy(Path(weights, source), folder / name)
     return folder
 
 
