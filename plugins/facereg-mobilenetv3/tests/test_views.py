@@ -1,0 +1,99 @@
+"""Views of faces: the same by their seed, whole or absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from facereg_mobilenetv3.views import SIZE, Pixels, Views, make_shard, make_view, open_teacher, read_crops
+
+from facereg.errors import WeightsError
+from facereg.images import write_image
+from facereg.testing.pictures import crops, noise
+from facereg.types import FloatArray
+
+
+def teacher(pixels: Pixels) -> FloatArray:
+    """Answer with the mean of each of four quarters: not of unit length."""
+    halves = pixels.astype(np.float32).reshape(len(pixels), 2, SIZE // 2, 2, SIZE // 2, 3)
+    return 1 + halves.mean((2, 4, 5)).reshape(len(pixels), 4)
+
+
+def shard(folder: Path, faces: Pixels, *, index: int = 0, seed: int = 0) -> tuple[Pixels, FloatArray]:
+    folder.mkdir(exist_ok=True)
+    make_shard(faces, teacher, folder, index=index, seed=seed)
+    return np.load(folder / f"views-{index:03d}.npy"), np.load(folder / f"targets-{index:03d}.npy")
+
+
+def test_a_view_is_settled_by_its_seed() -> None:
+    face, other = crops(2, SIZE).pixels
+    views = [make_view(face, other, np.random.default_rng(seed)) for seed in (*range(20), *range(20))]
+    assert all(view.shape == (SIZE, SIZE, 3) and view.dtype == np.uint8 for view in views)
+    assert all(np.array_equal(views[seed], views[seed + 20]) for seed in range(20))
+    assert len({view.tobytes() for view in views}) == 20  # no two seeds give one view
+    assert np.array_equal(face, crops(2, SIZE).pixels[0])  # the face itself is left alone
+
+
+def test_a_shard_is_settled_by_seed_and_index(tmp_path: Path) -> None:
+    faces = crops(5, SIZE).pixels
+    first, again = shard(tmp_path / "a", faces), shard(tmp_path / "b", faces)
+    assert np.array_equal(first[0], again[0])
+    assert np.array_equal(first[1], again[1])
+    for other in (shard(tmp_path / "a", faces, index=1), shard(tmp_path / "c", faces, seed=1)):
+        assert not np.array_equal(first[0], other[0])
+
+
+def test_targets_are_what_the_teacher_says_of_the_very_view_at_unit_length(tmp_path: Path) -> None:
+    views, targets = shard(tmp_path, crops(70, SIZE).pixels)  # more than one call of the teacher
+    expected = teacher(views)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert targets == pytest.approx(expected, abs=1e-3)  # float16
+
+
+def test_a_shard_that_was_interrupted_is_absent_and_made_again(tmp_path: Path) -> None:
+    faces = crops(70, SIZE).pixels
+    calls = 0
+
+    def failing(pixels: Pixels) -> FloatArray:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return teacher(pixels)
+
+    with pytest.raises(KeyboardInterrupt):
+        make_shard(faces, failing, tmp_path, index=0, seed=0)
+    assert len(Views(tmp_path)) == 0
+    expected = shard(tmp_path.with_name("whole"), faces)
+    again = shard(tmp_path, faces)
+    assert np.array_equal(again[0], expected[0])
+    assert np.array_equal(again[1], expected[1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["targets-000.npy", "views-000.npy"]
+    make_shard(faces, failing, tmp_path, index=0, seed=0)  # there already: nobody is asked
+    assert calls == 2
+
+
+def test_shards_are_one_table(tmp_path: Path) -> None:
+    faces = crops(3, SIZE).pixels
+    held = [shard(tmp_path, faces, index=index) for index in range(2)]
+    views = Views(tmp_path)
+    assert len(views) == 6
+    for row in range(6):
+        pixels, target = views[row]
+        assert np.array_equal(pixels, held[row // 3][0][row % 3])
+        assert np.array_equal(target, held[row // 3][1][row % 3])
+
+
+def test_crops_of_any_size_are_read_at_one(tmp_path: Path) -> None:
+    small, right = noise(64, 64), noise(SIZE, SIZE)
+    write_image(tmp_path / "a.png", small)
+    write_image(tmp_path / "b.png", right)
+    read = read_crops([tmp_path / "a.png", tmp_path / "b.png"])
+    assert read.shape == (2, SIZE, SIZE, 3)
+    assert np.array_equal(read[1], right)
+
+
+def test_a_missing_teacher_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="teacher: expected an ONNX file, found none at .*--set teacher=FILE"):
+        open_teacher(tmp_path / "teacher.onnx")

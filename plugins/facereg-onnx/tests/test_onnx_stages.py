@@ -1,0 +1,97 @@
+"""YuNet and ArcFace-style files: the contract with published weights, the decoding by hand without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from facereg_onnx.arcface import OnnxArcFace
+from facereg_onnx.plugin import ARCFACE, STRIDES
+from facereg_onnx.yunet import decode
+
+from facereg.errors import WeightsError
+from facereg.interfaces import Detector, Embedder
+from facereg.registry import Registry
+from facereg.runners.base import Networks, Runner, Tensor
+from facereg.testing import DetectorContract, EmbedderContract
+
+
+@pytest.mark.weights
+class TestYuNetKeepsTheContract(DetectorContract):
+    @pytest.fixture(autouse=True)
+    def _file(self, reference_weights: Path) -> None:
+        self.file = reference_weights / "yunet_n_dynamic.onnx"
+
+    def make(self) -> Detector:
+        stage = Registry.load().create("yunet", role="detector", weights=self.file, threads=1)
+        assert isinstance(stage, Detector)
+        return stage
+
+
+@pytest.mark.weights
+class TestOnnxArcFaceKeepsTheContract(EmbedderContract):
+    @pytest.fixture(autouse=True)
+    def _file(self, reference_weights: Path) -> None:
+        self.file = reference_weights / "mobilefacenet_casia_128.onnx"
+
+    def make(self) -> Embedder:
+        stage = Registry.load().create("onnx-arcface", role="embedder", weights=self.file, threads=1)
+        assert isinstance(stage, Embedder)
+        return stage
+
+
+def test_without_a_file_the_error_says_how_to_name_one() -> None:
+    with pytest.raises(WeightsError, match="no weights ship with facereg_onnx.*pass their folder as weights="):
+        Registry.load().create("onnx-arcface", role="embedder")
+
+
+def heads(width: int, height: int) -> dict[str, Tensor]:
+    """Return heads that find nothing in an input of this size."""
+    return {
+        f"{head}_{stride}": np.zeros((1, (width // stride) * (height // stride), channels), np.float32)
+        for head, channels in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+        for stride in STRIDES
+    }
+
+
+def test_a_cell_of_yunet_is_decoded_by_hand() -> None:
+    given = heads(64, 32)
+    cell = 10  # of 8 columns: column 2, row 1
+    given["cls_8"][0, cell] = 0.9
+    given["obj_8"][0, cell] = 0.4  # geometric mean 0.6
+    given["bbox_8"][0, cell] = [0.5, 0.25, np.log(2), 0]  # centre (2.5, 1.25) * 8; 16 wide, 8 high
+    given["kps_8"][0, cell] = [0, 0, 1, 0, 0.5, 0.5, 0, 1, 1, 1]  # from (2, 1), in cells
+    boxes, scores, points = decode(given, 64, 0.5)
+    assert boxes == pytest.approx(np.array([[12, 6, 28, 14]]), abs=1e-4)
+    assert scores == pytest.approx([0.6])
+    assert points == pytest.approx(np.array([[[16, 8], [24, 8], [20, 12], [16, 16], [24, 16]]]), abs=1e-4)
+    assert len(decode(given, 64, 0.7)[0]) == 0
+
+
+class MeanColour(Runner):
+    """A network whose vector is the mean of each channel it was given."""
+
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {"embedding": inputs["input"].mean((2, 3))}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [1.0, -1.0, -1.0]),  # (255 - 127.5) / 127.5, (0 - 127.5) / 127.5
+        ({"bgr": True}, [-1.0, -1.0, 1.0]),
+        ({"mean": 0.0, "scale": 255.0}, [1.0, 0.0, 0.0]),
+        ({"scale": 128.0}, [127.5 / 128, -127.5 / 128, -127.5 / 128]),
+    ],
+    ids=["default", "bgr", "0 to 1", "128"],
+)
+def test_pixels_are_scaled_as_the_file_wants_them(options: dict[str, float], expected: list[float]) -> None:
+    networks = Networks([ARCFACE], lambda spec: MeanColour(spec, fingerprint="ab" * 32))
+    red = np.zeros((1, 112, 112, 3), np.uint8)
+    red[..., 0] = 255
+    with OnnxArcFace(networks, **options) as embedder:  # type: ignore[arg-type]
+        assert embedder._embed(red)[0] == pytest.approx(expected, abs=1e-5)
+        assert embedder.dim == 3
+        assert embedder.space == "onnx-arcface:abababababab"
