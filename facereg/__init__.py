@@ -19,24 +19,24 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from facereg.errors import FaceregError
-    from facereg.flow import Result
     from facereg.gallery import Gallery
     from facereg.images import find_images, load_images, read_image, write_image
     from facereg.interfaces import Aligner, Detector, Embedder, Matcher
     from facereg.matching.exact import ExactMatcher
     from facereg.pipeline import Pipeline
     from facereg.registry import Registry
+    from facereg.stages import Result
     from facereg.types import Crops, Embeddings, Faces, Matches
 
 _HOMES = {
     "facereg.errors": ("FaceregError",),
-    "facereg.flow": ("Result",),
     "facereg.gallery": ("Gallery",),
     "facereg.images": ("find_images", "load_images", "read_image", "write_image"),
     "facereg.interfaces": ("Aligner", "Detector", "Embedder", "Matcher"),
     "facereg.matching.exact": ("ExactMatcher",),
     "facereg.pipeline": ("Pipeline",),
     "facereg.registry": ("Registry",),
+    "facereg.stages": ("Result",),
     "facereg.types": ("Crops", "Embeddings", "Faces", "Matches"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -7,7 +7,7 @@ it may put is bounded, so that memory is. Stages run in threads of the flow, whi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -19,57 +19,33 @@ from typing import Literal, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from facereg.errors import ContractError
-from facereg.interfaces import Aligner, Detector, Embedder, Matcher
-from facereg.observability import PipelineMetrics
-from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches, check_image
+from facereg.errors import (
+    ContractError,
+    DeadModelError,
+    DeviceError,
+    MissingExtraError,
+    ModelMismatchError,
+    ModelMissingError,
+    ModelNotReadyError,
+    UnreachableError,
+    WeightsError,
+)
+from facereg.stages import Result, Stages
+from facereg.types import Embeddings, Faces, FloatArray, Image, check_image
 
 Step: TypeAlias = Literal["read", "give", "wait"]
 DETECTIONS = 4  # calls of a remote detector at once: each holds a chunk of whole images
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Result:
-    """What was found in one image; row i of each is the same face. `matches` is None without a matcher."""
-
-    faces: Faces
-    embeddings: Embeddings
-    matches: Matches | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stages:
-    """The stages a flow runs, and where their calls are counted."""
-
-    detector: Detector
-    aligner: Aligner
-    embedder: Embedder
-    matcher: Matcher | None
-    metrics: PipelineMetrics
-
-    def find(self, images: Sequence[Image]) -> tuple[list[Faces], Crops]:
-        """Return the faces of each image and the crops of all of them."""
-        with self.metrics.call(self.detector, len(images)):
-            found = self.detector.detect(images)
-        with self.metrics.call(self.aligner, len(images)):
-            crops = self.aligner.align(images, found, size=self.embedder.crop_size)
-        if len(crops.counts) != len(images):
-            raise ContractError(
-                f"{type(self.aligner).__name__}: expected counts of {len(images)} images, got {len(crops.counts)}"
-            )
-        return found, crops
-
-    def embed(self, pixels: npt.NDArray[np.uint8]) -> Embeddings:
-        """Return the vectors of (N, S, S, 3) crops, at most a batch."""
-        with self.metrics.call(self.embedder, len(pixels)):
-            return self.embedder.embed(Crops.from_pixels(pixels))
-
-    def match(self, embeddings: Embeddings) -> Matches | None:
-        """Return who the faces of one image are."""
-        if self.matcher is None:
-            return None
-        with self.metrics.call(self.matcher, len(embeddings)):
-            return self.matcher.match(embeddings)
+# the network is not to be had, whatever the images: alone, each would wait for the same answer
+OF_ALL = (
+    UnreachableError,
+    ModelMissingError,
+    ModelNotReadyError,
+    ModelMismatchError,
+    DeadModelError,
+    DeviceError,
+    MissingExtraError,
+    WeightsError,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +72,7 @@ class Flow:
     """Images on their way through the stages.
 
     A call that fails for several images is made again for each of them alone, so that an error is that of one image
-    and the others get their results.
+    and the others get their results; except where the network itself is not to be had, which is the error of all.
 
     Args:
         stages: what to run.
@@ -268,12 +244,13 @@ class Flow:
         try:
             found, crops = self._stages.find([item.image for item in items if item.image is not None])
         except Exception as error:  # a plugin may raise anything: it is the image's outcome
-            if len(items) > 1:
+            if len(items) > 1 and not isinstance(error, OF_ALL):
                 for item in items:
                     self._find([item])
             else:
                 self._release(items)
-                self._settle(items[0], error)
+                for item in items:
+                    self._settle(item, error)
             return
         self._release(items)
         start = 0
@@ -336,11 +313,12 @@ class Flow:
         try:
             embeddings = self._stages.embed(np.concatenate([part.pixels for part in batch]))
         except Exception as error:  # as above
-            if len(batch) > 1:
+            if len(batch) > 1 and not isinstance(error, OF_ALL):
                 for part in batch:
                     self._embed([part])
             else:
-                self._settle(batch[0].item, error)
+                for part in batch:
+                    self._settle(part.item, error)
             return
         row = 0
         for part in batch:

@@ -1,4 +1,4 @@
-"""The composer: images in, names out. With `flow`, the only module that knows all four roles."""
+"""The composer: images in, names out. With `stages` and `flow`, the only module that knows all four roles."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from typing import Self, TypeAlias, cast
 
 from facereg.composition import Composition
 from facereg.errors import ContractError, FaceregError
-from facereg.flow import Flow, Result, Stages
+from facereg.flow import Flow
 from facereg.interfaces import Aligner, Detector, Embedder, Matcher, RoleName
 from facereg.observability import PipelineMetrics
 from facereg.registry import Registry, default_registry
+from facereg.stages import Result, Stages
 from facereg.types import Image, check_image
 
 __all__ = ["CHUNK", "Outcome", "Pipeline", "Result"]
@@ -155,7 +156,7 @@ class Pipeline:
         """Yield, for each image in order, its result or the error that it ended with; as `stream` otherwise.
 
         No image is lost, comes twice or takes another's error: a call that fails for several images is made again
-        for each of them alone.
+        for each of them alone, unless the network itself is not to be had: that is the error of all.
 
         Raises:
             ContractError: if `chunk` or `window` is too small.

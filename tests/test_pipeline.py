@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from facereg.alignment import FivePointAligner
-from facereg.errors import ContractError, RunnerError, UnknownNameError
+from facereg.errors import ContractError, RunnerError, UnknownNameError, UnreachableError
 from facereg.matching.exact import ExactMatcher
 from facereg.pipeline import Pipeline, Result
 from facereg.types import Embeddings, Faces, FloatArray, Image
@@ -270,6 +270,31 @@ def test_a_failure_that_passes_costs_no_image() -> None:
     outcomes = list(pipeline.outcomes([picture(1, 2), picture(3, 4, 5)]))
     assert all(isinstance(outcome, Result) for outcome in outcomes)
     assert hiccup.calls == [4, 2, 2, 1]  # the failed batch again, an image at a time
+
+
+@pytest.mark.parametrize("stage", ["detector", "embedder"])
+def test_a_server_that_is_gone_is_asked_once_for_all_images_of_a_call(stage: str) -> None:
+    calls: list[int] = []
+
+    class GoneDetector(PaintedDetector):
+        def _detect(self, images: Sequence[Image]) -> list[Faces]:
+            calls.append(len(images))
+            raise UnreachableError("nobody answers")
+
+    class GoneEmbedder(PaintedEmbedder):
+        def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
+            calls.append(len(pixels))
+            raise UnreachableError("nobody answers")
+
+    pipeline = Pipeline(
+        GoneDetector() if stage == "detector" else PaintedDetector(),
+        FivePointAligner(),
+        GoneEmbedder() if stage == "embedder" else PaintedEmbedder(),
+    )
+    outcomes = list(pipeline.outcomes([picture(1), picture(2), picture(3, 4), picture()], chunk=4))
+    assert calls == [4]
+    gone = [isinstance(outcome, UnreachableError) for outcome in outcomes]
+    assert gone == [True, True, True, stage == "detector"]  # the last has no face to embed
 
 
 def test_what_is_no_image_keeps_its_place(pipeline: Pipeline) -> None:
