@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import ssl
 import time
 import tomllib
 import urllib.error
@@ -150,7 +151,7 @@ def _bring(part: _Part, progress: Callable[[int, int | None], None], attempts: i
                 part.remove()
             elif error.code < 500 and error.code not in (408, 429):
                 break
-        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
     raise _GaveUpError(reason)
 
