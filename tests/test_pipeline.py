@@ -298,12 +298,12 @@ def test_a_server_that_is_gone_is_asked_once_for_all_images_of_a_call(stage: str
 
 
 def test_what_is_no_image_keeps_its_place(pipeline: Pipeline) -> None:
-    images: list[Image] = [picture(1), np.zeros((8, 8)), picture(2)]
+    images = [picture(1), np.zeros((8, 8), np.uint8), picture(2)]
     first, bad, last = pipeline.outcomes(images, chunk=2)
     assert isinstance(first, Result)
     assert isinstance(last, Result)
     assert isinstance(bad, ContractError)
-    assert str(bad).startswith("images[1]: expected dtype uint8")
+    assert str(bad).startswith("images[1]: expected shape (H, W, 3)")
 
 
 def test_a_fault_of_a_plugin_is_raised_at_its_image() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from facereg.composition import ROLES, Composition, MatcherChoice
+from facereg.composition import ROLES, Composition, MatcherChoice, StageChoice
 from facereg.errors import ContractError
 from facereg.interfaces import RoleName
 from facereg.registry import Registry, default_registry
@@ -91,8 +91,8 @@ def _compose(given: Mapping[str, Any]) -> Stages:
     held = Composition() if given["pipeline"] is None else Composition.read(given["pipeline"])
     runners = _runners(given["runner"] or [])
     weights, options = _weights(given["weights"] or []), _options(given["option"] or [])
-    changed = {}
-    for choice in held.stages:
+
+    def changed(choice: StageChoice) -> StageChoice:
         own: dict[str, Any] = {
             "name": given[choice.role],
             "runner": runners.get(choice.role),
@@ -103,11 +103,13 @@ def _compose(given: Mapping[str, Any]) -> Stages:
         # another model takes neither the weights nor the options of the one in the file
         base = choice if own["name"] in (None, choice.name) else replace(choice, weights=None, options={})
         own["options"] = {**base.options, **options[choice.role]}
-        changed[choice.role] = replace(base, **{key: value for key, value in own.items() if value is not None})
+        return replace(base, **{key: value for key, value in own.items() if value is not None})
+
+    detector, aligner, embedder = map(changed, held.stages)
     matcher = held.matcher or MatcherChoice()
     if given["matcher"] not in (None, matcher.name):
         matcher = replace(matcher, name=given["matcher"], options={})
-    return Stages(replace(held, **changed), matcher)
+    return Stages(Composition(detector, aligner, embedder, held.matcher), matcher)
 
 
 def _runners(given: list[str]) -> dict[RoleName, str]:
