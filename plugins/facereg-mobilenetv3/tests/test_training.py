@@ -1,0 +1,96 @@
+"""The two recipes: losses and rate by hand, where class weights start, what a run starts from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("lightning")
+
+import torch
+import torch.nn.functional as F
+from facereg_mobilenetv3.arcface import ArcFaceSettings, ArcFaceTraining
+from facereg_mobilenetv3.distill import (
+    DistillSettings,
+    distillation_loss,
+    make_views,
+    trapezoid,
+)
+from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder, enlarged
+from facereg_mobilenetv3.publish import load_network
+from facereg_mobilenetv3.views import SIZE
+
+from facereg.errors import ContractError, WeightsError
+from facereg.testing.pictures import crops
+
+pytestmark = pytest.mark.train
+SMALL = 32  # px; the smallest input that leaves one cell of features
+
+
+def test_the_distillation_loss_by_hand() -> None:
+    vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    targets = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    loss, cosine = distillation_loss(vectors, targets, similarity=10.0)
+    assert float(cosine) == pytest.approx(0.9)  # of 1 and 0.8
+    assert float(loss) == pytest.approx(0.1 + 10 * 2 * 0.36 / 4)  # two of four similarities differ by 0.6
+    assert float(distillation_loss(targets, targets, similarity=10.0)[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_rate_rises_stays_and_falls_to_zero() -> None:
+    rates = [trapezoid(step, 100, 10, 0.2) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:81] == pytest.approx([1.0] * 72)
+    assert rates[90] == pytest.approx(0.5)
+    assert rates[100] == 0.0
+
+
+def test_the_margin_by_hand() -> None:
+    module = ArcFaceTraining(ArcFaceSettings(), classes=2, steps=1)
+    with torch.no_grad():
+        module.loss.W.zero_()
+        module.loss.W[0, 0] = module.loss.W[1, 1] = 1.0  # (D, C): the classes are two axes
+    vector = torch.zeros(1, EMBEDDING)
+    vector[0, 0], vector[0, 1] = 0.5, math.sqrt(0.75)  # 60 degrees from its class, 30 from the other
+    loss = module.loss(3 * vector, torch.tensor([0]))  # its length does not count
+    # logits 64 cos(60 deg + 0.5 rad) = 1.510 and 64 cos(30 deg) = 55.426; softmax: their difference, to 1e-20
+    assert float(loss) == pytest.approx(64 * (math.cos(math.pi / 6) - math.cos(math.pi / 3 + 0.5)), abs=1e-3)
+    assert float(loss) == pytest.approx(53.915, abs=1e-2)
+
+
+def test_classes_start_at_the_mean_of_their_vectors() -> None:
+    module = ArcFaceTraining(ArcFaceSettings(size=SMALL, batch=4), classes=2, steps=1)
+    pixels = torch.from_numpy(crops(6, SIZE).pixels.copy())
+    labels = torch.tensor([0, 1, 0, 1, 1, 0])
+    module.centre_classes(pixels, labels)
+    assert module.network.training
+    module.network.eval()
+    with torch.no_grad():
+        vectors = F.normalize(module.network(enlarged(pixels, SMALL)))
+    for number in range(2):
+        expected = F.normalize(vectors[labels == number].mean(0), dim=0)
+        assert torch.allclose(module.loss.W[:, number], expected, atol=1e-5)
+
+
+def test_a_network_starts_from_the_checkpoint_given(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    source = MobileNetV3Embedder()
+    torch.save({"state_dict": {f"network.{k}": v for k, v in source.state_dict().items()}}, tmp_path / "last.ckpt")
+    settings = replace(ArcFaceSettings(), init=str(tmp_path / "last.ckpt"), anchor=1.0)
+    module = ArcFaceTraining(settings, classes=2, steps=1)
+    assert module.anchor is not None
+    for network in (module.network, module.anchor):
+        assert all(torch.equal(value, source.state_dict()[key]) for key, value in network.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in module.anchor.parameters())
+    torch.save({"state_dict": {"network.x": torch.zeros(1)}}, tmp_path / "other.ckpt")
+    for path, words in (("gone.ckpt", "found none at"), ("other.ckpt", "expected a MobileNetV3-small embedder")):
+        with pytest.raises(WeightsError, match=words):
+            load_network(source, tmp_path / path)
+
+
+def test_without_data_the_error_says_what_to_pass(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="pass --data DIR"):
+        make_views([], tmp_path / "views", DistillSettings())
