@@ -29,7 +29,7 @@ except ImportError as error:
 Cause = Literal["lost", "missing", "refused", "deadline", "fault", "shut out"]
 Answer = TypeVar("Answer")
 DTYPES = {"uint8": "UINT8", "float32": "FP32", "int64": "INT64"}
-LOAD_S = 60.0  # to load a model
+LOAD_S, LOAD_TRIES = 60.0, 3  # to load a model: on a busy machine its new process may be taken for dead at once
 HTTP_THREADS = 16  # requests at once over HTTP: each waits in a thread with a client of its own
 # Without these, gRPC waits up to two minutes before it looks whether a server that was gone is back.
 CHANNEL = [
@@ -149,8 +149,14 @@ class Transport(ABC):
     def _reload(self, model: str) -> None:
         mended = 0
         try:
-            self.ask(lambda client: client.unload_model(model), LOAD_S)
-            self.ask(lambda client: client.load_model(model), LOAD_S)
+            for left in range(LOAD_TRIES - 1, -1, -1):
+                self.ask(lambda client: client.unload_model(model), LOAD_S)
+                try:
+                    self.ask(lambda client: client.load_model(model), LOAD_S)
+                    break
+                except TransportError as error:
+                    if error.cause != "fault" or not left:
+                        raise
             mended = 1
         finally:
             with self._lock:

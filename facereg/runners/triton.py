@@ -86,13 +86,15 @@ class TritonRunner(Runner):
 
     def _run(self, values: list[Tensor], until: float) -> dict[str, Tensor]:
         """Return the outputs of one request, repeated where that is safe and there is time."""
-        wait = FIRST_WAIT_S
+        wait, before = FIRST_WAIT_S, None
         while True:
             mends = self._transport.mended.get(self.spec.name, 0)
             try:
                 return self._try(values, until)
             except TransportError as error:
-                failure = _explained(error, self._transport, self.spec.name)
+                if error.cause == "deadline" and before is not None:
+                    raise before from error  # what took the time says more than that it is over
+                before = failure = _explained(error, self._transport, self.spec.name)
                 gone = error.cause in ("lost", "missing") and isinstance(failure, UnreachableError | ModelNotReadyError)
             if isinstance(failure, DeadModelError) and self.address.mend:
                 self._mend(mends, until, failure)

@@ -71,6 +71,7 @@ def test_triton_reads_tensors_batches_and_versions() -> None:
         (48, [320, 112, 3]),
     ]
     assert config.parameters["facereg_sha256"].string_value == "ab" * 32
+    assert not parsed(backend="python").model_warmup
 
 
 def test_a_number_a_row_is_reshaped_by_a_full_server_and_by_the_python_model() -> None:
