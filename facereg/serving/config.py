@@ -87,7 +87,7 @@ def config_text(network: ServedNetwork, options: ServingOptions, *, backend: Bac
         f"dynamic_batching {{\n  preferred_batch_size: {_list(_preferred(largest))}\n"
         f"  max_queue_delay_microseconds: {options.queue_delay_us}\n}}",
         _instances(options, backend),
-        # model.py has nothing to warm, and the server takes a process that is slow to begin for a dead one: it would end
+        # model.py has nothing to warm, and a process slow to begin, taken for dead in its warm-up, ends the server
         *(_warm_up(network, batch) for batch in dict.fromkeys((1, largest)) if backend == "onnxruntime"),
         *_parameters(network, options, backend),
     ]
