@@ -56,5 +56,14 @@ $(VENV)/peer.installed: $(VENV)/dev.installed
 	$(BIN)/pip install -q --no-deps facenet-pytorch==2.6.0
 	touch $@
 
+# make serve: a real Triton server with every network whose weights are here, until Ctrl-C.
+.PHONY: serve
+serve: $(VENV)/triton.installed
+	$(BIN)/facereg triton serve --build
+
+$(VENV)/triton.installed: $(VENV)/bin/pip $(PROJECTS)
+	$(BIN)/pip install -q -c constraints.txt -e ".[app,triton]" $(PLUGINS)
+	touch $@
+
 clean:
 	rm -rf $(VENV) demo build
