@@ -48,7 +48,7 @@ def fit(
         gradient_clip_val=5.0,
         logger=CSVLogger(out, name="", version="log"),
         callbacks=[checkpoint, RichProgressBar(refresh_rate=10)],
-        log_every_n_steps=20,
+        log_every_n_steps=min(20, steps),  # a short run has a log too
         enable_model_summary=False,
         sync_batchnorm=torch.cuda.device_count() > 1,
     )

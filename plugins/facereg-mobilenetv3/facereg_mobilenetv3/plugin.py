@@ -6,7 +6,7 @@ from facereg.hookspecs import ModelSpec, RecipeSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
 PAPER = "MobileNetV3 (Howard et al. 2019); ArcFace (Deng et al. 2019)"
-SHA256 = None
+SHA256 = "bbaa5f8b22a071b035415ff6fc6c1e330f95472629b6506c9aff55620a234660"
 
 NETWORK = NetworkSpec(
     name="mobilenetv3-arcface",
@@ -30,6 +30,8 @@ def facereg_models() -> list[ModelSpec]:
             licence="MIT code; weights for research use (trained on CelebA, UTKFace, MTFL)",
             paper=PAPER,
             summary="MobileNetV3-small, 128-d, 112x112 crops enlarged to 224x224 inside",
+            threshold=0.40,  # LFW View 1, pairsDevTrain (1,100 impostor pairs), with mtcnn and five-point
+            threshold_far=0.01,
         )
     ]
 
