@@ -21,7 +21,8 @@ class TestFivePointKeepsTheContract(AlignerContract):
 def turned(points: FloatArray, degrees: float, scale: float, shift: tuple[float, float]) -> FloatArray:
     angle = np.radians(degrees)
     matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return (points @ matrix.T + np.array(shift)).astype(np.float32)
+    moved: FloatArray = (points @ matrix.T + np.array(shift)).astype(np.float32)
+    return moved
 
 
 @pytest.mark.parametrize("size", [112, 224])

@@ -36,7 +36,8 @@ def photographs() -> dict[str, Image]:
     grace = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
     whole = {"Eileen Collins": astronaut, "Grace Hopper": read_image(grace)}
     return {
-        name: cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for name, image in whole.items()
+        name: cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        for name, image in whole.items()
     }
 
 

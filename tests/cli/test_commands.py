@@ -212,8 +212,7 @@ def test_identify_names_the_known_and_gives_null_for_a_stranger(
     assert stranger["label"] is None
     assert stranger["accepted"] is False
     for line in (known, stranger):
-        [candidate] = line["candidates"]  # type: ignore[misc]
-        assert candidate == {"label": "Eileen Collins", "similarity": line["similarity"]}
+        assert line["candidates"] == [{"label": "Eileen Collins", "similarity": line["similarity"]}]
     assert len(list((tmp_path / "drawn").iterdir())) == 2
     assert "unknown (similarity " in run("identify", mirrored, "--gallery", gallery).out
 

@@ -115,7 +115,7 @@ def test_points_of_single_faces_are_listed(tmp_path: Path, images: Path) -> None
 
 def test_two_pictures_for_one_label_file_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     images = pictures(tmp_path / "images", "a.jpg", "a.png")
-    items = [LabelledImage.without_points(path, np.empty((0, 4))) for path in sorted(images.iterdir())]
+    items = [LabelledImage.without_points(path, np.empty((0, 4), np.float32)) for path in sorted(images.iterdir())]
     with pytest.raises(DatasetError, match=r"a\.txt"):
         write_yolo(items, tmp_path / "out", images)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images"]

@@ -25,7 +25,8 @@ def found(*rows: tuple[float, list[float]]) -> Faces:
 def test_accuracy_is_hits_over_hits_false_alarms_and_misses() -> None:
     item = labelled(Path("a.jpg"), [0, 0, 10, 10], [50, 50, 60, 60])
     scores = score_detections([item], [found((0.9, [0, 0, 10, 10]), (0.8, [80, 80, 90, 90]), (0.7, [90, 0, 99, 9]))])
-    assert (scores.precision, scores.recall) == (pytest.approx(1 / 3), 0.5)
+    assert scores.precision == pytest.approx(1 / 3)
+    assert scores.recall == 0.5
     assert scores.accuracy == pytest.approx(1 / 4)  # one hit, two false alarms, one miss
 
 
@@ -47,8 +48,13 @@ def test_the_picture_with_most_mistakes_is_first_and_a_perfect_one_is_not_shown(
     items = [labelled(tmp_path / f"{name}.png", [10, 10, 40, 40], [60, 10, 90, 40]) for name in "abc"]
     for item in items:
         write_image(item.path, np.full((100, 100, 3), 128, np.uint8))
-    both = ((0.9, [10, 10, 40, 40]), (0.8, [60, 10, 90, 40]))
-    given = [found(both[0]), found(*both), found((0.9, [10, 60, 40, 90]))]  # one miss; none; two misses, one false
+    first: tuple[float, list[float]] = (0.9, [10, 10, 40, 40])
+    second: tuple[float, list[float]] = (0.8, [60, 10, 90, 40])
+    given = [
+        found(first),
+        found(first, second),
+        found((0.9, [10, 60, 40, 90])),
+    ]  # one miss; none; two misses, one false
     assert worst_pictures(items, given) == [2, 0]
     assert worst_pictures(items, given, most=1) == [2]
     drawn = draw_worst(tmp_path / "worst", items, given)

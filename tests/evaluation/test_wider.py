@@ -13,7 +13,7 @@ from facereg.evaluation.wider import figures, score_wider
 from facereg.types import Faces
 from tests.data.layouts import write_wider_truth
 
-EVENTS = {
+EVENTS: dict[str, dict[str, list[list[float]]]] = {
     "0--Parade": {"a": [[0, 0, 9, 9], [50, 0, 9, 9], [100, 0, 9, 9]], "b": [[0, 0, 19, 19]]},
     "1--Handshaking": {"c": []},
 }

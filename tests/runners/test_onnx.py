@@ -42,7 +42,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def ones(rows: int, columns: int = 3, dtype: type = np.float32) -> dict[str, np.ndarray[tuple[int, ...], np.dtype]]:  # type: ignore[type-arg]
+def ones(rows: int, columns: int = 3, dtype: type = np.float32) -> dict[str, np.ndarray[tuple[int, ...], np.dtype]]:
     return {"x": np.ones((rows, columns), dtype)}
 
 

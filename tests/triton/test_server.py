@@ -24,7 +24,7 @@ def quiet(_: str) -> None:
 
 
 def test_the_container_is_started_by_its_documented_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     launch = container_launch("docker", Path("/srv/models"), "127.0.0.1", PORTS, image="tritonserver:test")
     assert " ".join(launch.command) == (
         "docker run --rm --init --name facereg-triton-9000 --shm-size=1g "
@@ -36,7 +36,7 @@ def test_the_container_is_started_by_its_documented_command_line(monkeypatch: py
 
 
 def test_the_container_gets_the_gpus_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     command = container_launch("docker", Path("/srv/models"), "0.0.0.0", PORTS).command
     assert command[command.index("--gpus") + 1] == "all"
     assert "0.0.0.0:9001:8001" in command
@@ -64,7 +64,7 @@ def test_a_server_on_path_runs_onnx_where_it_can(tmp_path: Path, backends: tuple
 def test_auto_takes_path_then_container_then_pip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     binary: str | None = installed(tmp_path)
     program: str | None = "/usr/bin/podman"
-    monkeypatch.setattr(server.shutil, "which", lambda name: binary if name == "tritonserver" else None)
+    monkeypatch.setattr("shutil.which", lambda name: binary if name == "tritonserver" else None)
     monkeypatch.setattr(server, "_container_program", lambda: program)
     made = environment.Environment(tmp_path, "/lib")
     monkeypatch.setattr(server, "own_environment", lambda progress: made)
@@ -76,7 +76,7 @@ def test_auto_takes_path_then_container_then_pip(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_engine_that_was_asked_for_and_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(RunnerError, match="no tritonserver on PATH"):
         find_launch(Path("/srv"), "127.0.0.1", PORTS, "path", progress=quiet)
     with pytest.raises(RunnerError, match="neither docker nor podman"):

@@ -17,7 +17,8 @@ from facereg.types import FloatArray
 def teacher(pixels: Pixels) -> FloatArray:
     """Answer with the mean of each of four quarters: not of unit length."""
     halves = pixels.astype(np.float32).reshape(len(pixels), 2, SIZE // 2, 2, SIZE // 2, 3)
-    return 1 + halves.mean((2, 4, 5)).reshape(len(pixels), 4)
+    means: FloatArray = 1 + halves.mean((2, 4, 5)).reshape(len(pixels), 4)
+    return means
 
 
 def shard(folder: Path, faces: Pixels, *, index: int = 0, seed: int = 0) -> tuple[Pixels, FloatArray]:
