@@ -55,7 +55,7 @@ def test_the_margin_by_hand() -> None:
         module.loss.W[0, 0] = module.loss.W[1, 1] = 1.0  # (D, C): the classes are two axes
     vector = torch.zeros(1, EMBEDDING)
     vector[0, 0], vector[0, 1] = 0.5, math.sqrt(0.75)  # 60 degrees from its class, 30 from the other
-    loss = module.loss(3 * vector, torch.tensor([0]))  # its length does not count
+    loss = module.loss(3 * vector, torch.tensor([0])).detach()  # its length does not count
     # logits 64 cos(60 deg + 0.5 rad) = 1.510 and 64 cos(30 deg) = 55.426; softmax: their difference, to 1e-20
     assert float(loss) == pytest.approx(64 * (math.cos(math.pi / 6) - math.cos(math.pi / 3 + 0.5)), abs=1e-3)
     assert float(loss) == pytest.approx(53.915, abs=1e-2)
