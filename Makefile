@@ -11,7 +11,7 @@ demo: $(VENV)/app.installed
 	$(BIN)/facereg demo --out demo
 
 test: lint
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
