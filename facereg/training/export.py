@@ -53,6 +53,8 @@ def export_onnx(module: nn.Module, spec: NetworkSpec, path: Path, *, free: int =
         )
     if program is None:
         raise RunnerError(f"{spec.name}: torch gave no ONNX program; check that onnx and onnxscript are installed")
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.pop("pkg.torch.onnx.stack_trace", None)  # it holds paths of the machine that exports
     path.parent.mkdir(parents=True, exist_ok=True)
     program.save(path, external_data=False)
     return compare_with_torch(module, spec, path, free=free, tolerance=tolerance)

@@ -6,7 +6,7 @@ from facereg.hookspecs import ModelSpec, RecipeSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
 PAPER = "MobileNetV3 (Howard et al. 2019); ArcFace (Deng et al. 2019)"
-SHA256 = "bbaa5f8b22a071b035415ff6fc6c1e330f95472629b6506c9aff55620a234660"
+SHA256 = "c423b7f9b4c7ed688bb55979ca12379639679044113f76e5e17d6ec60d30b344"
 
 NETWORK = NetworkSpec(
     name="mobilenetv3-arcface",
