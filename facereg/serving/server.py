@@ -22,6 +22,7 @@ from facereg.serving.environment import Progress, own_environment
 
 IMAGE = "nvcr.io/nvidia/tritonserver:24.10-py3"  # server 2.51.0, as the binary that pip installs
 STOP_S = 15.0  # the server has 5 s for requests in flight, then some to unload
+GONE_S = 2.0  # for killed processes; a process that nobody reaps stays longer, but holds nothing
 Engine = Literal["auto", "path", "container", "pip"]
 # Ends the server when whoever started it is gone, however that came about: the pipe on stdin closes then.
 KEEPER = """
@@ -199,8 +200,7 @@ class TritonServer:
                 process.stdin.close()  # the keeper ends the server
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
-            _end_group(process.pid)  # what may be left of the server's own processes
-            process.wait()
+            _end_group(process)  # what may be left of the server's own processes
             if self.launch.cleanup:
                 subprocess.run(self.launch.cleanup, capture_output=True, check=False)
         if self._log is None and self._said is not None:
@@ -301,6 +301,11 @@ def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::") else host
 
 
-def _end_group(group: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+def _end_group(leader: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a group of processes, and wait until it is gone: until then its ports are taken."""
+    until = time.monotonic() + GONE_S
+    with suppress(ProcessLookupError):  # nobody is left
+        while time.monotonic() < until:
+            os.killpg(leader.pid, signal.SIGKILL)
+            leader.wait()
+            time.sleep(0.01)
