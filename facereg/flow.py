@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Condition
 from types import TracebackType
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from facereg.errors import (
     ContractError,
+    DeadlineError,
     DeadModelError,
     DeviceError,
     MissingExtraError,
@@ -34,6 +35,7 @@ from facereg.stages import Result, Stages
 from facereg.types import Embeddings, Faces, FloatArray, Image, check_image
 
 Step: TypeAlias = Literal["read", "give", "wait"]
+Work = TypeVar("Work")
 DETECTIONS = 4  # calls of a remote detector at once: each holds a chunk of whole images
 # the network is not to be had, whatever the images: alone, each would wait for the same answer
 OF_ALL = (
@@ -73,6 +75,8 @@ class Flow:
 
     A call that fails for several images is made again for each of them alone, so that an error is that of one image
     and the others get their results; except where the network itself is not to be had, which is the error of all.
+    Where it turns out so, or a deadline passes, while they are tried alone, those that are left get that error: a
+    call costs no more than two deadlines.
 
     Args:
         stages: what to run.
@@ -237,21 +241,18 @@ class Flow:
             self._tell()
         self._start_embedding()
 
-    def _find(self, items: list[_Item]) -> None:
-        """Find the faces of some images and queue their crops."""
+    def _find(self, items: list[_Item]) -> Exception | None:
+        """Find the faces of some images and queue their crops; return the error that was that of all, if any."""
         if self._closed:
-            return
+            return None
         try:
             found, crops = self._stages.find([item.image for item in items if item.image is not None])
         except Exception as error:  # a plugin may raise anything: it is the image's outcome
-            if len(items) > 1 and not isinstance(error, OF_ALL):
-                for item in items:
-                    self._find([item])
-            else:
-                self._release(items)
-                for item in items:
-                    self._settle(item, error)
-            return
+            if len(items) == 1 or isinstance(error, OF_ALL):
+                self._fail(items, error)
+                return error
+            _each_alone(items, self._find, self._fail)
+            return None
         self._release(items)
         start = 0
         for item, faces, count in zip(items, found, crops.counts, strict=True):
@@ -264,6 +265,13 @@ class Flow:
             else:
                 self._finish(item)
             start += count
+        return None
+
+    def _fail(self, items: list[_Item], error: Exception) -> None:
+        """End images whose faces were not found."""
+        self._release(items)
+        for item in items:
+            self._settle(item, error)
 
     def _release(self, items: list[_Item]) -> None:
         for item in items:
@@ -308,18 +316,16 @@ class Flow:
             self._embedding += 1
         return batch
 
-    def _embed(self, batch: list[_Part]) -> None:
-        """Embed the crops of some images; finish those that are complete."""
+    def _embed(self, batch: list[_Part]) -> Exception | None:
+        """Embed the crops of some images, finish those that are complete; return an error as `_find` does."""
         try:
             embeddings = self._stages.embed(np.concatenate([part.pixels for part in batch]))
         except Exception as error:  # as above
-            if len(batch) > 1 and not isinstance(error, OF_ALL):
-                for part in batch:
-                    self._embed([part])
-            else:
-                for part in batch:
-                    self._settle(part.item, error)
-            return
+            if len(batch) == 1 or isinstance(error, OF_ALL):
+                self._fail_parts(batch, error)
+                return error
+            _each_alone(batch, self._embed, self._fail_parts)
+            return None
         row = 0
         for part in batch:
             count = len(part.pixels)
@@ -332,6 +338,11 @@ class Flow:
                 complete = part.item.missing == 0
             if complete:
                 self._finish(part.item)
+        return None
+
+    def _fail_parts(self, batch: list[_Part], error: Exception) -> None:
+        for part in batch:
+            self._settle(part.item, error)
 
     def _finish(self, item: _Item) -> None:
         """Match the faces of an image that is embedded."""
@@ -373,3 +384,17 @@ class Flow:
             with self._changed:
                 self._broken = error
                 self._tell()
+
+
+def _each_alone(
+    failed: list[Work], work: Callable[[list[Work]], Exception | None], fail: Callable[[list[Work], Exception], None]
+) -> None:
+    """Do again, for each alone, what failed for all together.
+
+    An error that shows the server and not the image to be at fault is that of those left too: each would wait for it.
+    """
+    for place, each in enumerate(failed, 1):
+        error = work([each])
+        if isinstance(error, (*OF_ALL, DeadlineError)):
+            fail(failed[place:], error)
+            return

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from facereg.alignment import FivePointAligner
-from facereg.errors import ContractError, RunnerError, UnknownNameError, UnreachableError
+from facereg.errors import ContractError, DeadlineError, RunnerError, UnknownNameError, UnreachableError
 from facereg.matching.exact import ExactMatcher
 from facereg.pipeline import Pipeline, Result
 from facereg.types import Embeddings, Faces, FloatArray, Image
@@ -295,6 +295,45 @@ def test_a_server_that_is_gone_is_asked_once_for_all_images_of_a_call(stage: str
     assert calls == [4]
     gone = [isinstance(outcome, UnreachableError) for outcome in outcomes]
     assert gone == [True, True, True, stage == "detector"]  # the last has no face to embed
+
+
+@pytest.mark.parametrize("stage", ["detector", "embedder"])
+@pytest.mark.parametrize(
+    ("answered", "calls"),
+    [(0, [4, 1]), (1, [4, 1, 1]), (4, [4, 1, 1, 1, 1])],
+    ids=["a server that hangs", "a server that hangs again", "too many for one call"],
+)
+def test_a_call_costs_two_deadlines_at_most(stage: str, answered: int, calls: list[int], pipeline: Pipeline) -> None:
+    made: list[int] = []
+
+    def late(size: int) -> None:
+        made.append(size)
+        if len(made) == 1 or len(made) > 1 + answered:
+            raise DeadlineError("no answer in time")
+
+    class LateDetector(PaintedDetector):
+        def _detect(self, images: Sequence[Image]) -> list[Faces]:
+            late(len(images))
+            return super()._detect(images)
+
+    class LateEmbedder(PaintedEmbedder):
+        def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
+            late(len(pixels))
+            return super()._embed(pixels)
+
+    slow = Pipeline(
+        LateDetector() if stage == "detector" else PaintedDetector(),
+        FivePointAligner(),
+        LateEmbedder() if stage == "embedder" else PaintedEmbedder(),
+    )
+    outcomes = list(slow.outcomes([picture(person) for person in range(4)], chunk=4))
+    assert made == calls
+    for person, outcome in enumerate(outcomes):
+        if person < answered:
+            assert isinstance(outcome, Result)
+            assert np.array_equal(outcome.embeddings.vectors, vector(pipeline, person).vectors)
+        else:
+            assert isinstance(outcome, DeadlineError)
 
 
 def test_what_is_no_image_keeps_its_place(pipeline: Pipeline) -> None:

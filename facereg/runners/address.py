@@ -33,7 +33,8 @@ class TritonAddress:
     Args:
         protocol, tls, host, port: where it is.
         timeout_s: of one call of a network, tries and splitting included.
-        in_flight: requests of one call that may wait for answers at once, where a batch must be split.
+        in_flight: calls that a pipeline makes at once, so that the server always has work; also requests of one call
+            that may wait for answers at once, where a batch must be split.
         shared_memory: `system`: tensors go through memory that both processes map, on one machine; `cuda`: through
             the GPU's memory.
         version: of the models; the server's newest where it is empty.

@@ -30,7 +30,7 @@ Cause = Literal["lost", "missing", "refused", "deadline", "fault", "shut out"]
 Answer = TypeVar("Answer")
 DTYPES = {"uint8": "UINT8", "float32": "FP32", "int64": "INT64"}
 LOAD_S, LOAD_TRIES = 60.0, 3  # to load a model: on a busy machine its new process may be taken for dead at once
-HTTP_THREADS = 16  # requests at once over HTTP: each waits in a thread with a client of its own
+HTTP_THREADS = 16  # requests at once over HTTP, or more where `in_flight` is: each waits in a thread with a client
 # Without these, gRPC waits up to two minutes before it looks whether a server that was gone is back.
 CHANNEL = [
     ("grpc.max_send_message_length", 2**31 - 1),
@@ -68,17 +68,6 @@ class TransportError(Exception):
     def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(message)
         self.cause = cause
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """Memory that the server maps too, as it is registered there."""
-
-    name: str
-    kind: Literal["system", "cuda"]
-    key: str
-    handle: bytes
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +236,7 @@ class HttpTransport(Transport):
         self._jobs: queue.SimpleQueue[tuple[Callable[[Any], Any], float, Future[Any]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
+        self._most = max(HTTP_THREADS, address.in_flight)
 
     def ask(self, question: Callable[[Any], Answer], timeout_s: float) -> Answer:
         return self._do(lambda client: question(_HttpAsking(client, self.headers)), timeout_s)
@@ -265,7 +255,7 @@ class HttpTransport(Transport):
     def _do(self, job: Callable[[Any], Answer], timeout_s: float) -> Answer:
         done: Future[Answer] = Future()
         with self._lock:
-            if self._idle == 0 and len(self._threads) < HTTP_THREADS:
+            if self._idle == 0 and len(self._threads) < self._most:
                 thread = threading.Thread(target=self._work, name="facereg-triton-http", daemon=True)
                 self._threads.append(thread)
                 thread.start()

@@ -54,6 +54,7 @@ class TritonRunner(Runner):
     def __init__(self, spec: NetworkSpec, address: str | TritonAddress, *, sha256: str | None = None) -> None:
         self.address = parse_address(address) if isinstance(address, str) else address
         self._open = True
+        self.in_flight = self.address.in_flight
         self.retries = 0  # requests that were repeated
         self._transport = acquire(self.address)
         try:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Barrier
 from typing import cast
 
 import numpy as np
 import pytest
 
+from facereg.alignment import FivePointAligner
 from facereg.images import find_images, read_image
 from facereg.interfaces import Detector, Embedder
+from facereg.pipeline import Pipeline
 from facereg.registry import Registry, default_registry
+from facereg.runners.base import Tensor
 from facereg.runners.opening import open_network
 from facereg.runners.spec import NetworkSpec
+from facereg.runners.transport import GrpcTransport, Request
 from facereg.serving.check import check_server, inputs_from_picture
 from facereg.testing.pictures import crops, photograph
-from facereg.types import Crops, Faces, Image
+from facereg.types import Crops, Faces, FloatArray, Image
+from tests.fakes import PaintedDetector, picture
 from tests.triton.conftest import Served
 from tests.triton.third_party import COLOURS, third_party_registry
 
 WAYS = ("grpc", "http", "grpc and shared memory", "http and shared memory")
+IN_FLIGHT = 8
 NETWORKS = [spec for model in default_registry().models() for spec in model.networks]
 
 
@@ -148,6 +155,28 @@ def test_the_embedder_gives_the_same_vectors_for_200_faces(served: Served, face_
 
 def test_a_third_partys_embedder_is_served_without_a_change(served: Served) -> None:
     assert_same_embeddings(third_party_registry(), "mean-colour", served, crops(13, 112), served.colours)
+
+
+def test_a_pipeline_keeps_as_many_requests_in_flight_as_the_address_says(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, send = Barrier(IN_FLIGHT), GrpcTransport.infer
+
+    def send_together(transport: GrpcTransport, request: Request, timeout_s: float) -> dict[str, Tensor]:
+        together.wait(60)  # passes only while so many requests are being made
+        return send(transport, request, timeout_s)
+
+    def vectors(runner: str) -> FloatArray:
+        embedder = third_party_registry().create("mean-colour", role="embedder", weights=served.colours, runner=runner)
+        with Pipeline(PaintedDetector(), FivePointAligner(), cast(Embedder, embedder)) as pipeline:
+            pipeline.embedder.batch_size = 4
+            results = pipeline.stream(picture(person) for person in range(8 * IN_FLIGHT))  # two rounds of batches
+            return np.concatenate([result.embeddings.vectors for result in results])
+
+    here = vectors("onnx")
+    monkeypatch.setattr(GrpcTransport, "infer", send_together)
+    there = vectors(f"{served.server.address}?in_flight={IN_FLIGHT}")
+    np.testing.assert_allclose(there, here, atol=1e-6)  # the means are summed in another order
 
 
 def test_a_third_partys_numbers_are_the_means_of_the_pixels(served: Served) -> None:
