@@ -247,12 +247,12 @@ def test_runner_is_one_value_or_one_a_role(words: tuple[str, ...], expected: lis
 
 
 def test_a_runner_of_an_unknown_role_is_refused() -> None:
-    with pytest.raises(ContractError, match="--runner: expected a role of detector, aligner, embedder.*'matcher=onnx'"):
+    with pytest.raises(typer.BadParameter, match="expected a role of detector, aligner, embedder.*'matcher=onnx'"):
         chosen("--runner", "matcher=onnx")
 
 
 def test_two_runners_for_all_roles_are_refused() -> None:
-    with pytest.raises(ContractError, match="--runner: expected one value for all roles, got onnx and torch"):
+    with pytest.raises(typer.BadParameter, match="expected one value for all roles, got onnx and torch"):
         chosen("--runner", "onnx", "--runner", "torch")
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from facereg.composition import ROLES, Composition, MatcherChoice, StageChoice
-from facereg.errors import ContractError
 from facereg.interfaces import RoleName
 from facereg.registry import Registry, default_registry
 
@@ -121,12 +120,12 @@ def _runners(given: list[str]) -> dict[RoleName, str]:
         if equals and role in ROLES:
             by_role[role] = runner
         elif equals and "/" not in role:  # an address may have an = of its own
-            raise ContractError(f"--runner: expected a role of {', '.join(ROLES)} before the =, got {text!r}")
+            raise misused("--runner", f"expected a role of {', '.join(ROLES)} before the =, got {text!r}")
         else:
             for_all.append(text)
     if len(for_all) > 1:
-        raise ContractError(
-            f"--runner: expected one value for all roles, got {' and '.join(for_all)}; write ROLE=VALUE for each"
+        raise misused(
+            "--runner", f"expected one value for all roles, got {' and '.join(for_all)}; write ROLE=VALUE for each"
         )
     return {role: for_all[0] for role in ROLES if for_all} | by_role
 
@@ -134,9 +133,9 @@ def _runners(given: list[str]) -> dict[RoleName, str]:
 def _weights(given: list[str]) -> dict[RoleName, Path]:
     chosen: dict[RoleName, Path] = {}
     for text in given:
-        role, equals, path = text.partition("=")
-        if not equals or role not in ROLES:
-            raise ContractError(f"--weights: expected ROLE=PATH with a role of {', '.join(ROLES)}, got {text!r}")
+        role, _, path = text.partition("=")
+        if not path or role not in ROLES:
+            raise misused("--weights", f"expected ROLE=PATH with a role of {', '.join(ROLES)}, got {text!r}")
         chosen[role] = Path(path)
     return chosen
 
@@ -146,9 +145,9 @@ def _options(given: list[str]) -> dict[RoleName, dict[str, object]]:
     chosen: dict[RoleName, dict[str, object]] = {role: {} for role in ROLES}
     for text in given:
         place, equals, value = text.partition("=")
-        role, dot, name = place.partition(".")
-        if not equals or not dot or role not in ROLES:
-            raise ContractError(f"--option: expected ROLE.NAME=VALUE, as detector.min_face=40, got {text!r}")
+        role, _, name = place.partition(".")
+        if not equals or not name or role not in ROLES:
+            raise misused("--option", f"expected ROLE.NAME=VALUE, as detector.min_face=40, got {text!r}")
         try:
             chosen[role][name] = json.loads(value)
         except ValueError:
@@ -189,6 +188,11 @@ def with_stages(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[*keyword_only, *shared])  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*keyword_only, *shared]}
     return run
+
+
+def misused(option: str, message: str) -> typer.BadParameter:
+    """Return the error for a value of an option that does not read: bad usage, exit status 2."""
+    return typer.BadParameter(message, param_hint=option)
 
 
 def print_json(document: object) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,7 @@ def enroll(
     Example: facereg enroll people/ --gallery team.gallery
     """
     from facereg.data.people import read_people
+    from facereg.files import run_files
     from facereg.gallery import Gallery
 
     pictures = [(name, path) for name, paths in read_people(folder).items() for path in paths]
@@ -45,14 +47,13 @@ def enroll(
         stages.pipeline() as pipeline,
         Gallery.open(gallery, space=pipeline.embedder.space, create=True) as held,
         progress("enrolling", len(pictures)) as advance,
+        closing(run_files(pipeline, [path for _, path in pictures])) as outcomes,
     ):
-        from facereg.pipeline import CHUNK
-
-        for start in range(0, len(pictures), CHUNK):
-            added, left_out = _enroll_chunk(pipeline, held, pictures[start : start + CHUNK], largest=largest)
+        # a name, the pictures under it and what came of them
+        for name, group in groupby(zip(pictures, outcomes, strict=True), key=lambda pair: pair[0][0]):
+            added, left_out = _enroll_person(held, name, (outcome for _, outcome in group), advance, largest=largest)
             enrolled += added
             skipped += left_out
-            advance(CHUNK)
     for item in skipped:
         complain(f"skipped {item['image']}: {item['reason']}")
     if json:
@@ -63,38 +64,34 @@ def enroll(
         raise typer.Exit(1)
 
 
-def _enroll_chunk(
-    pipeline: Pipeline, held: Gallery, pictures: list[tuple[str, Path]], *, largest: bool
+def _enroll_person(
+    held: Gallery,
+    name: str,
+    outcomes: Iterable[tuple[Path, Result | ImageError]],
+    advance: Callable[[int], None],
+    *,
+    largest: bool,
 ) -> tuple[int, list[dict[str, str]]]:
-    """Enrol some pictures, a transaction a person; return how many went in and what was skipped."""
+    """Enrol a person's pictures in one transaction; return how many went in and what was skipped."""
     import numpy as np
 
     from facereg.gallery import Source
     from facereg.geometry import box_areas
-    from facereg.images import load_images
     from facereg.types import Embeddings
 
-    loaded = list(load_images([path for _, path in pictures]))
-    good = [row for row, (_, image) in enumerate(loaded) if not isinstance(image, ImageError)]
-    results = dict(
-        zip(good, pipeline.run([image for _, image in loaded if not isinstance(image, ImageError)]), strict=True)
-    )
-    enrolled, skipped = 0, []
-    for name, rows in groupby(range(len(pictures)), key=lambda row: pictures[row][0]):
-        vectors, sources = [], []
-        for row in rows:
-            path, image = loaded[row]
-            reason = image.reason if isinstance(image, ImageError) else _refusal(len(results[row].faces), largest)
-            if reason:
-                skipped.append({"image": str(path), "reason": reason})
-                continue
-            vectors.append(results[row].embeddings.vectors[int(box_areas(results[row].faces.boxes).argmax())])
-            sources.append(Source.of(path))
-        if vectors:
-            done = held.enroll(name, Embeddings(np.stack(vectors), pipeline.embedder.space), sources)
-            enrolled += done.added
-            skipped += [{"image": source, "reason": "enrolled already"} for source in done.repeated]
-    return enrolled, skipped
+    vectors, sources, skipped = [], [], []
+    for path, outcome in outcomes:
+        advance(1)
+        reason = outcome.reason if isinstance(outcome, ImageError) else _refusal(len(outcome.faces), largest)
+        if isinstance(outcome, ImageError) or reason:
+            skipped.append({"image": str(path), "reason": reason})
+            continue
+        vectors.append(outcome.embeddings.vectors[int(box_areas(outcome.faces.boxes).argmax())])
+        sources.append(Source.of(path))
+    if not vectors:
+        return 0, skipped
+    done = held.enroll(name, Embeddings(np.stack(vectors), held.space), sources)
+    return done.added, skipped + [{"image": source, "reason": "enrolled already"} for source in done.repeated]
 
 
 def _refusal(faces: int, largest: bool) -> str:
@@ -136,25 +133,22 @@ def identify(
 
 
 def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, candidates: int, json: bool) -> None:
-    from facereg.images import find_images, load_images, write_image
-    from facereg.pipeline import CHUNK
+    from facereg.files import run_files
+    from facereg.images import find_images, read_image, write_image
 
     paths = find_images([source])
     failed = 0
-    with progress("identifying", len(paths)) as advance:
-        for start in range(0, len(paths), CHUNK):
-            loaded = list(load_images(paths[start : start + CHUNK]))
-            for _, image in loaded:
-                if isinstance(image, ImageError):
-                    failed += 1
-                    complain(str(image))
-            good = [(path, image) for path, image in loaded if not isinstance(image, ImageError)]
-            for (path, image), result in zip(good, pipeline.run([image for _, image in good]), strict=True):
-                for line in _lines(result, candidates):
+    with progress("identifying", len(paths)) as advance, closing(run_files(pipeline, paths)) as outcomes:
+        for path, outcome in outcomes:
+            if isinstance(outcome, ImageError):
+                failed += 1
+                complain(str(outcome))
+            else:
+                for line in _lines(outcome, candidates):
                     _say({"image": str(path), **line}, json)
-                if draw is not None:
-                    write_image(drawn_path(draw, path), drawn(image, result))
-            advance(len(loaded))
+                if draw is not None:  # read again: pictures on their way through the stages are not kept
+                    write_image(drawn_path(draw, path), drawn(read_image(path), outcome))
+            advance(1)
     if failed:
         complain(f"{failed} of {len(paths)} pictures could not be read; the others are done")
         raise typer.Exit(1)

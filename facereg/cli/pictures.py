@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,25 +67,26 @@ def embed(
 
     import numpy as np
 
-    from facereg.images import find_images, load_images, write_atomically
-    from facereg.pipeline import CHUNK
+    from facereg.files import run_files
+    from facereg.images import find_images, write_atomically
 
     paths = find_images(images)
     vectors, boxes, scores, names, failed = [], [], [], [], 0
-    with stages.pipeline() as pipeline, progress("embedding", len(paths)) as advance:
-        for start in range(0, len(paths), CHUNK):
-            loaded = list(load_images(paths[start : start + CHUNK]))
-            for _, image in loaded:
-                if isinstance(image, ImageError):
-                    failed += 1
-                    complain(str(image))
-            good = [(path, image) for path, image in loaded if not isinstance(image, ImageError)]
-            for (path, _), result in zip(good, pipeline.run([image for _, image in good]), strict=True):
-                vectors.append(result.embeddings.vectors)
-                boxes.append(result.faces.boxes)
-                scores.append(result.faces.scores)
-                names += [str(path)] * len(result.faces)
-            advance(len(loaded))
+    with (
+        stages.pipeline() as pipeline,
+        progress("embedding", len(paths)) as advance,
+        closing(run_files(pipeline, paths)) as outcomes,
+    ):
+        for path, outcome in outcomes:
+            if isinstance(outcome, ImageError):
+                failed += 1
+                complain(str(outcome))
+            else:
+                vectors.append(outcome.embeddings.vectors)
+                boxes.append(outcome.faces.boxes)
+                scores.append(outcome.faces.scores)
+                names += [str(path)] * len(outcome.faces)
+            advance(1)
         stream = io.BytesIO()
         np.savez_compressed(
             stream,

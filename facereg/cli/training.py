@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import Json, print_json
+from facereg.cli.options import Json, misused, print_json
 from facereg.errors import ContractError
 from facereg.registry import default_registry
 
@@ -46,7 +46,7 @@ def train(
     for text in set_ or []:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ContractError(f"--set: expected KEY=VALUE, got {text!r}")
+            raise misused("--set", f"expected KEY=VALUE, got {text!r}")
         given[key] = value
     run = import_object(spec.run)
     out.mkdir(parents=True, exist_ok=True)

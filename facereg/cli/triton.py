@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import Json, complain, counted, print_json
+from facereg.cli.options import Json, complain, counted, misused, print_json
 from facereg.errors import ContractError, FaceregError
 from facereg.registry import default_registry
 
@@ -195,6 +195,6 @@ def _by_model(given: list[str] | None) -> dict[str, str | Path]:
     for text in given or []:
         name, equals, path = text.partition("=")
         if not equals or not name or not path:
-            raise ContractError(f"--weights: expected MODEL=PATH, as onnx-arcface=mine.onnx, got {text!r}")
+            raise misused("--weights", f"expected MODEL=PATH, as onnx-arcface=mine.onnx, got {text!r}")
         chosen[name] = path
     return chosen

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from facereg.errors import ImageError
-from facereg.images import load_images
-from facereg.pipeline import CHUNK, Pipeline
-from facereg.types import BoolArray, Faces, FloatArray
+from facereg.files import run_files
+from facereg.interfaces import Detector
+from facereg.pipeline import Pipeline
+from facereg.types import BoolArray, Faces, FloatArray, Image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,18 +47,29 @@ def embed_main_faces(
     vectors = np.zeros((len(paths), pipeline.embedder.dim), np.float32)
     found = np.zeros(len(paths), np.bool_)
     errors: list[ImageError] = []
-    for start in range(0, len(paths), CHUNK):
-        loaded = list(load_images(paths[start : start + CHUNK]))
-        errors += [image for _, image in loaded if isinstance(image, ImageError)]
-        good = [(start + row, image) for row, (_, image) in enumerate(loaded) if not isinstance(image, ImageError)]
-        images = [image for _, image in good]
-        faces = pipeline.detector.detect(images)
-        for place, (row, image) in enumerate(good):
-            main = main_face(faces[place], *image.shape[:2])
-            found[row] = main is not None
-            faces[place] = faces[place][np.array([] if main is None else [main], np.int64)]
-        embedded = pipeline.embedder.embed(pipeline.aligner.align(images, faces, size=pipeline.embedder.crop_size))
-        rows = [row for row, _ in good if found[row]]
-        vectors[rows] = embedded.vectors
-        progress(len(loaded))
+    # not closed: its stages are those of `pipeline`
+    alone = Pipeline(_MainFaceDetector(pipeline.detector), pipeline.aligner, pipeline.embedder)
+    with closing(run_files(alone, paths)) as outcomes:
+        for row, (_, outcome) in enumerate(outcomes):
+            if isinstance(outcome, ImageError):
+                errors.append(outcome)
+            elif len(outcome.faces):
+                found[row] = True
+                vectors[row] = outcome.embeddings.vectors[0]
+            progress(1)
     return MainFaces(vectors, found, pipeline.embedder.space, tuple(errors))
+
+
+class _MainFaceDetector(Detector):
+    """Gives the main face of what another detector finds: only that one is worth embedding."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__(detector.networks)
+        self._detector = detector
+
+    def _detect(self, images: Sequence[Image]) -> list[Faces]:
+        kept = []
+        for image, faces in zip(images, self._detector.detect(images), strict=True):
+            main = main_face(faces, *image.shape[:2])
+            kept.append(faces[np.array([] if main is None else [main], np.int64)])
+        return kept

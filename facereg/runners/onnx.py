@@ -43,7 +43,8 @@ class OnnxRunner(Runner):
             )
         except Exception as error:  # onnxruntime's errors share no base class
             raise RunnerError(
-                f"{path}: not a network that ONNX Runtime {onnxruntime.__version__} can open: {_line(error)}"
+                f"{path}: not a network that ONNX Runtime {onnxruntime.__version__} can open: {_line(error)}; "
+                f"copy or export it again, or pass other weights"
             ) from error
         if self._session.get_providers()[0] != provider:
             raise DeviceError(

@@ -1,4 +1,4 @@
-"""The command line as it is called, in this process, and real photographs for it."""
+"""Real photographs for the command line."""
 
 from __future__ import annotations
 
@@ -11,19 +11,6 @@ import pytest
 
 from facereg.images import read_image, write_image
 from facereg.types import Image
-from tests.calling import Run, caller, painted_options
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Call `facereg` with these words, in a home of its own."""
-    return caller(monkeypatch, capfd, tmp_path / "home")
-
-
-@pytest.fixture(scope="session")
-def painted() -> list[str]:
-    """Options that choose the painted stages."""
-    return painted_options()
 
 
 @pytest.fixture(scope="session")

@@ -85,14 +85,32 @@ def test_help_works_where_there_is_no_torch(tmp_path: Path) -> None:
         ["detect", "a.jpg", "--threads", "0"],
         ["evaluate", "verification", "--images", ".", "--pairs", "p.txt", "--out", "figures.txt"],
         ["models", "--role", "cook"],
+        ["detect", "a.jpg", "--weights", "mine.onnx"],
+        ["detect", "a.jpg", "--weights", "matcher=mine.onnx"],
+        ["detect", "a.jpg", "--weights", "detector="],
+        ["detect", "a.jpg", "--option", "min_face=40"],
+        ["detect", "a.jpg", "--option", "detector.=40"],
+        ["detect", "a.jpg", "--option", "detector.min_face"],
+        ["detect", "a.jpg", "--runner", "matcher=onnx"],
+        ["train", "mtcnn", "--set", "batch"],
+        ["triton", "build", "--weights", "mine.onnx"],
     ],
-    ids=["command", "no argument", "option", "no gallery", "range", "threads", "ending", "role"],
+    ids=[
+        *("command", "no argument", "option", "no gallery", "range", "threads", "ending", "role"),
+        *("weights", "weights of no role", "weights of no path", "option of no role", "option of no name"),
+        *("option of no value", "runner", "setting", "triton weights"),
+    ],
 )
 def test_bad_usage_ends_with_2(words: list[str], run: Run) -> None:
     called = run(*words)
     assert called.status == 2
     assert called.out == ""
     assert called.err
+
+
+def test_a_value_that_does_not_read_is_named(run: Run) -> None:
+    called = run("detect", "a.jpg", "--option", "min_face=40")
+    assert "--option: expected ROLE.NAME=VALUE, as detector.min_face=40, got 'min_face=40'" in called.err
 
 
 @pytest.mark.parametrize(
@@ -309,3 +327,15 @@ def test_the_version_is_told(run: Run) -> None:
 def test_a_picture_given_twice_is_worked_on_twice(noise_image: Image, run: Run, tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", noise_image)
     assert len(run("detect", tmp_path / "a.png", tmp_path / "a.png", "--json").lines) == 2
+
+
+def test_mtcnn_convert_names_each_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    converted: list[tuple[Path, Path]] = []
+    monkeypatch.setattr("facereg_mtcnn.publish.convert_published", lambda folder, out: converted.append((folder, out)))
+    called = run("mtcnn-convert", "published", "--out", "mine", "--json")
+    assert (called.status, called.err) == (0, "")
+    assert called.lines == [
+        {"name": f"mtcnn-{name}", "file": str(Path("mine") / f"{name}.onnx")} for name in ("pnet", "rnet", "onet")
+    ]
+    assert converted == [(Path("published"), Path("mine"))]

@@ -1,4 +1,4 @@
-"""The command line with painted stages: what is tested here is what surrounds the networks."""
+"""The command line as it is called, in this process, and the painted stages for it."""
 
 from __future__ import annotations
 
