@@ -1,0 +1,1 @@
+"""YOLOv5s with five landmarks a face, for facereg."""

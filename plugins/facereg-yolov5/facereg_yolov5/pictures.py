@@ -1,0 +1,160 @@
+"""Labelled pictures, packed small on disk and held whole on the device that trains.
+
+A pack is one file of JPEG pictures, none longer than was asked for, and their labels. In memory each picture is
+there at four sizes, each half of the one before, so that a scene that shows it small does not skip pixels.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from facereg.data.boxes import LabelledImage
+from facereg.errors import DatasetError
+from facereg.images import read_image
+from facereg.types import BoolArray, FloatArray, Image, IntArray
+
+LEVELS = 4
+QUALITY = 92  # of JPEG
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pack:
+    """N pictures as JPEG, and T faces.
+
+    Args:
+        encoded: (bytes,) uint8, all pictures one after another.
+        ends: (N,) where each ends.
+        boxes: (T, 4) float32, px of the packed pictures.
+        ignored: (T,) bool.
+        points: (T, 5, 2) float32, NaN where unknown.
+        faces: (N,) how many of the T each picture has, in order.
+        hand: how many of the pictures, the first, have boxes drawn by hand.
+    """
+
+    encoded: npt.NDArray[np.uint8]
+    ends: IntArray
+    boxes: FloatArray
+    ignored: BoolArray
+    points: FloatArray
+    faces: IntArray
+    hand: int
+
+    def save(self, path: Path) -> None:
+        """Write a .npz file; it appears whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npz")
+        arrays = {name: getattr(self, name) for name in ("encoded", "ends", "boxes", "ignored", "points", "faces")}
+        np.savez(partial, hand=np.int64(self.hand), **arrays)
+        os.replace(partial, path)
+
+    @classmethod
+    def open(cls, path: Path) -> Pack:
+        """Read what `save` wrote.
+
+        Raises:
+            DatasetError: if the file holds something else.
+        """
+        try:
+            with np.load(path) as stored:
+                boxes, ignored, points, faces = (stored[name] for name in ("boxes", "ignored", "points", "faces"))
+                return cls(stored["encoded"], stored["ends"], boxes, ignored, points, faces, int(stored["hand"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"{path}: expected a pack of 'facereg yolov5-pack' ({error})") from error
+
+
+def pack_pictures(hand: Sequence[LabelledImage], rest: Sequence[LabelledImage], *, longest: int) -> Pack:
+    """Encode pictures, made smaller where their longer side is over `longest` px, and their labels.
+
+    Raises:
+        DatasetError: if there is no picture.
+        ImageError: if one cannot be read.
+    """
+    items = [*hand, *rest]
+    if not items:
+        raise DatasetError("pictures: expected at least one labelled picture, got none; check the lists")
+    encoded, labels = [], []
+    for item in track(items, "packing pictures", console=Console(file=sys.stderr)):
+        image = read_image(item.path)
+        small = _shrunk(image, longest / max(image.shape[:2]))
+        _, content = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        encoded.append(content.reshape(-1))
+        labels.append(_scaled(item, np.array(small.shape[1::-1]) / np.array(image.shape[1::-1])))
+    return Pack(
+        np.concatenate(encoded).astype(np.uint8),
+        np.cumsum([len(part) for part in encoded]).astype(np.int64),
+        np.concatenate([item.boxes for item in labels]),
+        np.concatenate([item.ignored for item in labels]),
+        np.concatenate([item.points for item in labels]),
+        np.array([len(item.boxes) for item in labels], np.int64),
+        len(hand),
+    )
+
+
+def _scaled(item: LabelledImage, scale: npt.NDArray[np.float64]) -> LabelledImage:
+    """Return the labels of a picture resized by `scale` (2,), x and y; pixel centres are at integers."""
+    boxes = ((item.boxes.reshape(-1, 2, 2) + 0.5) * scale - 0.5).reshape(-1, 4).astype(np.float32)
+    return replace(item, boxes=boxes, points=((item.points + 0.5) * scale - 0.5).astype(np.float32))
+
+
+def _shrunk(image: Image, ratio: float) -> Image:
+    if ratio >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """Pictures decoded to one tensor, and their labels.
+
+    Args:
+        pixels: (P, 3) uint8 RGB, every level of every picture, row by row.
+        starts: (N, LEVELS) int64, where each begins in `pixels`.
+        sides: (N, LEVELS, 2) int64, width and height of each.
+        pack: the labels.
+    """
+
+    pixels: Tensor
+    starts: IntArray
+    sides: IntArray
+    pack: Pack
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @classmethod
+    def decode(cls, pack: Pack) -> Pictures:
+        """Decode a pack on all cores."""
+        begins = np.concatenate([[0], pack.ends[:-1]])
+        with ThreadPoolExecutor() as pool:
+            levels = list(pool.map(_levels, (pack.encoded[a:b] for a, b in zip(begins, pack.ends, strict=True))))
+        sides = np.array([[level.shape[1::-1] for level in several] for several in levels], np.int64)
+        areas = sides.prod(2).reshape(-1)
+        starts = (np.cumsum(areas) - areas).reshape(-1, LEVELS)
+        flat = np.concatenate([level.reshape(-1, 3) for several in levels for level in several])
+        return cls(torch.from_numpy(flat), starts, sides, pack)
+
+    def to(self, device: torch.device) -> Pictures:
+        """Return the same pictures with their pixels on a device."""
+        return self if self.pixels.device == device else replace(self, pixels=self.pixels.to(device))
+
+
+def _levels(content: npt.NDArray[np.uint8]) -> list[Image]:
+    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise DatasetError("pack: expected JPEG pictures, got other bytes; write it again with 'facereg yolov5-pack'")
+    image = np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+    return [_shrunk(image, 0.5**level) for level in range(LEVELS)]

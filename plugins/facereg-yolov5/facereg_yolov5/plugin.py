@@ -1,0 +1,60 @@
+"""What this plugin brings; imports nothing heavy."""
+
+from __future__ import annotations
+
+from facereg.hookspecs import CommandSpec, ModelSpec, RecipeSpec, hookimpl
+from facereg.runners.spec import NetworkSpec, TensorSpec
+
+PAPER = "YOLOv5 v6 (Jocher et al. 2020); five landmarks as in YOLO5Face (Qi et al. 2021), arXiv:2105.12931"
+SHA256 = None
+
+NETWORK = NetworkSpec(
+    name="yolov5s-face",
+    # letterboxed RGB; height and width are multiples of 32
+    inputs=(TensorSpec("images", "uint8", (None, None, None, 3)),),
+    outputs=(
+        TensorSpec("boxes", "float32", (None, None, 4)),
+        TensorSpec("scores", "float32", (None, None)),
+        TensorSpec("landmarks", "float32", (None, None, 5, 2)),
+    ),
+    package="facereg_yolov5",
+    file="yolov5s-face.onnx",
+    sha256=SHA256,
+    max_batch=16,
+    module="facereg_yolov5.networks:build_deployed",
+)
+
+
+@hookimpl
+def facereg_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name="yolov5s-face",
+            role="detector",
+            factory="facereg_yolov5.detector:YoloV5Face",
+            networks=(NETWORK,),
+            licence="MIT code; no weights ship yet, train them with recipe yolov5s-face",
+            paper=PAPER,
+            summary="one-stage detector, five landmarks, pictures letterboxed to 640 px",
+        )
+    ]
+
+
+@hookimpl
+def facereg_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="yolov5s-face",
+            run="facereg_yolov5.recipe:run",
+            summary="mosaics made on the device, CIoU, objectness and landmark losses, averaged weights",
+            settings_from="facereg_yolov5.recipe:YoloSettings",
+        )
+    ]
+
+
+@hookimpl
+def facereg_commands() -> list[CommandSpec]:
+    return [
+        CommandSpec("yolov5-anchors", "facereg_yolov5.commands:anchors_app", "Fit anchors to a data set."),
+        CommandSpec("yolov5-pack", "facereg_yolov5.commands:pack_app", "Pack training pictures into one file."),
+    ]

@@ -1,0 +1,164 @@
+"""The detector: letterbox, suppression, the contract and the export, with the weights of a short run."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from facereg_yolov5.detector import GREY, YoloV5Face, letterbox
+from facereg_yolov5.plugin import NETWORK
+
+from facereg.cli.training import train
+from facereg.errors import ContractError, WeightsError
+from facereg.images import write_image
+from facereg.interfaces import Detector
+from facereg.registry import Registry
+from facereg.runners.base import Networks, Runner, Tensor
+from facereg.testing import DetectorContract
+from facereg.testing.pictures import noise, photograph
+
+pytestmark = pytest.mark.train
+
+
+def ships() -> bool:
+    try:
+        NETWORK.locate()
+    except WeightsError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a run of two steps leaves behind: the recipe from pictures to ONNX."""
+    root = tmp_path_factory.mktemp("yolov5")
+    image = photograph()
+    assert image is not None
+    small = np.ascontiguousarray(image[::4, ::4])  # the face is about 26 x 36 px at (43, 15)
+    for number in range(3):
+        write_image(root / "crowds" / "images" / f"{number}.png", small)
+    (root / "crowds" / "list.txt").write_text("".join(f"{n}.png\n1\n43 15 26 36\n" for n in range(3)))
+    write_image(root / "five" / "images" / "a.png", small)
+    (root / "five" / "list.txt").write_text("a.png 48 28 60 27 55 34 49 40 61 39\n")
+    row = {"boxes": [[43, 15, 69, 51]], "scores": [0.9], "points": [[[48, 28], [60, 27], [55, 34], [49, 40], [61, 39]]]}
+    (root / "pseudo.jsonl").write_text(json.dumps(row | {"image": "crowds/images/0.png"}) + "\n")
+    lists = ["crowds=crowds/list.txt", "pseudo=pseudo.jsonl", "points=five/list.txt", "keep_out=no"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's hints about loaders
+        train("yolov5s-face", [root], root / "out", [*lists, "steps=2", "batch=2", "size=64", "devices=1"])
+    return root / "out"
+
+
+def make(weights: Path, **options: object) -> YoloV5Face:
+    folder, registry = None if ships() else weights, Registry.load()
+    stage = registry.create("yolov5s-face", role="detector", weights=folder, **options)  # type: ignore[arg-type]
+    assert isinstance(stage, YoloV5Face)
+    return stage
+
+
+class TestYoloV5FaceKeepsTheContract(DetectorContract):
+    @pytest.fixture(autouse=True)
+    def _weights(self, weights: Path) -> None:
+        self.weights = weights
+
+    def make(self) -> Detector:
+        # a short run finds nothing at the usual threshold, and what it finds at 0 must be the same in any batch
+        return make(self.weights, size=128, threshold=0.3 if ships() else 0.0, candidates=50)
+
+    def test_it_finds_the_face_of_a_photograph(self) -> None:
+        if not ships():
+            pytest.skip("no trained weights ship with facereg-yolov5 yet; only they find a face")
+        super().test_it_finds_the_face_of_a_photograph()
+
+
+def test_a_run_leaves_weights_under_thirty_megabytes(weights: Path) -> None:
+    assert (weights / NETWORK.file).stat().st_size < 30e6
+    result = json.loads((weights / "result.json").read_text())
+    assert result["onnx_difference_from_torch"] < 1e-4
+    assert result["scores"]["pictures"] == 4
+    assert {"last.ckpt", "curve.png", "pictures.npz", "yolov5s-face.safetensors"} <= {p.name for p in weights.iterdir()}
+
+
+def test_oblong_inputs_give_in_onnx_what_they_give_in_torch(weights: Path) -> None:
+    images = np.stack([noise(64, 160, seed=seed) for seed in range(2)])
+    found = []
+    for runner in ("onnx", "torch"):
+        with Registry.load().create("yolov5s-face", role="detector", runner=runner, weights=weights) as stage:
+            assert stage.networks is not None
+            found.append(stage.networks[NETWORK.name].infer({"images": images}))
+    count = 3 * (8 * 20 + 4 * 10 + 2 * 5)
+    assert found[0]["landmarks"].shape == (2, count, 5, 2)
+    for name, value in found[0].items():
+        assert value == pytest.approx(found[1][name], rel=1e-3, abs=1e-3)  # float32 in another order
+
+
+class Fixed(Runner):
+    """Finds the same anchors in every picture, and notes what it was given."""
+
+    def __init__(self, boxes: list[list[float]], scores: list[float]) -> None:
+        super().__init__(NETWORK, fingerprint="fixed")
+        self.boxes, self.scores = np.array(boxes, np.float32), np.array(scores, np.float32)
+        self.batches: list[Tensor] = []
+
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        batch = len(inputs["images"])
+        self.batches.append(inputs["images"])
+        corners = self.boxes.reshape(-1, 2, 2)
+        points = np.concatenate([corners, corners, corners[:, :1]], 1)  # (A, 5, 2)
+        values = {"boxes": self.boxes, "scores": self.scores, "landmarks": points}
+        return {name: np.repeat(value[None], batch, 0) for name, value in values.items()}
+
+
+def fixed(runner: Runner, **options: float) -> YoloV5Face:
+    return YoloV5Face(Networks((NETWORK,), lambda spec: runner), **options)  # type: ignore[arg-type]
+
+
+def test_faces_lie_in_the_picture_where_they_lay_in_the_letterbox() -> None:
+    runner = Fixed([[7.5, 15.5, 31.5, 47.5]], [0.9])
+    small, large = noise(32, 64), noise(256, 128)
+    first, second = fixed(runner, size=128).detect([small, large])
+    # 64 px became 128: edges 8..32 and 16..48 are halved; 256 px became 128: they are doubled
+    assert first.boxes.tolist() == [[3.5, 7.5, 15.5, 23.5]]
+    assert second.boxes.tolist() == [[15.5, 31.5, 63.5, 95.5]]
+    assert second.landmarks[0, 1].tolist() == [63.5, 95.5]
+    assert [batch.shape for batch in runner.batches] == [(2, 128, 128, 3)]
+
+
+def test_a_picture_keeps_its_shape_in_the_letterbox() -> None:
+    boxed = letterbox(np.full((30, 64, 3), 200, np.uint8), 32)
+    assert boxed.scale.tolist() == [0.5, 0.5]
+    assert (boxed.pixels[:15] == 200).all()
+    assert (boxed.pixels[15:] == GREY).all()
+    points = np.array([[0.0, 0.0], [31.5, 14.5]], np.float32)
+    assert boxed.back(points).tolist() == [[0.5, 0.5], [63.5, 29.5]]
+
+
+def test_more_pictures_than_a_batch_holds_go_in_several() -> None:
+    runner = Fixed([[0, 0, 10, 10]], [0.9])
+    assert len(fixed(runner, size=32).detect([noise(8, 8)] * 20)) == 20
+    assert [len(batch) for batch in runner.batches] == [16, 4]
+
+
+def test_scores_overlaps_and_candidates_decide() -> None:
+    # the second overlaps the first by 80 / 120
+    runner = Fixed([[0, 0, 10, 10], [2, 0, 12, 10], [20, 0, 30, 10]], [0.6, 0.9, 0.4])
+    image = noise(32, 32)
+
+    def scores(**options: float) -> list[float]:
+        [faces] = fixed(runner, size=32, **options).detect([image])
+        return [round(float(score), 3) for score in faces.scores]
+
+    assert scores(threshold=0.3, iou=0.5) == [0.9, 0.4]
+    assert scores(threshold=0.5, iou=0.5) == [0.9]
+    assert scores(threshold=0.3, iou=0.7) == [0.9, 0.6, 0.4]
+    assert scores(threshold=0.3, iou=0.7, candidates=2) == [0.9, 0.6]
+
+
+@pytest.mark.parametrize("options", [{"size": 100}, {"size": 0}, {"threshold": 1.5}, {"iou": 0.0}, {"candidates": 0}])
+def test_an_option_out_of_range_is_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ContractError, match="multiple of 32"):
+        fixed(Fixed([[0, 0, 1, 1]], [1.0]), **options)
