@@ -47,7 +47,9 @@ class TorchRunner(Runner):
         self.module = module.eval().to(self.device)
 
     def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        arguments = [torch.from_numpy(np.ascontiguousarray(inputs[t.name])).to(self.device) for t in self.spec.inputs]
+        # a copy where the array is read-only, as crops are: torch warns of such memory
+        arrays = [np.require(inputs[t.name], requirements=["C", "W"]) for t in self.spec.inputs]
+        arguments = [torch.from_numpy(array).to(self.device) for array in arrays]
         with torch.inference_mode():
             values = self.module(*arguments)
         outputs = values if isinstance(values, tuple) else (values,)

@@ -39,3 +39,25 @@ def read_log(path: Path) -> dict[str, list[tuple[int, float]]]:
                 if key not in ("step", "epoch") and value:
                     columns.setdefault(key, []).append((int(row["step"]), float(value)))
     return columns
+
+
+def join_logs(earlier: Path, later: Path, out: Path) -> None:
+    """Write the log of a run in two parts as one; what `earlier` has from the first step of `later` on is dropped.
+
+    A part may be missing. `out` may be one of them.
+    """
+    parts = []
+    for path in (earlier, later):
+        rows = []
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as stream:
+                rows = list(csv.DictReader(stream))
+        parts.append(rows)
+    first, second = parts
+    if second:
+        first = [row for row in first if int(row["step"]) < int(second[0]["step"])]
+    columns = list(dict.fromkeys(key for row in (*first, *second) for key in row))
+    with out.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows([*first, *second])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -19,7 +21,14 @@ from facereg.runners.onnx import OnnxRunner
 from facereg.runners.spec import NetworkSpec, import_object
 
 OPSET = 18
-DTYPES = {"uint8": torch.uint8, "float32": torch.float32, "int64": torch.int64}
+
+
+@runtime_checkable
+class ReadsMetadata(Protocol):
+    """A module that is more than its tensors: its checkpoint says the rest, in the metadata of the file."""
+
+    def read_checkpoint_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Become what the checkpoint says; it says nothing where the mapping is empty."""
 
 
 def export_onnx(module: nn.Module, spec: NetworkSpec, path: Path, *, free: int = 32, tolerance: float = 1e-4) -> float:
@@ -78,7 +87,7 @@ def export_checkpoint(spec: NetworkSpec, weights: Path | None, path: Path) -> fl
 
 
 def load_checkpoint(module: nn.Module, path: Path) -> None:
-    """Fill a module from a .safetensors file.
+    """Fill a module from a .safetensors file, and tell it the file's metadata where it `ReadsMetadata`.
 
     Raises:
         WeightsError: if the file is missing or holds other tensors.
@@ -87,6 +96,9 @@ def load_checkpoint(module: nn.Module, path: Path) -> None:
         raise WeightsError(f"{path}: expected a checkpoint there, found none; train the model, or name its folder")
     try:
         module.load_state_dict(load_file(path))
+        if isinstance(module, ReadsMetadata):
+            with safe_open(path, "pt") as stream:
+                module.read_checkpoint_metadata(stream.metadata() or {})
     except (RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{path}: expected the weights of {type(module).__name__}, got other tensors") from error
 

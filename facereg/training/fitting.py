@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import lightning
+import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from facereg.training.curves import draw_curves
+from facereg.training.batches import Batches, step_seed
+from facereg.training.curves import draw_curves, join_logs
 
 CHECKPOINT_EVERY = 250  # steps; a killed run loses at most these
+MEANT = (  # warnings of Lightning's that say nothing here
+    "Checkpoint directory .* exists and is not empty",  # its log is in there
+    "Found .* in eval mode at the start of training",  # a network that is only asked
+    ".*LeafSpec.* is deprecated",  # in Lightning itself
+)
+BEFORE = "log-before.csv"  # the log of the parts before, while a resumed run goes on
 
 
 def fit(
     module: lightning.LightningModule,
-    loader: DataLoader[tuple[torch.Tensor, ...]] | DataLoader[tuple[torch.Tensor, torch.Tensor]],
+    loader: DataLoader[object],
     out: Path,
     *,
     steps: int,
+    seed: int | None = None,
     resume: bool = False,
     precision: str = "32-true",
     devices: int = 0,
@@ -29,14 +43,23 @@ def fit(
 ) -> dict[str, float]:
     """Train for `steps` steps and return the last logged values.
 
-    Writes `last.ckpt`, `log/metrics.csv` and `curve.png` to `out`; with `resume` goes on from `last.ckpt`.
+    Writes `last.ckpt`, `log/metrics.csv` and `curve.png` to `out`; with `resume` goes on from `last.ckpt`. What a
+    step sees and draws at random is a function of seed, step and process, so that a run that was stopped and resumed
+    ends with the weights of one that was not.
 
     Args:
-        loader: of one device; its batches are `device_count(devices)` times smaller than the batch trained on.
+        loader: of one device; its batches are `device_count(devices)` times smaller than the batch trained on. With
+            workers, what its data set gives for a row is to be a function of the row: augment in `training_step`.
+        seed: by default the one given to `lightning.seed_everything`.
         devices: as in `device_count`. Several are used through Lightning (distributed data parallel), which starts
             the command again for each of them: what follows `fit` belongs under `if module.global_rank == 0`.
     """
     out.mkdir(parents=True, exist_ok=True)
+    last = out / "last.ckpt"
+    resume = resume and last.is_file()
+    if seed is None:
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))  # where seed_everything leaves it, for all processes
+    _set_log_aside(out, resume=resume)
     checkpoint = ModelCheckpoint(
         out, filename="last", every_n_train_steps=CHECKPOINT_EVERY, enable_version_counter=False
     )
@@ -47,16 +70,21 @@ def fit(
         strategy="ddp" if device_count(devices) > 1 else "auto",
         gradient_clip_val=5.0,
         logger=CSVLogger(out, name="", version="log"),
-        callbacks=[checkpoint, RichProgressBar(refresh_rate=10)],
+        callbacks=[checkpoint, _StepSeed(seed), RichProgressBar(refresh_rate=10)],
         log_every_n_steps=min(20, steps),  # a short run has a log too
         enable_model_summary=False,
         sync_batchnorm=torch.cuda.device_count() > 1,
     )
-    last = out / "last.ckpt"
-    trainer.fit(module, loader, ckpt_path=last if resume and last.is_file() else None, weights_only=False)
+    batches = Batches(loader, steps=steps, seed=seed)
+    with warnings.catch_warnings():
+        for message in MEANT:
+            warnings.filterwarnings("ignore", message)
+        trainer.fit(module, batches, ckpt_path=last if resume else None, weights_only=False)
     trainer.save_checkpoint(last)
-    log = out / "log" / "metrics.csv"
     if trainer.is_global_zero:
+        log = out / "log" / "metrics.csv"
+        join_logs(out / BEFORE, log, log)
+        (out / BEFORE).unlink(missing_ok=True)
         draw_curves(log, out / "curve.png", keep)
     return {key: float(trainer.logged_metrics[key]) for key in keep if key in trainer.logged_metrics}
 
@@ -64,3 +92,28 @@ def fit(
 def device_count(devices: int) -> int:
     """Return how many devices train together; 0 takes every GPU or, without one, a single process on the CPU."""
     return devices or max(1, torch.cuda.device_count())
+
+
+@rank_zero_only
+def _set_log_aside(out: Path, *, resume: bool) -> None:
+    """Make room for the log of a run, which Lightning begins anew; where a run goes on, keep what was logged."""
+    if resume:
+        join_logs(out / BEFORE, out / "log" / "metrics.csv", out / BEFORE)
+    else:
+        (out / BEFORE).unlink(missing_ok=True)
+    shutil.rmtree(out / "log", ignore_errors=True)
+
+
+class _StepSeed(Callback):
+    """Sets every random generator at the start of a step: augmentation and dropout do not hang on what went before."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: object, batch_idx: int
+    ) -> None:
+        drawn = step_seed(self.seed, trainer.global_step, trainer.global_rank)
+        random.seed(drawn)
+        np.random.seed(drawn)  # noqa: NPY002  (the generator that others may draw from)
+        torch.manual_seed(drawn)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
@@ -21,16 +21,16 @@ import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from pytorch_metric_learning.losses import ArcFaceLoss
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 from torchvision.transforms import v2
 
 from facereg.data.people import read_people
 from facereg.errors import DatasetError
-from facereg.training.fitting import device_count, fit
+from facereg.training.batches import count_steps
 from facereg.training.settings import parse_settings
 from facereg_mobilenetv3.distill import trapezoid
 from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder, enlarged
-from facereg_mobilenetv3.publish import load_network, publish
+from facereg_mobilenetv3.publish import fit_and_publish, load_network
 from facereg_mobilenetv3.views import read_crops
 
 
@@ -140,24 +140,20 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     settings = parse_settings(ArcFaceSettings, given)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     images, labels = _read_identities(data, least=settings.least)
-    steps = math.ceil(settings.epochs * (len(images) // settings.batch))
+    steps = count_steps(len(images), batch=settings.batch, epochs=settings.epochs)
     module = ArcFaceTraining(settings, classes=int(labels.max()) + 1, steps=steps)
     if settings.init:
         module.centre_classes(images, labels)
-    loader = DataLoader(
-        TensorDataset(images, labels), settings.batch // device_count(settings.devices), shuffle=True, drop_last=True
-    )
-    scores = fit(
+    fit_and_publish(
         module,
-        loader,
+        module.network,
+        TensorDataset(images, labels),
         out,
+        recipe="mobilenetv3-arcface",
+        settings=settings,
         steps=steps,
         resume=resume,
-        precision=settings.precision,
-        devices=settings.devices,
     )
-    if module.global_rank == 0:
-        publish(module.network, out, recipe="mobilenetv3-arcface", settings=asdict(settings), scores=scores)
 
 
 def _read_identities(folders: Sequence[Path], *, least: int) -> tuple[Tensor, Tensor]:

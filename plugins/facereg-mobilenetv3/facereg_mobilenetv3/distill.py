@@ -8,9 +8,8 @@ similarity matrices of a batch (similarity-preserving distillation, Tung and Mor
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
@@ -19,14 +18,14 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from facereg.errors import ContractError, DatasetError
 from facereg.images import find_images
-from facereg.training.fitting import device_count, fit
+from facereg.training.batches import count_steps
 from facereg.training.settings import parse_settings
 from facereg_mobilenetv3.networks import MobileNetV3Embedder, enlarged
-from facereg_mobilenetv3.publish import load_network, publish
+from facereg_mobilenetv3.publish import fit_and_publish, load_network
 from facereg_mobilenetv3.views import Views, make_shard, open_teacher, read_crops
 
 
@@ -130,23 +129,19 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     views = Views(folder)
     if len(views) == 0:
         raise DatasetError(f"{folder}: expected finished views, found none; check --data and --set views")
-    steps = math.ceil(settings.epochs * (len(views) // settings.batch))
+    steps = count_steps(len(views), batch=settings.batch, epochs=settings.epochs)
     module = Distillation(settings, steps=steps)
-    loader = DataLoader(
-        ViewTable(views), settings.batch // device_count(settings.devices), shuffle=True, drop_last=True
-    )
-    scores = fit(
+    fit_and_publish(
         module,
-        loader,
+        module.network,
+        ViewTable(views),
         out,
+        recipe="mobilenetv3-distill",
+        settings=settings,
         steps=steps,
         resume=resume,
-        precision=settings.precision,
-        devices=settings.devices,
         keep=("loss", "cosine"),
     )
-    if module.global_rank == 0:
-        publish(module.network, out, recipe="mobilenetv3-distill", settings=asdict(settings), scores=scores)
 
 
 def make_views(data: Sequence[Path], folder: Path, settings: DistillSettings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torchvision.models import mobilenet_v3_small
 
 EMBEDDING = 128  # the paper, section 3.2.1
 FEATURES = 576  # channels before torchvision's classifier
+SIZE = 224  # px; the paper, section 4.2.1
 
 
 class MobileNetV3Embedder(nn.Module):
@@ -38,7 +41,7 @@ class DeployedEmbedder(nn.Module):
     so that a quarter of the bytes cross the wire.
     """
 
-    def __init__(self, network: MobileNetV3Embedder, *, size: int = 224) -> None:
+    def __init__(self, network: MobileNetV3Embedder, *, size: int = SIZE) -> None:
         super().__init__()
         self.network = network
         self.size = size
@@ -47,6 +50,14 @@ class DeployedEmbedder(nn.Module):
         """Return (B, 128) for (B, 112, 112, 3) uint8 RGB."""
         vectors: Tensor = self.network(enlarged(images, self.size))
         return vectors
+
+    def checkpoint_metadata(self) -> dict[str, str]:
+        """Return what a checkpoint says beside its tensors."""
+        return {"size": str(self.size)}
+
+    def read_checkpoint_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Enlarge to the size that the checkpoint was trained at; one that says none was trained at 224."""
+        self.size = int(metadata.get("size", SIZE))
 
 
 def enlarged(images: Tensor, size: int) -> Tensor:
@@ -58,5 +69,5 @@ def enlarged(images: Tensor, size: int) -> Tensor:
 
 
 def build_deployed() -> DeployedEmbedder:
-    """Return the module behind the network `mobilenetv3-arcface`, without weights."""
+    """Return the module behind the network `mobilenetv3-arcface`, without weights; a checkpoint brings its size."""
     return DeployedEmbedder(MobileNetV3Embedder()).eval()

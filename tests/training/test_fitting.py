@@ -1,0 +1,151 @@
+"""A run that was stopped and resumed ends as one that was not."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("lightning")
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from facereg.errors import ContractError, DatasetError
+from facereg.training import fitting
+from facereg.training.batches import Batches, count_steps, step_seed
+from facereg.training.curves import join_logs, read_log
+from facereg.training.fitting import fit
+
+pytestmark = pytest.mark.train
+ROWS = TensorDataset(torch.arange(10.0)[:, None].repeat(1, 3))
+STEPS = 11  # of 3 rows, 3 a pass
+
+
+class StopError(Exception):
+    """A run that ends as a killed one does: nothing more is written."""
+
+
+class Noisy(lightning.LightningModule):
+    """A line with dropout that learns from drawn noise; notes the rows it sees."""
+
+    def __init__(self, stop: int | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(7)
+        self.network = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1))
+        self.stop = stop
+        self.seen: list[list[float]] = []
+
+    def training_step(self, batch: tuple[Tensor], index: int) -> Tensor:
+        if self.global_step == self.stop:
+            raise StopError
+        self.seen.append(batch[0][:, 0].tolist())
+        loss: Tensor = (self.network(batch[0]) - torch.randn(3, 1) - random.random()).square().mean()
+        self.log("loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=0.1)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def shuffled(batch: int) -> DataLoader[tuple[Tensor, ...]]:
+    return DataLoader(ROWS, batch, shuffle=True)
+
+
+def train(out: Path, *, stop: int | None = None, resume: bool = False, steps: int = STEPS) -> Noisy:
+    module = Noisy(stop)
+    fit(module, shuffled(3), out, steps=steps, seed=5, resume=resume, devices=1)
+    return module
+
+
+@pytest.mark.parametrize(("every", "stop"), [(3, 4), (4, 6), (9, 9), (1, 10)], ids=["pass", "middle", "late", "last"])
+def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
+    every: int, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY", every)
+    whole = train(tmp_path / "whole")
+    with pytest.raises(StopError):
+        train(tmp_path / "parts", stop=stop)
+    saved = stop // every * every
+    assert torch.load(tmp_path / "parts/last.ckpt", weights_only=False)["global_step"] == saved
+    torch.rand(99)  # whatever the process did meanwhile
+    resumed = train(tmp_path / "parts", resume=True)
+    assert resumed.seen == whole.seen[saved:]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+    held = torch.load(tmp_path / "parts/last.ckpt", weights_only=False)
+    assert held["global_step"] == STEPS
+    assert held["lr_schedulers"][0]["last_epoch"] == STEPS
+
+
+def test_a_run_that_has_ended_goes_on_where_more_steps_are_asked_for(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole")
+    train(tmp_path / "parts", steps=5)
+    longer = train(tmp_path / "parts", resume=True)
+    assert longer.seen == whole.seen[5:]
+    for name, value in whole.state_dict().items():
+        assert torch.equal(longer.state_dict()[name], value), name
+    logs = [read_log(tmp_path / folder / "log/metrics.csv")["loss"] for folder in ("whole", "parts")]
+    assert [step for step, _ in logs[1]] == [4, 10]  # where each part ended
+    assert logs[1][1] == logs[0][-1]
+
+
+def test_the_log_of_a_resumed_run_is_one(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("epoch,loss,step\n0,3.0,19\n0,2.0,39\n0,9.0,59\n")
+    (tmp_path / "b.csv").write_text("loss,cosine,step\n1.0,0.5,59\n0.5,0.6,79\n")
+    join_logs(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "b.csv")
+    assert read_log(tmp_path / "b.csv") == {
+        "loss": [(19, 3.0), (39, 2.0), (59, 1.0), (79, 0.5)],
+        "cosine": [(59, 0.5), (79, 0.6)],
+    }
+    join_logs(tmp_path / "none.csv", tmp_path / "b.csv", tmp_path / "c.csv")
+    assert read_log(tmp_path / "c.csv") == read_log(tmp_path / "b.csv")
+
+
+def test_every_pass_over_the_rows_is_in_an_order_of_its_own() -> None:
+    batches = Batches(shuffled(3), steps=6, seed=5)
+    passes = [[row for step in range(3 * number, 3 * number + 3) for row in batches.rows_of(step)] for number in (0, 1)]
+    for rows in passes:
+        assert len(set(rows)) == len(rows) == 9  # the tenth fills no batch
+        assert set(rows) <= set(range(10))
+    assert passes[0] != passes[1]
+    assert batches.rows_of(0) == passes[0][:3]  # whatever was asked for before
+    assert Batches(shuffled(3), steps=6, seed=6).rows_of(0) != passes[0][:3]
+
+
+def test_rows_that_are_not_shuffled_stay_in_order() -> None:
+    batches = Batches(DataLoader(ROWS, 4), steps=4, seed=5)
+    assert [batches.rows_of(step) for step in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3]]
+    assert Batches(DataLoader(ROWS, 99), steps=4, seed=5).rows_of(3) == list(range(10))
+    with pytest.raises(ContractError, match="expected a batch size, got none"):
+        Batches(DataLoader(ROWS, None), steps=4, seed=5)
+
+
+def test_processes_share_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch import distributed
+
+    whole = Batches(shuffled(4), steps=4, seed=5).rows_of(3)
+    assert len(whole) == 4
+    shared = Batches(shuffled(2), steps=4, seed=5)
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    shares = []
+    for rank in range(2):
+        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
+        shares.append(shared.rows_of(3))
+    assert shares == [whole[::2], whole[1::2]]
+    assert len({step_seed(5, step, rank) for step in range(3) for rank in range(2)}) == 6
+
+
+def test_steps_are_counted_in_whole_batches() -> None:
+    assert count_steps(10, batch=3, epochs=1.5) == 5  # 4.5
+    assert count_steps(9, batch=3, epochs=2) == 6
+    with pytest.raises(DatasetError, match="expected at least one batch of 3 faces, got 2; pass --set batch=2"):
+        count_steps(2, batch=3, epochs=9)
