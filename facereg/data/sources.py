@@ -7,6 +7,7 @@ tell which faces the hands left out, and lend their landmarks.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,12 +66,14 @@ def read_sources(
         pseudo: pseudo-label files, as `facereg data pseudo-label` writes them.
         points: lists of 5 or 68 points, each beside a folder `images`.
         images: folder of the pictures of `crowds`; empty is `images` beside the list.
-        keep_out: leave out the fifth of `crowds` kept for evaluation; False where a set has a part of its own for that.
+        keep_out: leave out the fifth of `crowds` kept for evaluation, and copies of its pictures; False where a set
+            has a part of its own for that.
     """
     crowd = read_wider(root / crowds, root / images if images else (root / crowds).parent / "images")
     kept, test = held_out(crowd, key=lambda item: item.path.name) if keep_out else (crowd, [])
     guesses = {item.path: item.faces for name in pseudo for item in read_pseudo_labels(root / name, root)}
-    for item in test:
+    kept, copies = _without_copies(kept, test)
+    for item in (*test, *copies):
         guesses.pop(item.path, None)
     found = [(item, guesses.pop(item.path, None)) for item in kept]
     fit = _fit(found)
@@ -85,6 +88,17 @@ def read_sources(
         if path not in pointed and not any(path.is_relative_to(folder) for folder in owned)
     ]
     return hand, rest
+
+
+def _without_copies(
+    items: Sequence[LabelledImage], test: Sequence[LabelledImage]
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Return the pictures unlike any kept out, and those that are byte for byte one kept out, by another name."""
+    digests = {hashlib.sha256(item.path.read_bytes()).digest() for item in test}
+    apart: tuple[list[LabelledImage], list[LabelledImage]] = ([], [])
+    for item in items:
+        apart[bool(digests) and hashlib.sha256(item.path.read_bytes()).digest() in digests].append(item)
+    return apart
 
 
 def _fit(found: Sequence[tuple[LabelledImage, Faces | None]]) -> BoxFit:
