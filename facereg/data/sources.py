@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from facereg.data.boxes import LabelledImage, read_pseudo_labels, read_wider
+from facereg.data.lines import read_lines
 from facereg.data.points import five_from_68, read_68_points, read_five_points
 from facereg.data.splits import held_out
 from facereg.geometry import box_overlap
@@ -170,8 +171,6 @@ WIDTH, HEIGHT, DROP = 5.2, 6.0, 0.3
 
 def _read_points(path: Path) -> list[tuple[Path, FloatArray]]:
     images = path.parent / "images"
-    with path.open(encoding="utf-8") as stream:
-        many = len(stream.readline().split()) > 100
-    if many:
+    if any(len(line.split()) > 100 for line in read_lines(path)[:1]):
         return [(item.path, five_from_68(item.points)) for item in read_68_points(path, images)]
     return [(item.path, item.points) for item in read_five_points(path, images)]

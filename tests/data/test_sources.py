@@ -10,6 +10,7 @@ import pytest
 from facereg.data.boxes import read_wider
 from facereg.data.sources import read_sources
 from facereg.data.splits import held_out
+from facereg.errors import DatasetError
 from facereg.images import write_image
 from facereg.testing.pictures import noise
 
@@ -28,6 +29,12 @@ def test_a_copy_of_a_picture_kept_out_is_not_learned_from(tmp_path: Path) -> Non
     assert rest == []
     hand, _ = read_sources(tmp_path, crowds="list.txt", pseudo=[], points=[], keep_out=False)
     assert [item.path.name for item in hand] == names
+
+
+def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("")
+    with pytest.raises(DatasetError, match="five.txt"):
+        read_sources(tmp_path, crowds="list.txt", pseudo=[], points=["five.txt"])
 
 
 @pytest.mark.data
