@@ -97,9 +97,11 @@ def box_overlap(
     Args:
         over: what the intersection is divided by: the union (IoU), the smaller area, or the first's area.
     """
-    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    intersection = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)  # (N, M)
+    # Column by column: whole (N, M) matrices, where the last axis of (N, M, 2) would be two long.
+    (x1, y1, x2, y2), (left, top, right, bottom) = first.T[:, :, None], second.T[:, None, :]
+    widths = np.maximum(np.minimum(x2, right) - np.maximum(x1, left), 0)
+    heights = np.maximum(np.minimum(y2, bottom) - np.maximum(y1, top), 0)
+    intersection = widths * heights  # (N, M)
     a, b = box_areas(first)[:, None], box_areas(second)[None, :]
     if over == "union":
         divisor = a + b - intersection

@@ -39,6 +39,8 @@ class NetworkSpec:
         module: `package.module:callable` that builds the torch module with the same tensors, for
             TorchRunner and for the check of an export; its checkpoint is `file` with `.safetensors`.
         by_position: files of many origins fit, whatever they name their tensors; the first is the first.
+        bounded: the plugin's calls are all of bounded size, whatever the pictures; a runner may then keep the memory
+            that it worked in for the next call.
     """
 
     name: str
@@ -50,6 +52,7 @@ class NetworkSpec:
     max_batch: int = 64
     module: str | None = None
     by_position: bool = False
+    bounded: bool = False
 
     def locate(self, folder: str | Path | None = None) -> Path:
         """Return the ONNX file: in `folder`, or `folder` itself where it is a file, else the plugin's own.

@@ -18,9 +18,12 @@ from facereg.runners.base import Networks, Tensor
 from facereg.types import Faces, FloatArray, Image, IntArray
 from facereg_mtcnn.pyramid import CELL, STRIDE, Level, Sums, crop_squares, draw_canvases, pack, plan_levels, summed_area
 
-CANVAS_AREA = 200_000  # pixels of a P-Net canvas; its maps then stay in the processor's cache
-GROUP_AREA = 8_000_000  # pixels of the pictures worked on together: their sums take 12 bytes each
+CANVAS_AREA = 60_000  # pixels of a P-Net canvas: bounds memory whatever the pictures' sizes
+GROUP_AREA = 2_000_000  # pixels of the pictures worked on together: their sums take 16 bytes each
+# Of the second look. Chosen on celeba-wild, whose every picture holds a person; see the README.
+SECOND_FACTOR, SECOND_THRESHOLDS = 0.9, (0.5, 0.3, 0.5)
 Boxes = FloatArray  # (N, 4) x1 y1 x2 y2, one-based and inclusive between the stages
+Windows = tuple[Boxes, FloatArray, FloatArray]  # boxes (N, 4), scores (N,), offsets (N, 4)
 
 
 class MtcnnDetector(Detector):
@@ -31,6 +34,8 @@ class MtcnnDetector(Detector):
         min_face: side in px of the smallest face looked for.
         thresholds: least scores of the three stages.
         factor: ratio of neighbouring pyramid scales.
+        fallback: look a second time, at finer scales and with lower thresholds, at a picture in which nothing was
+            found. For pictures said to hold a face, as in enrolment; it costs time where they hold none.
     Raises:
         ContractError: if an option is out of range.
     """
@@ -44,6 +49,7 @@ class MtcnnDetector(Detector):
         min_face: float = 20.0,
         thresholds: Sequence[float] = (0.6, 0.7, 0.7),
         factor: float = 0.709,
+        fallback: bool = False,
     ) -> None:
         super().__init__(networks)
         if not (min_face >= CELL / 2 and 0.1 < factor < 0.95 and len(thresholds) == 3):
@@ -53,6 +59,16 @@ class MtcnnDetector(Detector):
             )
         self._networks = networks
         self.min_face, self.factor, self.thresholds = float(min_face), float(factor), tuple(map(float, thresholds))
+        self._second = (
+            MtcnnDetector(
+                networks,
+                min_face=min_face,
+                thresholds=tuple(map(min, self.thresholds, SECOND_THRESHOLDS)),
+                factor=max(self.factor, SECOND_FACTOR),
+            )
+            if fallback
+            else None
+        )
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
         found: list[Faces] = []
@@ -74,38 +90,42 @@ class MtcnnDetector(Detector):
             rows = np.flatnonzero(owner == index)
             rows = rows[np.argsort(-scores[rows], kind="stable")]
             found.append(Faces(boxes[rows], scores[rows], points[rows]))
+        empty = [index for index, faces in enumerate(found) if len(faces) == 0]
+        if self._second is not None and empty:
+            again = self._second._detect_group([images[index] for index in empty])
+            for index, faces in zip(empty, again, strict=True):
+                found[index] = faces
         return found
 
     def propose(self, sums: Sequence[Sums]) -> tuple[Boxes, IntArray]:
         """Return P-Net's square proposals (N, 4) and the picture each belongs to (N,)."""
         shapes = [(s.shape[0] - 1, s.shape[1] - 1) for s in sums]
-        levels, canvases = pack(plan_levels(shapes, min_face=self.min_face, factor=self.factor), area=CANVAS_AREA)
-        parts: list[list[tuple[Boxes, FloatArray, FloatArray]]] = [[] for _ in sums]
+        strips = plan_levels(shapes, min_face=self.min_face, factor=self.factor, area=CANVAS_AREA)
+        found: dict[tuple[int, float], list[Windows]] = {(s.image, s.scale): [] for s in strips}
         network = self._networks["mtcnn-pnet"]
-        for canvas, mine in draw_canvases(sums, levels, canvases):
+        for canvas, mine in draw_canvases(sums, *pack(strips, area=CANVAS_AREA)):
             maps = network.infer({"images": canvas[None]})
-            for level in mine:
-                parts[level.image].append(self._read_level(level, maps["scores"][0], maps["boxes"][0]))
+            for strip in mine:
+                found[strip.image, strip.scale].append(self._read(strip, maps["scores"][0], maps["boxes"][0]))
         boxes, owner = [np.empty((0, 4), np.float32)], [np.empty(0, np.int64)]
-        for index, levels_of_image in enumerate(parts):
-            if not levels_of_image:
+        for index in range(len(sums)):
+            levels = [_kept(_joined(parts), 0.5) for (image, _), parts in found.items() if image == index]
+            if not levels:
                 continue
-            windows, scores, offsets = (np.concatenate(values) for values in zip(*levels_of_image, strict=True))
-            rows = non_maximum_suppression(windows, scores, 0.7)
-            windows, offsets = windows[rows], offsets[rows]
+            windows, _, offsets = _kept(_joined(levels), 0.7)
             sides = np.tile(windows[:, 2:] - windows[:, :2], 2)  # here without + 1, unlike the later stages
             boxes.append(_squared(windows + offsets * sides))
-            owner.append(np.full(len(rows), index))
+            owner.append(np.full(len(windows), index))
         return np.concatenate(boxes), np.concatenate(owner)
 
-    def _read_level(self, level: Level, scores: Tensor, offsets: Tensor) -> tuple[Boxes, FloatArray, FloatArray]:
-        rows, columns = level.cells
+    def _read(self, strip: Level, scores: Tensor, offsets: Tensor) -> Windows:
+        """Return the windows of a strip whose scores pass."""
+        rows, columns = strip.cells
         mine = scores[rows, columns]
         y, x = np.nonzero(mine >= self.thresholds[0])
-        corner = np.stack([x, y], 1).astype(np.float32) * STRIDE  # (N, 2)
-        windows = np.floor(np.concatenate([corner + 1, corner + CELL], 1) / np.float32(level.scale))
-        kept = non_maximum_suppression(windows, mine[y, x], 0.5)
-        return windows[kept], mine[y, x][kept], offsets[:, rows, columns][:, y, x].T[kept]
+        corner = np.stack([x, y + strip.first // STRIDE], 1).astype(np.float32) * STRIDE  # (N, 2)
+        windows = np.floor(np.concatenate([corner + 1, corner + CELL], 1) / np.float32(strip.scale))
+        return windows, mine[y, x], offsets[:, rows, columns][:, y, x].T
 
     def refine(self, sums: Sequence[Sums], boxes: Boxes, owner: IntArray) -> tuple[Boxes, FloatArray, IntArray]:
         """Return R-Net's square boxes (N, 4), their scores (N,) and owners (N,)."""
@@ -141,19 +161,31 @@ class MtcnnDetector(Detector):
     def _run(
         self, name: str, sums: Sequence[Sums], boxes: Boxes, owner: IntArray, size: int
     ) -> tuple[Boxes, IntArray, dict[str, Tensor]]:
-        """Crop the boxes of all pictures and run one network on them in full batches."""
+        """Crop the boxes of all pictures and run one network on them, one batch at a time to bound memory."""
         network = self._networks[name]
-        usable = np.zeros(len(boxes), np.bool_)
-        parts = [np.empty((0, 3, size, size), np.float32)]
-        for index in range(len(sums)):  # the owners ascend, so the crops come in the order of the boxes
-            rows = np.flatnonzero(owner == index)
-            crops, mine = crop_squares(sums[index], boxes[rows], size)
-            usable[rows[mine]] = True
-            parts.append(crops)
-        crops = np.concatenate(parts)
         batch = network.spec.max_batch
-        outputs = [network.infer({"images": crops[i : i + batch]}) for i in range(0, max(1, len(crops)), batch)]
+        usable = np.zeros(len(boxes), np.bool_)
+        outputs = []
+        for start in range(0, max(1, len(boxes)), batch):
+            part = owner[start : start + batch]
+            parts = [np.empty((0, 3, size, size), np.float32)]
+            for index in np.unique(part):  # the owners ascend, so the crops come in the order of the boxes
+                rows = start + np.flatnonzero(part == index)
+                crops, mine = crop_squares(sums[index], boxes[rows], size)
+                usable[rows[mine]] = True
+                parts.append(crops)
+            outputs.append(network.infer({"images": np.concatenate(parts)}))
         return boxes[usable], owner[usable], {key: np.concatenate([o[key] for o in outputs]) for key in outputs[0]}
+
+
+def _joined(parts: Sequence[Windows]) -> Windows:
+    boxes, scores, offsets = zip(*parts, strict=True)
+    return np.concatenate(boxes), np.concatenate(scores), np.concatenate(offsets)
+
+
+def _kept(windows: Windows, threshold: float) -> Windows:
+    rows = non_maximum_suppression(windows[0], windows[1], threshold)
+    return windows[0][rows], windows[1][rows], windows[2][rows]
 
 
 def _each(owner: IntArray, keep: Callable[[IntArray], IntArray]) -> IntArray:

@@ -30,6 +30,7 @@ def networks() -> tuple[NetworkSpec, NetworkSpec, NetworkSpec]:
             sha256=shipped.get(f"{name}.onnx"),
             max_batch=max_batch,
             module=f"facereg_mtcnn.networks:build_{name}",
+            bounded=True,
         )
 
     score, box = TensorSpec("scores", "float32", (None,)), TensorSpec("boxes", "float32", (None, 4))
@@ -38,8 +39,8 @@ def networks() -> tuple[NetworkSpec, NetworkSpec, NetworkSpec]:
     return (
         # the fourth channel is 1 outside the pictures of a canvas: see pyramid.py
         spec("pnet", (None, 4, None, None), maps, 8),
-        spec("rnet", (None, 3, 24, 24), (score, box), 64),  # larger batches leave the processor's cache
-        spec("onet", (None, 3, 48, 48), (score, box, points), 32),
+        spec("rnet", (None, 3, 24, 24), (score, box), 32),  # larger batches take more memory, and no less time a crop
+        spec("onet", (None, 3, 48, 48), (score, box, points), 16),
     )
 
 

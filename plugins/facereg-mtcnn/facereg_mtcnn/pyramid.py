@@ -8,7 +8,7 @@ scores those of the level alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from facereg.types import FloatArray, Image, IntArray
 
 CELL = 12  # P-Net's window
 STRIDE = 2
+LEAST_STRIP = 64  # rows; a tenth of a strip or less is then shared with the next
 GAP = 2  # columns between pictures, so that no window of conv1 touches two
 Sums = npt.NDArray[np.complex128]
 IntArray32 = npt.NDArray[np.int32]
@@ -58,8 +59,9 @@ def average_windows(sums: Sums, tops: IntArray, bottoms: IntArray, lefts: IntArr
     totals -= corner(tops, rights)
     totals -= corner(bottoms, lefts)
     totals += corner(tops, lefts)
-    areas = (bottoms - tops)[:, None, :, None] * (rights - lefts)[:, None, None, :]
-    return (totals[..., :3].transpose(0, 3, 1, 2) / areas).astype(np.float32)
+    means = totals[..., :3].transpose(0, 3, 1, 2).astype(np.float32, order="C")
+    means /= ((bottoms - tops)[:, None, :, None] * (rights - lefts)[:, None, None, :]).astype(np.float32)
+    return means
 
 
 def window_edges(start: IntArray, length: IntArray, count: int) -> tuple[IntArray, IntArray]:
@@ -73,16 +75,19 @@ def window_edges(start: IntArray, length: IntArray, count: int) -> tuple[IntArra
     return start[..., None] + first, start[..., None] + last
 
 
-def resize_level(sums: Sums, height: int, width: int) -> FloatArray:
-    """Return the picture at height x width, (3, height, width) float32, by area interpolation."""
+def resize_level(sums: Sums, height: int, width: int, *, rows: slice = slice(None)) -> FloatArray:
+    """Return rows of the picture at height x width by area interpolation, (3, rows, width) float32."""
     full_height, full_width = sums.shape[0] - 1, sums.shape[1] - 1
-    tops, bottoms = window_edges(np.array(0), np.array(full_height), height)
+    tops, bottoms = (edge[rows] for edge in window_edges(np.array(0), np.array(full_height), height))
     lefts, rights = window_edges(np.array(0), np.array(full_width), width)
-    rows = _channels(sums.take(bottoms, 0)) - _channels(sums.take(tops, 0))  # (h, W + 1, 4)
-    packed: Sums = np.ascontiguousarray(rows).view(np.complex128)[..., 0]
-    totals = _channels(packed.take(rights, 1)) - _channels(packed.take(lefts, 1))
-    areas = (bottoms - tops)[:, None] * (rights - lefts)[None, :]
-    return (totals[..., :3].transpose(2, 0, 1) / areas).astype(np.float32)
+    bands = _channels(sums.take(bottoms, 0))  # (h, W + 1, 4)
+    bands -= _channels(sums.take(tops, 0))
+    packed: Sums = bands.reshape(len(tops), -1).view(np.complex128)
+    totals = _channels(packed.take(rights, 1))
+    totals -= _channels(packed.take(lefts, 1))
+    means = totals[..., :3].transpose(2, 0, 1).astype(np.float32, order="C")
+    means /= ((bottoms - tops)[:, None] * (rights - lefts)[None, :]).astype(np.float32)
+    return means
 
 
 def crop_squares(sums: Sums, boxes: FloatArray, size: int) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
@@ -106,31 +111,48 @@ def crop_squares(sums: Sums, boxes: FloatArray, size: int) -> tuple[FloatArray, 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One scale of one picture and where it lies on its canvas."""
+    """A strip of one scale of one picture, mostly all of it, and where it lies on its canvas.
+
+    `height` and `width` are the strip's own; it starts at row `first` of the `whole` rows of the scale.
+    """
 
     image: int
     scale: float
     height: int
     width: int
+    first: int
+    whole: int
     canvas: int = 0
     top: int = 0
     left: int = 0
 
     @property
     def cells(self) -> tuple[slice, slice]:
-        """The rows and columns of the score map that are this level's."""
-        rows, columns = -(-(self.height - 2) // 2) - 4, -(-(self.width - 2) // 2) - 4
+        """The rows and columns of the score map that are this strip's."""
+        rows, columns = _cells(self.height), _cells(self.width)
         y, x = self.top // STRIDE, self.left // STRIDE
         return slice(y, y + max(rows, 0)), slice(x, x + max(columns, 0))
 
 
-def plan_levels(shapes: Sequence[tuple[int, int]], *, min_face: float, factor: float) -> list[Level]:
-    """Return the levels of pictures of (height, width)."""
-    return [
-        Level(index, scale, int(height * scale + 1), int(width * scale + 1))
-        for index, (height, width) in enumerate(shapes)
-        for scale in pyramid_scales(height, width, min_face=min_face, factor=factor)
-    ]
+def _cells(length: int) -> int:
+    return -(-(length - 2) // 2) - 4
+
+
+def plan_levels(shapes: Sequence[tuple[int, int]], *, min_face: float, factor: float, area: int) -> list[Level]:
+    """Return the levels of pictures of (height, width), cut into strips of at most about `area` pixels.
+
+    Neighbouring strips share the rows that a window needs, so that together they have the cells of the whole level.
+    """
+    levels = []
+    for index, (full_height, full_width) in enumerate(shapes):
+        for scale in pyramid_scales(full_height, full_width, min_face=min_face, factor=factor):
+            height, width = int(full_height * scale + 1), int(full_width * scale + 1)
+            most = max(LEAST_STRIP, area // width // STRIDE * STRIDE)
+            levels += [
+                Level(index, scale, min(most, height - first), width, first, height)
+                for first in range(0, max(1, STRIDE * _cells(height)), most - CELL + STRIDE)
+            ]
+    return levels
 
 
 def pack(levels: Sequence[Level], *, area: int) -> tuple[list[Level], list[tuple[int, int]]]:
@@ -143,24 +165,43 @@ def pack(levels: Sequence[Level], *, area: int) -> tuple[list[Level], list[tuple
     canvases: list[tuple[int, int]] = []
     waiting = sorted(levels, key=lambda level: (-level.height, -level.width, level.image))
     while waiting:
-        width = max(waiting[0].width, *(level.width for level in waiting), round(area**0.5))
-        limit = max(waiting[0].height, area // width)
-        used = shelf_top = shelf_height = left = 0
-        rest = []
-        for level in waiting:
-            if left and left + level.width > width:
-                shelf_top, left, shelf_height = shelf_top + _even(shelf_height + GAP), 0, 0
-            if shelf_top + level.height > limit:
-                rest.append(level)
-                continue
-            placed.append(Level(level.image, level.scale, level.height, level.width, len(canvases), shelf_top, left))
-            shelf_height = max(shelf_height, level.height)
-            left += _even(level.width + GAP)
-            used = max(used, left - GAP)
-        height = max(level.top + level.height for level in placed if level.canvas == len(canvases))
-        canvases.append((height, used))
-        waiting = rest
+        least = waiting[0].width
+        beside = _even(least + GAP) + max((level.width for level in waiting[1:4]), default=0)
+        widths = {least, *(width for width in (beside, round(area**0.5)) if least < width <= area / waiting[0].height)}
+        tries = [_shelve(waiting, width, area) for width in sorted(widths)]
+        places, size = max(tries, key=lambda tried: _filled(waiting, *tried))
+        placed += [replace(waiting[row], canvas=len(canvases), top=y, left=x) for row, (y, x) in places.items()]
+        canvases.append(size)
+        waiting = [level for row, level in enumerate(waiting) if row not in places]
     return placed, canvases
+
+
+Places = dict[int, tuple[int, int]]  # row of the level: its top and left
+
+
+def _shelve(levels: Sequence[Level], width: int, area: int) -> tuple[Places, tuple[int, int]]:
+    """Lay levels, tallest first, each on the first shelf with room; return the places and the canvas's size."""
+    limit = max(levels[0].height, area // width)
+    shelves: list[list[int]] = []  # top and next free column
+    places: Places = {}
+    floor = height = used = 0
+    for row, level in enumerate(levels):
+        shelf = next((shelf for shelf in shelves if shelf[1] + level.width <= width), None)
+        if shelf is None:
+            if floor + level.height > limit or level.width > width:
+                continue
+            shelf = [floor, 0]
+            shelves.append(shelf)
+            height, floor = floor + level.height, floor + _even(level.height + GAP)
+        places[row] = (shelf[0], shelf[1])
+        used = max(used, shelf[1] + level.width)
+        shelf[1] += _even(level.width + GAP)
+    return places, (height, used)
+
+
+def _filled(levels: Sequence[Level], places: Places, size: tuple[int, int]) -> float:
+    """Return the share of a canvas that levels cover."""
+    return sum(levels[row].height * levels[row].width for row in places) / (size[0] * size[1])
 
 
 def _even(length: int) -> int:
@@ -178,6 +219,7 @@ def draw_canvases(
         mine = [level for level in levels if level.canvas == index]
         for level in mine:
             place = canvas[:, level.top : level.top + level.height, level.left : level.left + level.width]
-            place[:3] = resize_level(sums[level.image], level.height, level.width)
+            rows = slice(level.first, level.first + level.height)
+            place[:3] = resize_level(sums[level.image], level.whole, level.width, rows=rows)
             place[3] = 0.0
         yield canvas, mine

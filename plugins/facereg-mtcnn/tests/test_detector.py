@@ -51,6 +51,21 @@ def test_a_smaller_least_face_finds_no_fewer_faces() -> None:
         assert len(fine.detect([image])[0]) >= len(coarse.detect([image])[0]) >= 1
 
 
+def test_a_second_look_is_only_at_pictures_in_which_nothing_was_found() -> None:
+    from facereg.testing.pictures import photograph
+
+    image = photograph()
+    assert image is not None
+    with make() as usual, make(fallback=True) as twice:
+        assert np.array_equal(twice.detect([image])[0].boxes, usual.detect([image])[0].boxes)
+    # no score is over 1, so the first look finds nothing; the second has its own, lower threshold
+    with make(thresholds=(0.6, 0.7, 1.0)) as never, make(thresholds=(0.6, 0.7, 1.0), fallback=True) as twice:
+        assert len(never.detect([image])[0]) == 0
+        empty, found = twice.detect([np.zeros((90, 70, 3), np.uint8), image])
+        assert len(empty) == 0
+        assert len(found) >= 1
+
+
 @pytest.mark.parametrize("options", [{"min_face": 1.0}, {"factor": 1.0}, {"thresholds": (0.5, 0.5)}])
 def test_an_option_out_of_range_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(ContractError, match="mtcnn: expected"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from facereg_mtcnn.fitting import Batch, Schedule, fit, losses
-from facereg_mtcnn.networks import BUILDERS
+from facereg_mtcnn.networks import BUILDERS, DeployedONet, DeployedPNet, DeployedRNet
 from facereg_mtcnn.plugin import networks
 from facereg_mtcnn.samples import (
     NEGATIVE,
@@ -32,6 +32,24 @@ from facereg.testing.pictures import noise, photograph
 from facereg.training.export import compare_with_torch, load_checkpoint
 
 pytestmark = pytest.mark.train
+
+
+@pytest.mark.parametrize(("name", "side"), [("pnet", 37), ("rnet", 24), ("onet", 48)])
+def test_what_is_exported_gives_what_was_trained_whatever_the_slopes(name: str, side: int) -> None:
+    torch.manual_seed(0)
+    deployed = BUILDERS[name]()
+    assert isinstance(deployed, (DeployedPNet, DeployedRNet, DeployedONet))
+    for module in deployed.network.modules():
+        if isinstance(module, torch.nn.PReLU):
+            torch.nn.init.uniform_(module.weight, -1.5, 1.5)  # negative ones, and over 1: published weights have both
+    pixels = torch.rand(2, 3, side, side) * 255
+    with torch.inference_mode():
+        # in training mode PReLU is torch's own; these networks have no other layer that depends on the mode
+        logits, boxes, _ = deployed.network.train()((pixels - 127.5) / 128)
+        inside = torch.cat([pixels, torch.zeros(2, 1, side, side)], 1) if name == "pnet" else pixels
+        scores, offsets, *_ = deployed.eval()(inside)
+    assert scores.numpy() == pytest.approx(logits.softmax(1)[:, 1].numpy(), abs=1e-4)
+    assert offsets.numpy() == pytest.approx(boxes.numpy(), abs=1e-4)
 
 
 @pytest.mark.parametrize(("name", "count"), [("pnet", 6632), ("rnet", 100178), ("onet", 389040)])
