@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from facereg.training.batches import Batches, step_seed
-from facereg.training.curves import draw_curves, join_logs
+from facereg.training.curves import draw_curves, join_logs, read_log
 
 CHECKPOINT_EVERY = 250  # steps; a killed run loses at most these
 MEANT = (  # warnings of Lightning's that say nothing here
@@ -41,7 +41,7 @@ def fit(
     devices: int = 0,
     keep: Sequence[str] = ("loss",),
 ) -> dict[str, float]:
-    """Train for `steps` steps and return the last logged values.
+    """Train for `steps` steps and return the last logged values, in the first of several processes.
 
     Writes `last.ckpt`, `log/metrics.csv` and `curve.png` to `out`; with `resume` goes on from `last.ckpt`. What a
     step sees and draws at random is a function of seed, step and process, so that a run that was stopped and resumed
@@ -81,12 +81,15 @@ def fit(
             warnings.filterwarnings("ignore", message)
         trainer.fit(module, batches, ckpt_path=last if resume else None, weights_only=False)
     trainer.save_checkpoint(last)
-    if trainer.is_global_zero:
-        log = out / "log" / "metrics.csv"
-        join_logs(out / BEFORE, log, log)
-        (out / BEFORE).unlink(missing_ok=True)
-        draw_curves(log, out / "curve.png", keep)
-    return {key: float(trainer.logged_metrics[key]) for key in keep if key in trainer.logged_metrics}
+    if not trainer.is_global_zero:
+        return {}
+    log = out / "log" / "metrics.csv"
+    log.parent.mkdir(exist_ok=True)  # a run resumed at its end logs nothing
+    join_logs(out / BEFORE, log, log)
+    (out / BEFORE).unlink(missing_ok=True)
+    draw_curves(log, out / "curve.png", keep)
+    values = read_log(log)
+    return {key: values[key][-1][1] for key in keep if key in values}
 
 
 def device_count(devices: int) -> int:

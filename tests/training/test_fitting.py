@@ -40,6 +40,7 @@ class Noisy(lightning.LightningModule):
         self.network = nn.Sequential(nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1))
         self.stop = stop
         self.seen: list[list[float]] = []
+        self.scores: dict[str, float] = {}
 
     def training_step(self, batch: tuple[Tensor], index: int) -> Tensor:
         if self.global_step == self.stop:
@@ -61,7 +62,7 @@ def shuffled(batch: int) -> DataLoader[tuple[Tensor, ...]]:
 
 def train(out: Path, *, stop: int | None = None, resume: bool = False, steps: int = STEPS) -> Noisy:
     module = Noisy(stop)
-    fit(module, shuffled(3), out, steps=steps, seed=5, resume=resume, devices=1)
+    module.scores = fit(module, shuffled(3), out, steps=steps, seed=5, resume=resume, devices=1)
     return module
 
 
@@ -95,6 +96,11 @@ def test_a_run_that_has_ended_goes_on_where_more_steps_are_asked_for(tmp_path: P
     logs = [read_log(tmp_path / folder / "log/metrics.csv")["loss"] for folder in ("whole", "parts")]
     assert [step for step, _ in logs[1]] == [4, 10]  # where each part ended
     assert logs[1][1] == logs[0][-1]
+    again = train(tmp_path / "parts", resume=True)  # nothing is left to do
+    assert again.seen == []
+    assert again.scores == longer.scores == {"loss": logs[1][1][1]}
+    assert torch.equal(again.state_dict()["network.2.weight"], whole.state_dict()["network.2.weight"])
+    assert read_log(tmp_path / "parts/log/metrics.csv")["loss"] == logs[1]
 
 
 def test_the_log_of_a_resumed_run_is_one(tmp_path: Path) -> None:
