@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from pathlib import Path
-
-import cv2
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.measuring import Keep, pictures, random_picture, resident_megabytes
 from facereg.interfaces import Detector
 from facereg.registry import Registry
 from facereg.testing.pictures import photograph
-from facereg.types import Image
 
-PICTURES = int(os.environ.get("FACEREG_BENCH_PICTURES", "5000"))
+PICTURES = pictures(5000)
 CHUNK = 16
 FLAT = 0.05
 
 
-def resident_megabytes() -> float:
-    """Return the memory that the process holds, from /proc (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def random_picture(photo: Image, rng: np.random.Generator) -> Image:
-    """Return a cut of the photograph, resized to random sides."""
-    y, x = rng.integers(0, 200, 2)
-    size = tuple(int(side) for side in rng.integers(60, 400, 2))
-    return cv2.resize(photo[y : y + 300, x : x + 300], size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-
-
 @pytest.mark.benchmark(group="memory")
-def test_memory_is_flat_over_pictures_of_random_sizes(
-    benchmark: BenchmarkFixture, keep: Callable[[str, dict[str, object]], None]
-) -> None:
+def test_memory_is_flat_over_pictures_of_random_sizes(benchmark: BenchmarkFixture, keep: Keep) -> None:
     photo = photograph()
     assert photo is not None
     rng = np.random.default_rng(0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,40 +14,30 @@ import pytest
 import tritonclient.grpc as triton_grpc
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.measuring import IN_FLIGHT, MODEL, Keep, best, pictures, random_picture, resident_megabytes
 from facereg.alignment import FivePointAligner
-from facereg.errors import WeightsError
 from facereg.geometry import template
 from facereg.interfaces import Detector, Embedder
 from facereg.pipeline import CHUNK, Pipeline
 from facereg.registry import default_registry
-from facereg.serving.repository import build_repository
 from facereg.serving.server import TritonServer
 from facereg.testing.pictures import crops, photograph
 from facereg.types import Faces, Image
 
-MODEL = "mobilenetv3-arcface"
-PICTURES = int(os.environ.get("FACEREG_BENCH_PICTURES", "5000"))
-IN_FLIGHT, ROUNDS = 16, 3
-Keep = Callable[[str, dict[str, object]], None]
+PICTURES, MANY = pictures(5000), pictures(20_000)
+FIRST, FLAT = 0.05, 0.05  # of the pictures; of the memory held after them
 
 
 class WholePicture(Detector):
-    """Takes each picture of 112x112 for an aligned face: what is measured is what comes after."""
+    """Takes each picture for a face, aligned where it is 112x112: what is measured is what comes after."""
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
-        box, score = np.array([[0, 0, 111, 111]], np.float32), np.ones(1, np.float32)
-        return [Faces(box, score, template(112)[None]) for _ in images]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
-    repository = tmp_path_factory.mktemp("repository")
-    try:
-        build_repository(repository, registry=default_registry(), models=[MODEL])
-    except WeightsError as error:
-        pytest.skip(str(error))
-    with TritonServer(repository) as running:
-        yield running
+        found = []
+        for image in images:
+            size = np.array(image.shape[1::-1], np.float32)  # width, height
+            box = np.concatenate([np.zeros(2, np.float32), size - 1])[None]
+            found.append(Faces(box, np.ones(1, np.float32), (template(112) * (size / 112)).astype(np.float32)[None]))
+        return found
 
 
 def photographs(count: int) -> list[Image]:
@@ -57,19 +47,6 @@ def photographs(count: int) -> list[Image]:
     rng = np.random.default_rng(0)
     sizes = [tuple(int(side) for side in rng.integers(160, 480, 1).repeat(2)) for _ in range(count)]
     return [cv2.resize(photo[:400, 60:460], size, interpolation=cv2.INTER_AREA).astype(np.uint8) for size in sizes]
-
-
-def rate(work: Callable[[], int]) -> float:
-    """Return pictures a second of work that returns how many it did."""
-    start = time.perf_counter()
-    done = work()
-    return done / (time.perf_counter() - start)
-
-
-def best(rates: dict[str, Callable[[], int]]) -> dict[str, float]:
-    """Return the best rate of each of several rounds, taken in turn, so that all see the same neighbours."""
-    taken = [{name: rate(work) for name, work in rates.items()} for _ in range(ROUNDS)]
-    return {name: max(each[name] for each in taken) for name in rates}
 
 
 @pytest.mark.benchmark(group="pipeline, in process")
@@ -149,3 +126,75 @@ def test_a_server_is_as_full_as_under_a_plain_load_loop(
             "command": "make bench",
         },
     )
+
+
+@pytest.mark.benchmark(group="pipeline, served")
+def test_every_network_on_a_server_against_this_process(
+    benchmark: BenchmarkFixture, server: TritonServer, keep: Keep
+) -> None:
+    images = photographs(min(PICTURES, 128))
+    with (
+        Pipeline.create() as here,
+        Pipeline.create(threads=1) as alone,
+        Pipeline.create(runner=server.address) as there,
+    ):
+
+        def through(pipeline: Pipeline) -> int:
+            return sum(1 for _ in pipeline.stream(images))
+
+        ways = {
+            "in process": partial(through, here),
+            "in process, one thread": partial(through, alone),
+            "served": partial(through, there),
+        }
+        for pipeline in (here, alone, there):  # warm
+            through(pipeline)
+        figures = benchmark.pedantic(best, args=(ways,), rounds=1)  # type: ignore[no-untyped-call]
+    keep(
+        "pipeline-everything-served",
+        {
+            "images_per_second": {name: round(value, 1) for name, value in figures.items()},
+            "ratio": round(figures["served"] / figures["in process"], 3),
+            "pictures": len(images),
+            "cores": os.cpu_count(),
+            "command": "make bench",
+        },
+    )
+
+
+@pytest.mark.benchmark(group="pipeline, served")
+def test_memory_is_flat_over_pictures_of_random_sizes_and_a_served_embedder(
+    benchmark: BenchmarkFixture, server: TritonServer, keep: Keep
+) -> None:
+    photo = photograph()
+    assert photo is not None
+    embedder = default_registry().create(
+        MODEL, role="embedder", runner=f"{server.address}?in_flight={IN_FLIGHT}", flip=False
+    )
+    assert isinstance(embedder, Embedder)
+    held: list[float] = []
+
+    def embed_all() -> None:
+        rng = np.random.default_rng(0)
+        with Pipeline(WholePicture(), FivePointAligner(), embedder) as pipeline:
+            for result in pipeline.stream(random_picture(photo, rng) for _ in range(MANY)):
+                assert len(result.faces) == 1
+                held.append(resident_megabytes())
+
+    benchmark.pedantic(embed_all, rounds=1)  # type: ignore[no-untyped-call]
+    assert len(held) == MANY
+    first = max(held[: int(MANY * FIRST)])
+    growth = max(held) / first - 1
+    keep(
+        "triton-memory",
+        {
+            "pictures": MANY,
+            "first": int(MANY * FIRST),
+            "megabytes_after_first": round(first),
+            "megabytes_most": round(max(held)),
+            "growth": round(growth, 4),
+            "in_flight": IN_FLIGHT,
+            "command": "make bench",
+        },
+    )
+    assert growth <= FLAT

@@ -6,38 +6,25 @@ Client and server share this machine's cores, so the figures are of both togethe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from facereg.errors import WeightsError
+from benchmarks.measuring import IN_FLIGHT, MODEL, Keep, best, pictures
 from facereg.registry import default_registry
 from facereg.runners.base import Runner, Tensor
 from facereg.runners.opening import open_network
-from facereg.serving.repository import build_repository
 from facereg.serving.server import TritonServer
 from facereg.testing.pictures import crops
 
-MODEL = "mobilenetv3-arcface"
 [SPEC] = default_registry().model(MODEL).networks
-ONE_BY_ONE, TOGETHER, IN_FLIGHT = 500, 2_000, 16
+ONE_BY_ONE, REQUESTS = min(500, pictures(500)), pictures(2000)
 PIXELS = crops(64, 112).pixels
-Keep = Callable[[str, dict[str, object]], None]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
-    repository = tmp_path_factory.mktemp("repository")
-    try:
-        build_repository(repository, registry=default_registry(), models=[MODEL])
-    except WeightsError as error:
-        pytest.skip(str(error))
-    with TritonServer(repository) as running:
-        yield running
 
 
 def milliseconds(call: Callable[[Tensor], object], count: int) -> list[float]:
@@ -52,13 +39,10 @@ def milliseconds(call: Callable[[Tensor], object], count: int) -> list[float]:
     return taken
 
 
-def rate(call: Callable[[Tensor], object], count: int) -> float:
-    """Return pictures a second with 16 calls in flight."""
+def together(call: Callable[[Tensor], object], count: int) -> int:
+    """Make calls of one picture each, 16 in flight."""
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        list(pool.map(lambda index: call(PIXELS[index % 64 : index % 64 + 1]), range(count // 10)))
-        start = time.perf_counter()
-        list(pool.map(lambda index: call(PIXELS[index % 64 : index % 64 + 1]), range(count)))
-        return count / (time.perf_counter() - start)
+        return len(list(pool.map(lambda index: call(PIXELS[index % 64 : index % 64 + 1]), range(count))))
 
 
 def plain_call(target: str) -> tuple[triton_grpc.InferenceServerClient, Callable[[Tensor], object]]:
@@ -105,24 +89,18 @@ def test_overhead_of_a_request(benchmark: BenchmarkFixture, server: TritonServer
 
 @pytest.mark.benchmark(group="triton, sixteen in flight")
 def test_rate_against_a_plain_load_loop(benchmark: BenchmarkFixture, server: TritonServer, keep: Keep) -> None:
-    rates: dict[str, list[float]] = {"ours": [], "plain": []}
-
-    def measure() -> None:
-        client, plain = plain_call(server.address.removeprefix("triton://"))
-        with client, open_network(SPEC, runner=server.address) as network:
-            for _ in range(3):  # in turn, so that both see the same neighbours
-                rates["plain"].append(rate(plain, TOGETHER))
-                rates["ours"].append(rate(network_call(network), TOGETHER))
-
-    benchmark.pedantic(measure, rounds=1)  # type: ignore[no-untyped-call]
-    best = {name: max(each) for name, each in rates.items()}
+    client, plain = plain_call(server.address.removeprefix("triton://"))
+    with client, open_network(SPEC, runner=server.address) as network:
+        ways = {"plain": partial(together, plain, REQUESTS), "ours": partial(together, network_call(network), REQUESTS)}
+        together(plain, REQUESTS // 10)  # warm
+        figures = benchmark.pedantic(best, args=(ways,), rounds=1)  # type: ignore[no-untyped-call]
     keep(
         "triton-rate",
         {
-            "images_per_second": {name: round(value) for name, value in best.items()},
-            "ratio": round(best["ours"] / best["plain"], 3),
+            "images_per_second": {name: round(value) for name, value in figures.items()},
+            "ratio": round(figures["ours"] / figures["plain"], 3),
             "in_flight": IN_FLIGHT,
-            "requests": TOGETHER,
+            "requests": REQUESTS,
             "command": "make bench",
         },
     )
