@@ -98,10 +98,20 @@ class Pipeline:
     def compose(
         cls, composition: Composition, *, matcher: Matcher | None = None, registry: Registry | None = None
     ) -> Pipeline:
-        """Return the pipeline described, with `matcher`, or else the one described, which knows nobody yet."""
+        """Return the pipeline described, with `matcher`, or else the one described, which knows nobody yet.
+
+        Raises:
+            ContractError: if the aligner needs landmarks that the detector does not give.
+        """
         registry = registry or default_registry()
         with ExitStack() as made:  # what was made is closed where a later one fails
             stages = [made.enter_context(stage.create(registry)) for stage in composition.stages]
+            if cast(Aligner, stages[1]).needs_landmarks and cast(Detector, stages[0]).landmark_count == 0:
+                raise ContractError(
+                    f"detector {composition.detector.name!r} gives no landmarks, and aligner "
+                    f"{composition.aligner.name!r} needs them; use a detector with landmarks, or an aligner that finds "
+                    "its own, see 'facereg models'"
+                )
             if matcher is None and composition.matcher is not None:
                 matcher = composition.matcher.create(registry)
             made.pop_all()

@@ -1,0 +1,1 @@
+"""SSD300-VGG16, a face detector without landmarks, for facereg."""

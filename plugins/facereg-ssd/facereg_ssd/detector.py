@@ -1,0 +1,79 @@
+"""Pictures of any sizes stretched to 300 x 300, through the network together, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from facereg.errors import ContractError
+from facereg.geometry import non_maximum_suppression
+from facereg.interfaces import Detector
+from facereg.runners.base import Networks
+from facereg.types import Faces, FloatArray, Image
+from facereg_ssd.plugin import NETWORK, SIDE
+
+
+class Ssd300(Detector):
+    """SSD300-VGG16 for faces, without landmarks. Boxes end at the picture's edges, as torchvision's do.
+
+    A pipeline that aligns by landmarks needs an aligner that finds its own.
+
+    Args:
+        networks: `ssd300-vgg16`.
+        threshold: scores over it are faces.
+        iou: IoU over which the lesser of two boxes is dropped (torchvision).
+        candidates: boxes over the threshold that go into suppression, the best (torchvision).
+        most: faces of a picture, the best (torchvision).
+    Raises:
+        ContractError: if an option is out of range.
+    """
+
+    landmark_count: ClassVar[int] = 0
+
+    def __init__(
+        self,
+        networks: Networks,
+        *,
+        threshold: float = 0.5,
+        iou: float = 0.45,
+        candidates: int = 400,
+        most: int = 200,
+    ) -> None:
+        super().__init__(networks)
+        if not (0 <= threshold <= 1 and 0 < iou <= 1 and candidates >= 1 and most >= 1):
+            raise ContractError(
+                "ssd300-vgg16: expected 0 <= threshold <= 1, 0 < iou <= 1, candidates >= 1 and most >= 1, "
+                f"got {threshold}, {iou}, {candidates}, {most}"
+            )
+        self._networks = networks
+        self.threshold, self.iou, self.candidates, self.most = threshold, iou, candidates, most
+
+    def _detect(self, images: Sequence[Image]) -> list[Faces]:
+        found: list[Faces] = []
+        for start in range(0, len(images), NETWORK.max_batch):
+            part = images[start : start + NETWORK.max_batch]
+            heads = self._networks[NETWORK.name].infer({"images": np.stack([stretched(image) for image in part])})
+            rows = zip(part, heads["boxes"], heads["scores"], strict=True)
+            found += [self._read(*row) for row in rows]
+        return found
+
+    def _read(self, image: Image, boxes: FloatArray, scores: FloatArray) -> Faces:
+        rows = np.flatnonzero(scores > self.threshold)
+        rows = rows[np.argsort(-scores[rows], kind="stable")[: self.candidates]]
+        kept = np.clip(boxes[rows], 0, SIDE)  # before suppression, as torchvision does
+        best = non_maximum_suppression(kept, scores[rows], self.iou)[: self.most]
+        scale = np.array([image.shape[1], image.shape[0]] * 2, np.float32) / SIDE
+        # the network measures from the picture's corner; here pixel centres are at integers
+        return Faces((kept[best] * scale - 0.5).astype(np.float32), scores[rows][best])
+
+
+def stretched(image: Image) -> Image:
+    """Return the picture at 300 x 300, whatever its shape."""
+    height, width = image.shape[:2]
+    if (height, width) == (SIDE, SIDE):
+        return image
+    method = cv2.INTER_AREA if min(height, width) >= SIDE else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=method), np.uint8)
