@@ -96,6 +96,14 @@ def test_oblong_inputs_give_in_onnx_what_they_give_in_torch(weights: Path) -> No
         assert value == pytest.approx(found[1][name], rel=1e-3, abs=1e-3)  # float32 in another order
 
 
+@pytest.mark.skipif(ships(), reason="weights ship")
+def test_without_weights_one_line_says_what_to_do() -> None:
+    with Registry.load().create("yolov5s-face", role="detector") as stage:
+        assert isinstance(stage, Detector)
+        with pytest.raises(WeightsError, match=r"^yolov5s-face: no weights ship .*; train or export them and pass"):
+            stage.detect([noise(8, 8)])
+
+
 class Fixed(Runner):
     """Finds the same anchors in every picture, and notes what it was given."""
 
