@@ -19,11 +19,13 @@ from torch.utils.data import DataLoader
 from facereg.data.sources import read_sources
 from facereg.errors import ContractError, DatasetError
 from facereg.training.fitting import device_count, fit
+from facereg.training.publishing import publish
 from facereg.training.schedules import warm_cosine, warm_steps
 from facereg.training.settings import parse_settings
-from facereg_ssd.networks import build_network, vgg_convolutions
+from facereg_ssd.networks import DeployedSsd, build_network, vgg_convolutions
 from facereg_ssd.pictures import FacePictures, Sample, collate
-from facereg_ssd.publish import load_network, publish
+from facereg_ssd.plugin import NETWORK
+from facereg_ssd.starting import load_network
 
 SCHEDULES: Mapping[str, Callable[[int, int, int], float]] = {
     "cosine": warm_cosine,
@@ -146,4 +148,11 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     if module.global_rank == 0:
         faces = sum(len(boxes) for _, boxes in pictures.pictures)
         counts: dict[str, object] = {"pictures": len(pictures.pictures), "faces": faces}
-        publish(module.network, out, settings=asdict(settings), scores=counts | scores)
+        publish(
+            DeployedSsd(module.network),
+            NETWORK,
+            out,
+            recipe=NETWORK.name,
+            settings=asdict(settings),
+            scores=counts | scores,
+        )

@@ -11,8 +11,8 @@ import pytest
 import torch
 from facereg_ssd.networks import build_network, vgg_convolutions
 from facereg_ssd.pictures import FacePictures, collate, read_sample
-from facereg_ssd.publish import VGG_LAYERS, load_network
 from facereg_ssd.recipe import SCHEDULES, SsdSettings, SsdTraining
+from facereg_ssd.starting import VGG_LAYERS, load_network
 from safetensors.torch import load_file, save_file
 from torchvision.models import vgg16
 from torchvision.models.detection.ssd import SSD
@@ -170,7 +170,7 @@ def test_the_loss_falls(weights: Path) -> None:
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(run_recipe: Train, tmp_path: Path) -> None:
-    given = ("schedule=steps", "warmup=0", "workers=0")  # the rate of a step is the same in runs of one step and two
+    given = ("warmup=5",)  # until then the rate of a step does not hang on how many the run has
     whole = run_recipe(tmp_path / "whole", *given, "steps=2")
     run_recipe(tmp_path / "parts", *given, "steps=1")
     before = load_file(tmp_path / "parts" / "ssd300-vgg16.safetensors")

@@ -1,0 +1,34 @@
+"""What a training starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torchvision.models.detection.ssd import SSD
+
+from facereg.errors import WeightsError
+from facereg.training.export import load_checkpoint
+from facereg_ssd.networks import DeployedSsd, vgg_convolutions
+
+VGG_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # the convolutions of torchvision's vgg16().features
+
+
+def load_network(network: SSD, path: Path) -> None:
+    """Fill a network from a `.safetensors` file of the recipe, or its VGG16 part from torchvision's features.
+
+    Raises:
+        WeightsError: if the file is missing or of another network.
+    """
+    if not path.is_file():
+        raise WeightsError(f"init: expected a file of weights, found none at {path}; check --set init")
+    if path.suffix == ".safetensors":
+        load_checkpoint(DeployedSsd(network), path)
+        return
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        for convolution, layer in zip(vgg_convolutions(network), VGG_LAYERS, strict=True):
+            convolution.load_state_dict({name: state[f"features.{layer}.{name}"] for name in ("weight", "bias")})
+    except (UnpicklingError, RuntimeError, KeyError, TypeError, EOFError) as error:
+        raise WeightsError(f"{path}: expected VGG16's weights as torchvision names them, got something else") from error
