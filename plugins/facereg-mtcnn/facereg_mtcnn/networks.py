@@ -134,7 +134,9 @@ def first_layer(pixels: Tensor, conv: nn.Conv2d, prelu: nn.PReLU, pool: nn.MaxPo
         scaled = factors[:, None, None, None] * weight
         if pixels.shape[1] == 4:
             scaled = torch.cat([scaled, torch.full_like(scaled[:, :1], -OUTSIDE)], 1)
-        return pool(F.conv2d(pixels, F.pad(scaled, (0, 0, 0, 0, 0, 0, 0, spare)), F.pad(factors * bias, (0, spare))))
+        filters, shift = F.pad(scaled, (0, 0, 0, 0, 0, 0, 0, spare)), F.pad(factors * bias, (0, spare))
+        maps: Tensor = pool(F.conv2d(pixels, filters, shift))
+        return maps
 
     straight, bent = pooled(torch.ones_like(prelu.weight)), pooled(prelu.weight)
     above = F.relu(each_channel(straight, -sign) + each_channel(bent, sign))
