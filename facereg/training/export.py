@@ -24,8 +24,11 @@ OPSET = 18
 
 
 @runtime_checkable
-class ReadsMetadata(Protocol):
+class HasMetadata(Protocol):
     """A module that is more than its tensors: its checkpoint says the rest, in the metadata of the file."""
+
+    def checkpoint_metadata(self) -> dict[str, str]:
+        """Return what the checkpoint is to say."""
 
     def read_checkpoint_metadata(self, metadata: Mapping[str, str]) -> None:
         """Become what the checkpoint says; it says nothing where the mapping is empty."""
@@ -87,7 +90,7 @@ def export_checkpoint(spec: NetworkSpec, weights: Path | None, path: Path) -> fl
 
 
 def load_checkpoint(module: nn.Module, path: Path) -> None:
-    """Fill a module from a .safetensors file, and tell it the file's metadata where it `ReadsMetadata`.
+    """Fill a module from a .safetensors file, and tell it the file's metadata where it has some (`HasMetadata`).
 
     Raises:
         WeightsError: if the file is missing or holds other tensors.
@@ -96,7 +99,7 @@ def load_checkpoint(module: nn.Module, path: Path) -> None:
         raise WeightsError(f"{path}: expected a checkpoint there, found none; train the model, or name its folder")
     try:
         module.load_state_dict(load_file(path))
-        if isinstance(module, ReadsMetadata):
+        if isinstance(module, HasMetadata):
             with safe_open(path, "pt") as stream:
                 module.read_checkpoint_metadata(stream.metadata() or {})
     except (RuntimeError, SafetensorError) as error:

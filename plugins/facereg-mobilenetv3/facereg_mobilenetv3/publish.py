@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import lightning
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
 
 from facereg.errors import WeightsError
-from facereg.runners.spec import file_sha256
-from facereg.training.export import export_onnx
 from facereg.training.fitting import device_count, fit
+from facereg.training.publishing import publish
 from facereg_mobilenetv3.networks import DeployedEmbedder, MobileNetV3Embedder
 from facereg_mobilenetv3.plugin import NETWORK
 
@@ -86,36 +81,5 @@ def fit_and_publish(
         keep=keep,
     )
     if module.global_rank == 0:
-        publish(network, out, recipe=recipe, settings=asdict(settings), size=settings.size, scores=scores)
-
-
-def publish(
-    network: MobileNetV3Embedder,
-    out: Path,
-    *,
-    recipe: str,
-    settings: Mapping[str, object],
-    size: int,
-    scores: Mapping[str, float],
-) -> None:
-    """Write the ONNX file (checked against torch), the checkpoint and `result.json` to `out`.
-
-    Args:
-        size: side that crops are enlarged to; the checkpoint holds it, so that an export from it does the same.
-    """
-    deployed = DeployedEmbedder(copy.deepcopy(network).cpu().float(), size=size).eval()
-    onnx = out / NETWORK.file
-    difference = export_onnx(deployed, NETWORK, onnx)
-    state = {key: value.contiguous() for key, value in deployed.state_dict().items()}
-    save_file(state, onnx.with_suffix(".safetensors"), metadata=deployed.checkpoint_metadata())
-    result = {
-        "recipe": recipe,
-        "settings": dict(settings),
-        "scores": dict(scores),
-        "onnx_sha256": file_sha256(onnx),
-        "onnx_difference_from_torch": difference,
-        "torch": torch.__version__,
-        "processor": platform.machine(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    (out / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        deployed = DeployedEmbedder(network, size=settings.size)
+        publish(deployed, NETWORK, out, recipe=recipe, settings=asdict(settings), scores=scores)

@@ -15,7 +15,7 @@ pytest.importorskip("lightning")
 import lightning
 import torch
 import torch.nn.functional as F
-from facereg_mobilenetv3 import arcface, distill, publish
+from facereg_mobilenetv3 import arcface, distill
 from facereg_mobilenetv3.arcface import ArcFaceSettings, ArcFaceTraining
 from facereg_mobilenetv3.distill import Distillation, DistillSettings, ViewTable, distillation_loss, make_views
 from facereg_mobilenetv3.networks import EMBEDDING, DeployedEmbedder, MobileNetV3Embedder, build_deployed, enlarged
@@ -30,7 +30,7 @@ from facereg.images import write_image
 from facereg.runners.opening import open_network
 from facereg.runners.spec import NetworkSpec
 from facereg.testing.pictures import crops
-from facereg.training import fitting
+from facereg.training import fitting, publishing
 from facereg.training.export import load_checkpoint
 from facereg.training.fitting import fit
 
@@ -139,12 +139,12 @@ def test_arcface_learns_its_classes_and_publishes_without_them(tmp_path: Path, m
             write_image(tmp_path / f"people/{person}/{number}.png", altered.astype(np.uint8))
     exported: list[torch.nn.Module] = []
 
-    def export(module: torch.nn.Module, spec: NetworkSpec, path: Path) -> float:
+    def export(module: torch.nn.Module, spec: NetworkSpec, path: Path, *, free: int) -> float:
         exported.append(module)
         path.touch()
         return 0.0
 
-    monkeypatch.setattr(publish, "export_onnx", export)
+    monkeypatch.setattr(publishing, "export_onnx", export)
     given = {"size": SMALL, "batch": 16, "epochs": 20, "class_lr": 0.1, "warmup": 1, "devices": 1}
     arcface.run([tmp_path / "people"], tmp_path / "out", False, {key: str(value) for key, value in given.items()})
 

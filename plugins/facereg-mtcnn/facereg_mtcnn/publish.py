@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from facereg.errors import WeightsError
 from facereg.runners.spec import file_sha256
-from facereg.training.export import export_onnx
+from facereg.training import publishing
 from facereg_mtcnn.networks import BUILDERS, DeployedONet, DeployedPNet, DeployedRNet
 from facereg_mtcnn.plugin import networks
 
@@ -21,9 +20,8 @@ def save_network(module: DeployedPNet | DeployedRNet | DeployedONet, name: str, 
     The landmark task of P- and R-Net only helps training and is kept in the checkpoint alone.
     """
     spec = {spec.name: spec for spec in networks()}[f"mtcnn-{name}"]
-    path = out / f"{name}.onnx"
-    export_onnx(module, spec, path, free=31)
-    save_file({key: value.contiguous() for key, value in module.state_dict().items()}, path.with_suffix(".safetensors"))
+    path = out / spec.file
+    publishing.save_network(module, spec, out, free=31)
     checksums = out / "sha256.json"
     known = json.loads(checksums.read_text("utf-8")) if checksums.exists() else {}
     known[path.name] = file_sha256(path)

@@ -25,15 +25,17 @@ from torch.utils.data import DataLoader, TensorDataset
 from facereg.data.sources import read_sources
 from facereg.errors import DatasetError, WeightsError
 from facereg.training.fitting import device_count, fit
+from facereg.training.publishing import publish
 from facereg.training.schedules import warm_cosine
 from facereg.training.settings import parse_settings
 from facereg_yolov5.anchors import FACE_ANCHORS, parse_anchors
 from facereg_yolov5.losses import Labels, losses
-from facereg_yolov5.networks import YoloV5s
+from facereg_yolov5.networks import DeployedYolo, YoloV5s
 from facereg_yolov5.pictures import Pack, Pictures, pack_pictures
-from facereg_yolov5.publish import publish
+from facereg_yolov5.plugin import NETWORK
 from facereg_yolov5.scenes import Look, change_light, draw_pixels, place_faces, plan_scenes
 
+TRACED = 96  # px; the side the graph is traced and checked at, not a power of two
 PARTS = ("loss", "box", "objectness", "landmark")
 
 
@@ -174,7 +176,15 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     )
     if module.global_rank == 0:
         counts: dict[str, object] = {"pictures": len(pack.ends), "faces": int((~pack.ignored).sum())}
-        publish(module.averaged, out, settings=asdict(settings), scores=counts | scores)
+        publish(
+            DeployedYolo(module.averaged),
+            NETWORK,
+            out,
+            recipe=NETWORK.name,
+            settings=asdict(settings),
+            scores=counts | scores,
+            free=TRACED,
+        )
 
 
 def open_pack(data: Sequence[Path], out: Path, settings: YoloSettings) -> Pack:

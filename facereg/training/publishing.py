@@ -1,0 +1,60 @@
+"""What a finished run leaves: files that a plugin opens or ships, and a record of how they came about."""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from facereg.runners.spec import NetworkSpec, file_sha256
+from facereg.training.export import HasMetadata, export_onnx
+
+
+def save_network(module: nn.Module, spec: NetworkSpec, out: Path, *, free: int = 32) -> float:
+    """Write the ONNX file of a network and its checkpoint to `out`; return the difference from torch.
+
+    Args:
+        module: takes and gives the tensors of `spec`; it stays as it is, where it is.
+        free: size given to dims that the spec leaves open, for tracing.
+    Raises:
+        RunnerError: if ONNX Runtime's numbers differ from torch's.
+    """
+    copied = copy.deepcopy(module).cpu().float().to(memory_format=torch.contiguous_format).eval()
+    path = out / spec.file
+    difference = export_onnx(copied, spec, path, free=free)
+    metadata = copied.checkpoint_metadata() if isinstance(copied, HasMetadata) else None
+    state = {key: value.contiguous() for key, value in copied.state_dict().items()}
+    save_file(state, path.with_suffix(".safetensors"), metadata=metadata)
+    return difference
+
+
+def publish(
+    module: nn.Module,
+    spec: NetworkSpec,
+    out: Path,
+    *,
+    recipe: str,
+    settings: Mapping[str, object],
+    scores: Mapping[str, object],
+    free: int = 32,
+) -> None:
+    """Write the files of `save_network`, and `result.json`: recipe, settings, scores, checksum, machine."""
+    difference = save_network(module, spec, out, free=free)
+    result = {
+        "recipe": recipe,
+        "settings": dict(settings),
+        "scores": dict(scores),
+        "onnx_sha256": file_sha256(out / spec.file),
+        "onnx_difference_from_torch": difference,
+        "torch": torch.__version__,
+        "processor": platform.machine(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    (out / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
