@@ -95,6 +95,37 @@ ROWS = (
         "`make bench`",
     ),
     Row(
+        "embedder on a Triton server, 16 in flight: composer against a plain load loop of one picture / of batches",
+        "pipeline-served",
+        lambda r: f"{r['ratio']:.2f} / {r['ratio_to_batches']:.2f} times its faces a second",
+        "at least 0.9",
+        "`make bench`",
+    ),
+    Row(
+        "a request to that server, one at a time: p50 / p99, then the same network in process",
+        "triton-overhead",
+        lambda r: (
+            f"{r['grpc']['p50_ms']:.1f} / {r['grpc']['p99_ms']:.1f} ms, "
+            f"{r['in process']['p50_ms']:.1f} / {r['in process']['p99_ms']:.1f} ms"
+        ),
+        "",
+        "`make bench`",
+    ),
+    Row(
+        "pipeline with every network on the server, against the pipeline in process, one machine",
+        "pipeline-everything-served",
+        lambda r: f"{r['ratio']:.2f} times its pictures a second",
+        "",
+        "`make bench`",
+    ),
+    Row(
+        "client's memory over 20,000 pictures of random sizes, embedder served, growth after the first 1,000",
+        "triton-memory",
+        lambda r: percent(r["growth"]),
+        "flat is 5 % or less",
+        "`make bench`",
+    ),
+    Row(
         "inference install (`pip install`, no torch), on disk",
         "install-size",
         lambda r: f"{r['megabytes']} MB",
