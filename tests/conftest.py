@@ -15,7 +15,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_
     return caller(monkeypatch, capfd, tmp_path / "home")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def painted() -> list[str]:
-    """Options that choose the painted stages."""
+    """Options that choose the painted stages, which join the registry that is in use now."""
     return painted_options()

@@ -85,7 +85,7 @@ class Load:
     def __init__(self, runner: TritonRunner, count: int) -> None:
         self.runner, self.count = runner, count
         rng = np.random.default_rng(0)
-        self.pixels: Tensor = rng.uniform(0, 255, (64, 3, 24, 24)).astype(np.float32)
+        self.pixels: Tensor = rng.uniform(0, 255, (RNET.max_batch, 3, 24, 24)).astype(np.float32)
         with open_network(RNET, threads=1) as here:
             self.wanted = here.infer({"images": self.pixels})
         self.outcomes: list[str] = []

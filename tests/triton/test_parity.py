@@ -61,9 +61,9 @@ def test_a_network_gives_the_same_numbers(served: Served, spec: NetworkSpec, way
 @pytest.mark.parametrize("way", WAYS)
 def test_a_batch_over_the_servers_largest_is_split_and_put_together(served: Served, way: str) -> None:
     [spec] = [spec for spec in NETWORKS if spec.name == "mtcnn-rnet"]
-    pixels = np.random.default_rng(0).uniform(0, 255, (64, 3, 24, 24)).astype(np.float32)
+    pixels = np.random.default_rng(0).uniform(0, 255, (spec.max_batch, 3, 24, 24)).astype(np.float32)
     with open_network(spec, threads=1) as here, open_network(spec, runner=address_of(served, way)) as there:
-        for count in (64, 24, 25, 1, 0):  # three requests, one, two, one, none
+        for count in (spec.max_batch, 24, 25, 1, 0):  # two requests, one, two, one, none
             mine, theirs = here.infer({"images": pixels[:count]}), there.infer({"images": pixels[:count]})
             assert {name: value.shape for name, value in theirs.items()} == {n: v.shape for n, v in mine.items()}
             for name in mine:

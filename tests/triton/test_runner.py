@@ -34,7 +34,7 @@ from tests.triton.conftest import Served
 from tests.triton.third_party import COLOURS, write_colours
 
 [RNET] = [spec for model in default_registry().models() for spec in model.networks if spec.name == "mtcnn-rnet"]
-PIXELS = np.random.default_rng(1).uniform(0, 255, (40, 3, 24, 24)).astype(np.float32)
+PIXELS = np.random.default_rng(1).uniform(0, 255, (RNET.max_batch, 3, 24, 24)).astype(np.float32)
 
 
 def both(served: Served) -> list[str]:
@@ -116,7 +116,7 @@ def test_a_batch_the_server_refuses_is_not_repeated(served: Served) -> None:
     for address in both(served):
         with TritonRunner(RNET, address) as runner:
             # past the runner's own checks, which leave nothing for the server to refuse
-            object.__setattr__(runner._served, "max_batch", 64)
+            object.__setattr__(runner._served, "max_batch", RNET.max_batch)
             with pytest.raises(InputRefusedError, match="batch-size must be <= 24"):
                 runner.infer({"images": PIXELS})
             assert runner.retries == 0
