@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from facereg.training.fitting import fit
 from facereg.types import FloatArray, Image
 
 pytestmark = pytest.mark.train
-STEPS = 80
+STEPS = 120
 POINTS = np.array([[200, 115], [240, 112], [222, 138], [206, 160], [242, 158]], np.float32)  # about, by eye
 
 
@@ -53,7 +53,17 @@ class Trained(Runner):
         return {tensor.name: value.numpy() for tensor, value in zip(NETWORK.outputs, values, strict=True)}
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Several threads add up in an order of their own, and so short a run shows it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.filterwarnings(  # Lightning's hints about loaders and checkpoints, and its own deprecated calls
     "ignore::UserWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"
 )
