@@ -18,6 +18,7 @@ from facereg.data.boxes import LabelledImage, read_pseudo_labels, read_wider
 from facereg.data.lines import read_lines
 from facereg.data.points import five_from_68, read_68_points, read_five_points
 from facereg.data.splits import held_out
+from facereg.errors import DatasetError
 from facereg.geometry import box_overlap
 from facereg.types import BoolArray, Faces, FloatArray
 
@@ -48,6 +49,27 @@ class BoxFit:
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2 + self.shift * side
         half = side * self.scale / 2
         return np.concatenate([centre - half, centre + half], 1).astype(np.float32)
+
+
+def read_recipe_sources(
+    data: Sequence[Path], *, crowds: str, pseudo: str, points: str, images: str = "", keep_out: bool = True
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Return what `read_sources` does, for a recipe: from its `--data`, and names with commas between them.
+
+    Raises:
+        DatasetError: if it is not one folder, or a file is missing.
+    """
+    if len(data) != 1:
+        raise DatasetError(
+            f"data: expected the one folder that the settings' files lie in, got {len(data)}; pass --data DIR"
+        )
+    return read_sources(
+        data[0], crowds=crowds, pseudo=_names(pseudo), points=_names(points), images=images, keep_out=keep_out
+    )
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
 
 
 def read_sources(

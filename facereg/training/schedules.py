@@ -19,3 +19,10 @@ def warm_steps(step: int, steps: int, warmup: int, *, falls: Sequence[float]) ->
     if step < warmup:
         return (step + 1) / warmup
     return float(0.1 ** sum(step >= fall * steps for fall in falls))
+
+
+def trapezoid(step: int, steps: int, warmup: int, decay: float) -> float:
+    """Return the share of the full rate: up over `warmup`, level, down to zero over the last `decay`."""
+    rise = min(1.0, (step + 1) / max(1, warmup))
+    fall = (steps - step) / max(1.0, decay * steps)
+    return max(0.0, min(rise, fall, 1.0))

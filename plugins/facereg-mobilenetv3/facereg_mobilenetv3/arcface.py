@@ -27,8 +27,8 @@ from torchvision.transforms import v2
 from facereg.data.people import read_people
 from facereg.errors import DatasetError
 from facereg.training.batches import count_steps
+from facereg.training.schedules import trapezoid
 from facereg.training.settings import parse_settings
-from facereg_mobilenetv3.distill import trapezoid
 from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder, enlarged
 from facereg_mobilenetv3.publish import fit_and_publish, load_network
 from facereg_mobilenetv3.views import read_crops

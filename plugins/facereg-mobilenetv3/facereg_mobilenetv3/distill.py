@@ -23,6 +23,8 @@ from torch.utils.data import Dataset
 from facereg.errors import ContractError, DatasetError
 from facereg.images import find_images
 from facereg.training.batches import count_steps
+from facereg.training.optimizing import adamw
+from facereg.training.schedules import trapezoid
 from facereg.training.settings import parse_settings
 from facereg_mobilenetv3.networks import MobileNetV3Embedder, enlarged
 from facereg_mobilenetv3.publish import fit_and_publish, load_network
@@ -89,16 +91,12 @@ class Distillation(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         settings = self.settings
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        rest = [p for p in self.network.parameters() if p.ndim <= 1]  # norms and biases
-        optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}],
+        return adamw(
+            self.network,
             lr=settings.lr,
+            weight_decay=settings.weight_decay,
+            share=lambda step: trapezoid(step, self.steps, settings.warmup, settings.decay),
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: trapezoid(step, self.steps, settings.warmup, settings.decay)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def distillation_loss(vectors: Tensor, targets: Tensor, *, similarity: float) -> tuple[Tensor, Tensor]:
@@ -106,13 +104,6 @@ def distillation_loss(vectors: Tensor, targets: Tensor, *, similarity: float) ->
     cosine = (vectors * targets).sum(1).mean()
     difference = vectors @ vectors.T - targets @ targets.T  # (B, B)
     return 1 - cosine + similarity * (difference**2).mean(), cosine
-
-
-def trapezoid(step: int, steps: int, warmup: int, decay: float) -> float:
-    """Return the share of the full rate: up over `warmup`, level, down to zero over the last `decay`."""
-    rise = min(1.0, (step + 1) / max(1, warmup))
-    fall = (steps - step) / max(1.0, decay * steps)
-    return max(0.0, min(rise, fall, 1.0))
 
 
 def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str]) -> None:

@@ -18,7 +18,6 @@ from facereg_mobilenetv3.distill import (
     DistillSettings,
     distillation_loss,
     make_views,
-    trapezoid,
 )
 from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder, enlarged
 from facereg_mobilenetv3.publish import load_network
@@ -26,6 +25,7 @@ from facereg_mobilenetv3.views import SIZE
 
 from facereg.errors import ContractError, WeightsError
 from facereg.testing.pictures import crops
+from facereg.training.schedules import trapezoid
 
 pytestmark = pytest.mark.train
 SMALL = 32  # px; the smallest input that leaves one cell of features

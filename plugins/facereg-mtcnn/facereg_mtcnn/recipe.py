@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from facereg.data.boxes import LabelledImage
-from facereg.data.sources import read_sources
-from facereg.errors import DatasetError
+from facereg.data.sources import read_recipe_sources
 from facereg.runners.base import Networks
 from facereg.runners.opening import open_network
 from facereg.training.settings import parse_settings
@@ -70,13 +69,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
         DatasetError: if no data folder was given or a file is missing.
     """
     settings = parse_settings(MtcnnSettings, given)
-    if len(data) != 1:
-        raise DatasetError(
-            f"data: expected the one folder that the settings' files lie in, got {len(data)}; pass --data DIR"
-        )
-    hand, rest = read_sources(
-        data[0], crowds=settings.crowds, pseudo=_names(settings.pseudo), points=_names(settings.points)
-    )
+    hand, rest = read_recipe_sources(data, crowds=settings.crowds, pseudo=settings.pseudo, points=settings.points)
     if settings.limit:
         hand, rest = hand[: settings.limit], rest[:: max(1, len(rest) // settings.limit)][: settings.limit]
     scores = {}
@@ -93,10 +86,6 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
         scores[stage] = json.loads(done.read_text("utf-8"))
     results = {"recipe": "mtcnn", "settings": asdict(settings), "pictures": [len(hand), len(rest)], "stages": scores}
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", "utf-8")
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(",") if name]
 
 
 def _schedule(stage: str, settings: MtcnnSettings) -> Schedule:

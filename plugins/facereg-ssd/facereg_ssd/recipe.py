@@ -16,8 +16,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from facereg.data.sources import read_sources
-from facereg.errors import ContractError, DatasetError
+from facereg.data.sources import read_recipe_sources
+from facereg.errors import ContractError
 from facereg.training.fitting import device_count, fit
 from facereg.training.publishing import publish
 from facereg.training.schedules import warm_cosine, warm_steps
@@ -113,15 +113,11 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     """
     settings = parse_settings(SsdSettings, given)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
-    if len(data) != 1:
-        raise DatasetError(
-            f"data: expected the one folder that the settings' files lie in, got {len(data)}; pass --data DIR"
-        )
-    hand, rest = read_sources(
-        data[0],
+    hand, rest = read_recipe_sources(
+        data,
         crowds=settings.crowds,
-        pseudo=[name for name in settings.pseudo.split(",") if name],
-        points=[name for name in settings.points.split(",") if name],
+        pseudo=settings.pseudo,
+        points=settings.points,
         images=settings.images,
         keep_out=settings.keep_out,
     )

@@ -18,13 +18,14 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from facereg.data.sources import read_sources
-from facereg.errors import DatasetError, WeightsError
+from facereg.data.sources import read_recipe_sources
+from facereg.errors import WeightsError
+from facereg.training.export import load_checkpoint
 from facereg.training.fitting import device_count, fit
+from facereg.training.optimizing import adamw
 from facereg.training.publishing import publish
 from facereg.training.schedules import warm_cosine
 from facereg.training.settings import parse_settings
@@ -115,16 +116,12 @@ class YoloTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         settings = self.settings
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        rest = [p for p in self.network.parameters() if p.ndim <= 1]  # norms and biases
-        optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}],
+        return adamw(
+            self.network,
             lr=settings.lr,
+            weight_decay=settings.weight_decay,
+            share=lambda step: warm_cosine(step, settings.steps, settings.warmup, last=settings.last_lr),
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: warm_cosine(step, settings.steps, settings.warmup, last=settings.last_lr)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 @torch.no_grad()
@@ -145,10 +142,7 @@ def load_network(network: YoloV5s, path: Path) -> None:
     """
     if not path.is_file():
         raise WeightsError(f"init: expected a .safetensors file of this recipe, found none at {path}")
-    try:
-        network.load_state_dict({key.removeprefix("network."): value for key, value in load_file(path).items()})
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: expected the weights of YOLOv5s with landmarks, got other tensors") from error
+    load_checkpoint(DeployedYolo(network), path)
 
 
 def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str]) -> None:
@@ -192,15 +186,11 @@ def open_pack(data: Sequence[Path], out: Path, settings: YoloSettings) -> Pack:
     path = Path(settings.pack) if settings.pack else out / "pictures.npz"
     if path.is_file():
         return Pack.open(path)
-    if len(data) != 1:
-        raise DatasetError(
-            f"data: expected the one folder that the settings' files lie in, got {len(data)}; pass --data DIR"
-        )
-    hand, rest = read_sources(
-        data[0],
+    hand, rest = read_recipe_sources(
+        data,
         crowds=settings.crowds,
-        pseudo=[name for name in settings.pseudo.split(",") if name],
-        points=[name for name in settings.points.split(",") if name],
+        pseudo=settings.pseudo,
+        points=settings.points,
         images=settings.images,
         keep_out=settings.keep_out,
     )
