@@ -31,9 +31,7 @@ class OnnxRunner(Runner):
         super().__init__(spec, fingerprint=file_sha256(path))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: they come back as exceptions
-        # The arena keeps the largest block of every size it ever saw: with pictures of all sizes, memory only grows.
-        # Where sizes are bounded it soon has them all, and keeps these blocks from breaking up the heap.
-        options.enable_cpu_mem_arena = spec.bounded
+        options.enable_cpu_mem_arena = spec.keeps_memory
         options.enable_mem_pattern = False
         if threads is not None:
             options.intra_op_num_threads = threads

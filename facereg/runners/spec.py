@@ -39,8 +39,7 @@ class NetworkSpec:
         module: `package.module:callable` that builds the torch module with the same tensors, for
             TorchRunner and for the check of an export; its checkpoint is `file` with `.safetensors`.
         by_position: files of many origins fit, whatever they name their tensors; the first is the first.
-        bounded: the plugin's calls are all of bounded size, whatever the pictures; a runner may then keep the memory
-            that it worked in for the next call.
+        bounded: the plugin's calls are all of bounded size, whatever the pictures, though `dims` leave them open.
     """
 
     name: str
@@ -53,6 +52,15 @@ class NetworkSpec:
     module: str | None = None
     by_position: bool = False
     bounded: bool = False
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether a runner may keep the memory that it worked in for the next call.
+
+        ONNX Runtime's arena keeps the largest block of every size it ever saw: few where only the batch varies or sizes
+        are bounded, and then calls spend no time on fresh pages; with pictures of all sizes, memory only grows.
+        """
+        return self.bounded or all(size is not None for tensor in self.inputs for size in tensor.dims[1:])
 
     def locate(self, folder: str | Path | None = None) -> Path:
         """Return the ONNX file: in `folder`, or `folder` itself where it is a file, else the plugin's own.
@@ -69,7 +77,7 @@ class NetworkSpec:
         if not path.is_file():
             raise WeightsError(
                 f"{self.name}: no weights ship with {self.package} ({path} is missing); "
-                f"train or export them and pass their folder as weights="
+                f"train or export them and pass their folder: weights= in Python, --weights on the command line"
             )
         if self.sha256 is not None and (got := file_sha256(path)) != self.sha256:
             raise WeightsError(

@@ -14,7 +14,7 @@ from facereg.errors import ContractError
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
 SHA256 = "facereg_sha256"  # the parameter that names the weights served
-THREADS = "intra_op_thread_count"  # as the ONNX Runtime backend calls it; model.py reads the same name
+THREADS, ARENA = "intra_op_thread_count", "enable_mem_arena"  # ONNX Runtime backend's names, which model.py reads too
 TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32", "int64": "TYPE_INT64"}
 WARM_SIDE = 320  # px of an axis of any size in the warm-up: a multiple of every stride in use
 Backend = Literal["onnxruntime", "python"]
@@ -67,11 +67,12 @@ class ServedNetwork:
     outputs: tuple[TensorSpec, ...]
     max_batch: int
     sha256: str
+    keeps_memory: bool  # as NetworkSpec
 
     @classmethod
     def from_spec(cls, spec: NetworkSpec, sha256: str) -> ServedNetwork:
         """Return the network as its plugin states it."""
-        return cls(spec.name, spec.inputs, spec.outputs, spec.max_batch, sha256)
+        return cls(spec.name, spec.inputs, spec.outputs, spec.max_batch, sha256, spec.keeps_memory)
 
 
 def config_text(network: ServedNetwork, options: ServingOptions, *, backend: Backend) -> str:
@@ -145,12 +146,11 @@ def _warm_up(network: ServedNetwork, batch: int) -> str:
 
 
 def _parameters(network: ServedNetwork, options: ServingOptions, backend: Backend) -> list[str]:
-    values = {SHA256: network.sha256}
+    values = {SHA256: network.sha256, ARENA: "1" if network.keeps_memory else "0"}
     if options.threads is not None or backend == "python":
         values[THREADS] = str(options.threads or 1)
-    if backend == "onnxruntime" and any(None in tensor.dims[1:] for tensor in network.inputs):
-        # as OnnxRunner: the arena keeps the largest block of every size it ever saw
-        values |= {"enable_mem_arena": "0", "enable_mem_pattern": "0"}
+    if backend == "onnxruntime":
+        values["enable_mem_pattern"] = "0"  # as OnnxRunner: it would hold a plan for every size
     return [f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}' for key, value in values.items()]
 
 

@@ -121,6 +121,7 @@ def served_network(spec: NetworkSpec, path: Path) -> ServedNetwork:
         _matched(path, spec, "outputs", spec.outputs, session.get_outputs()),
         spec.max_batch,
         file_sha256(path),
+        spec.keeps_memory,
     )
 
 

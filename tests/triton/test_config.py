@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from google.protobuf import text_format
@@ -27,6 +27,7 @@ NETWORK = ServedNetwork(
     (TensorSpec("scores", "float32", (None,)), TensorSpec("labels", "int64", (None, 5, None))),
     48,
     "ab" * 32,
+    keeps_memory=False,
 )
 
 
@@ -95,6 +96,14 @@ def test_options_reach_the_configuration() -> None:
     assert group.kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
     assert (accelerator.name, dict(accelerator.parameters)) == ("tensorrt", {"precision_mode": "FP16"})
     assert config.parameters["intra_op_thread_count"].string_value == "2"
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "python"])
+def test_memory_is_kept_where_the_spec_says_so(backend: Literal["onnxruntime", "python"]) -> None:
+    for keeps_memory, arena in ((False, "0"), (True, "1")):
+        text = config_text(replace(NETWORK, keeps_memory=keeps_memory), ServingOptions(), backend=backend)
+        config = text_format.Parse(text, model_config_pb2.ModelConfig())
+        assert config.parameters["enable_mem_arena"].string_value == arena
 
 
 def test_the_python_backend_runs_on_the_processor_whatever_the_gpu_options() -> None:

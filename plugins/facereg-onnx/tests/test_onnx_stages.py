@@ -43,7 +43,7 @@ class TestOnnxArcFaceKeepsTheContract(EmbedderContract):
 
 
 def test_without_a_file_the_error_says_how_to_name_one() -> None:
-    with pytest.raises(WeightsError, match="no weights ship with facereg_onnx.*pass their folder as weights="):
+    with pytest.raises(WeightsError, match="no weights ship with facereg_onnx.*pass their folder: weights="):
         Registry.load().create("onnx-arcface", role="embedder")
 
 

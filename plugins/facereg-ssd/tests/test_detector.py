@@ -165,5 +165,5 @@ def test_without_weights_the_error_says_what_to_do() -> None:
     with pytest.raises(WeightsError) as caught:
         stage.detect([noise(20, 20)])
     assert "no weights ship with facereg_ssd" in str(caught.value)
-    assert str(caught.value).endswith("train or export them and pass their folder as weights=")
+    assert str(caught.value).endswith("pass their folder: weights= in Python, --weights on the command line")
     assert "\n" not in str(caught.value)

@@ -32,9 +32,7 @@ class TritonPythonModel:
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: they come back as exceptions
-        # The arena keeps the largest block of every size it ever saw: few where only the batch varies, and without it
-        # a large batch spends a third of its time on fresh pages. With pictures of all sizes memory would only grow.
-        options.enable_cpu_mem_arena = all(int(size) > 0 for tensor in config["input"] for size in tensor["dims"])
+        options.enable_cpu_mem_arena = parameters["enable_mem_arena"] == "1"
         options.enable_mem_pattern = False
         options.intra_op_num_threads = int(parameters["intra_op_thread_count"])
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
