@@ -150,6 +150,12 @@ def test_the_main_face_is_large_and_central() -> None:
     assert main_face(Faces.empty(), 200, 200) is None
 
 
+def test_the_main_face_is_rather_sure_than_large() -> None:
+    large, small = [60, 90, 180, 200], [80, 20, 120, 70]
+    assert main_face(found((0.999, small), (0.71, large)), 200, 200) == 0  # a shirt taken for a face
+    assert main_face(found((0.999, small), (0.99, large)), 200, 200) == 1
+
+
 def test_main_faces_keep_their_rows_around_bad_files(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", picture(1))
     write_image(tmp_path / "b.png", picture())
