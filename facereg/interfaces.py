@@ -208,7 +208,8 @@ class Matcher(Stage):
     def match(self, probes: Embeddings, *, k: int = 5) -> Matches:
         """Return the k closest people of each probe (fewer where fewer are known).
 
-        Similarity to a person is the largest cosine over that person's vectors.
+        Similarity to a person is the largest cosine over that person's vectors, unless an option of the matcher says
+        otherwise.
 
         Raises:
             ContractError: if k < 1.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -285,7 +286,14 @@ def identification(
         faces = embed_main_faces(pipeline, paths, progress=advance)
     for error in faces.errors:
         complain(str(error))
-    scores = score_identification(faces.vectors, faces.found, rows, seeds=range(seeds), images=enrolled_images)
+    scores = score_identification(
+        faces.vectors,
+        faces.found,
+        rows,
+        matcher=partial(stages.make_matcher, -1.0),
+        seeds=range(seeds),
+        images=enrolled_images,
+    )
     figures: dict[str, object] = {
         "people": len(people),
         "images": len(paths),
@@ -298,7 +306,7 @@ def identification(
         from facereg.evaluation.plots import plot_identification
 
         plot_identification(out.with_suffix(".png"), scores.curve, f"{stages.embedder}, {len(people)} people, seed 0")
-    _report(figures, out, json, stages, ("detector", "aligner", "embedder"))
+    _report(figures, out, json, stages, ("detector", "aligner", "embedder", "matcher"))
 
 
 @with_stages

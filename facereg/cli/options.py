@@ -108,6 +108,7 @@ def _compose(given: Mapping[str, Any]) -> Stages:
     matcher = held.matcher or MatcherChoice()
     if given["matcher"] not in (None, matcher.name):
         matcher = replace(matcher, name=given["matcher"], options={})
+    matcher = replace(matcher, options={**matcher.options, **options["matcher"]})
     return Stages(Composition(detector, aligner, embedder, held.matcher), matcher)
 
 
@@ -142,11 +143,11 @@ def _weights(given: list[str]) -> dict[RoleName, Path]:
 
 def _options(given: list[str]) -> dict[RoleName, dict[str, object]]:
     """Return the factory options of each role, as in `--option detector.min_face=40`."""
-    chosen: dict[RoleName, dict[str, object]] = {role: {} for role in ROLES}
+    chosen: dict[RoleName, dict[str, object]] = {role: {} for role in (*ROLES, "matcher")}
     for text in given:
         place, equals, value = text.partition("=")
         role, _, name = place.partition(".")
-        if not equals or not name or role not in ROLES:
+        if not equals or not name or role not in chosen:
             raise misused("--option", f"expected ROLE.NAME=VALUE, as detector.min_face=40, got {text!r}")
         try:
             chosen[role][name] = json.loads(value)

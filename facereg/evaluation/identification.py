@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
 from facereg.errors import ContractError
-from facereg.types import BoolArray, FloatArray, IntArray
+from facereg.interfaces import Matcher
+from facereg.types import BoolArray, Embeddings, FloatArray
 
 FPIRS = (0.1, 0.01)
 ENROLLED_IMAGES = 3
+SPACE = "evaluated"  # all vectors are of one embedder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +41,7 @@ def score_identification(
     found: BoolArray,
     people: Mapping[str, Sequence[int]],
     *,
+    matcher: Callable[[], Matcher],
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     images: int = ENROLLED_IMAGES,
 ) -> IdentificationScores:
@@ -48,6 +51,7 @@ def score_identification(
         vectors: (N, D) float32, of unit length where `found`.
         found: (N,) bool; a picture without a face is a miss for a known person and no false alarm for a stranger.
         people: rows of each person's pictures.
+        matcher: returns one that knows nobody yet, for each division; its threshold plays no part.
         seeds: one division each: a random half of the people is enrolled with `images` random pictures.
     Raises:
         ContractError: if there are fewer than 2 people with more than `images` pictures.
@@ -57,7 +61,10 @@ def score_identification(
         raise ContractError(
             f"people: expected at least 2 with more than {images} pictures each, got {len(usable)}; add pictures"
         )
-    runs = [_divide(vectors, found, people, usable, np.random.default_rng(seed), images) for seed in seeds]
+    runs = []
+    for seed in seeds:
+        with matcher() as knows:
+            runs.append(_divide(vectors, found, people, usable, knows, np.random.default_rng(seed), images))
 
     def mean_tpir(fpir: float) -> float | None:
         values = [run.tpir_at_fpir[fpir] for run in runs]
@@ -78,29 +85,28 @@ def _divide(
     found: BoolArray,
     people: Mapping[str, Sequence[int]],
     usable: Sequence[str],
+    matcher: Matcher,
     rng: np.random.Generator,
     images: int,
 ) -> IdentificationScores:
     order = [usable[row] for row in rng.permutation(len(usable))]
     enrolled = order[: len(order) // 2]
-    gallery: list[int] = []
-    owners: list[int] = []
     probes: list[int] = []
-    truth: list[int] = []
-    for number, name in enumerate(enrolled):
+    truth: list[str] = []
+    for name in enrolled:
         rows = rng.permutation(np.array(people[name]))
         shown = sorted(rows.tolist(), key=lambda row: not found[row])[
             :images
         ]  # whoever enrols sees that a face is found
-        gallery += shown
-        owners += [number] * len(shown)
+        seen = [row for row in shown if found[row]]
+        matcher.add([name] * len(seen), Embeddings(vectors[seen], SPACE))
         probes += [row for row in rows.tolist() if row not in shown]
-        truth += [number] * (len(rows) - len(shown))
+        truth += [name] * (len(rows) - len(shown))
     strangers = [row for name in people if name not in enrolled for row in people[name]]
-    known = _named(vectors, found, probes, gallery, owners)
-    unknown = _named(vectors, found, strangers, gallery, owners)
-    right = (known[0] == np.array(truth, np.int64)) & found[probes]
-    curve = _curve(known[1], right, unknown[1])
+    names, known = _named(vectors, found, probes, matcher)
+    _, unknown = _named(vectors, found, strangers, matcher)
+    right = np.array([name == true for name, true in zip(names, truth, strict=True)])
+    curve = _curve(known, right, unknown)
     return IdentificationScores(
         rank1=float(right.mean()),
         tpir_at_fpir={
@@ -114,13 +120,18 @@ def _divide(
 
 
 def _named(
-    vectors: FloatArray, found: BoolArray, probes: Sequence[int], gallery: Sequence[int], owners: Sequence[int]
-) -> tuple[IntArray, FloatArray]:
-    """Return the closest person (P,) and the similarity (P,); -1 and -inf for a probe without a face."""
-    similarities = np.where(found[list(gallery)], vectors[list(probes)] @ vectors[list(gallery)].T, -np.inf)
-    best = similarities.argmax(1)
-    person = np.where(found[list(probes)], np.array(owners, np.int64)[best], -1)
-    return person, np.where(found[list(probes)], similarities.max(1), -np.inf).astype(np.float32)
+    vectors: FloatArray, found: BoolArray, probes: Sequence[int], matcher: Matcher
+) -> tuple[list[str | None], FloatArray]:
+    """Return the closest person and the similarity (P,) of each probe; None and -inf for one without a face."""
+    seen = np.flatnonzero(found[list(probes)])
+    matches = matcher.match(Embeddings(vectors[np.array(probes, np.int64)[seen]], SPACE), k=1)
+    names: list[str | None] = [None] * len(probes)
+    similarities = np.full(len(probes), -np.inf, np.float32)
+    if matches.similarities.shape[1]:
+        similarities[seen] = matches.similarities[:, 0]
+        for probe, (name,) in zip(seen, matches.labels, strict=True):
+            names[probe] = name
+    return names, similarities
 
 
 def _curve(known: FloatArray, right: BoolArray, strangers: FloatArray) -> FloatArray:

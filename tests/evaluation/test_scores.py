@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from facereg.evaluation.identification import score_identification
 from facereg.evaluation.main_faces import embed_main_faces, main_face
 from facereg.evaluation.verification import best_threshold, roc, score_pairs, threshold_at, tpr_at
 from facereg.images import write_image
+from facereg.matching.exact import ExactMatcher
 from facereg.pipeline import Pipeline
 from facereg.types import Faces
 from tests.fakes import PaintedDetector, PaintedEmbedder, picture
@@ -124,15 +126,18 @@ def test_cosines_rounded_over_one_give_no_threshold_over_one() -> None:
     assert threshold_at(similarities, np.array([False, False, True]), 0.5) == 1.0
 
 
+exact = partial(ExactMatcher, threshold=-1.0)
+
+
 def test_identification_of_perfect_and_of_useless_vectors() -> None:
     people = {str(person): list(range(person * 5, person * 5 + 5)) for person in range(6)}
     perfect = np.eye(6, dtype=np.float32).repeat(5, 0)
-    scores = score_identification(perfect, np.ones(30, np.bool_), people, images=3)
+    scores = score_identification(perfect, np.ones(30, np.bool_), people, matcher=exact, images=3)
     assert scores.rank1 == 1.0
     assert scores.tpir_at_fpir == {0.1: 1.0, 0.01: None}  # 15 strangers cannot show one in a hundred
     assert (scores.known, scores.strangers) == (3 * 2, 3 * 5)
     same = np.tile(np.eye(6, dtype=np.float32)[:1], (30, 1))
-    assert score_identification(same, np.ones(30, np.bool_), people, images=3).tpir_at_fpir[0.1] == 0.0
+    assert score_identification(same, np.ones(30, np.bool_), people, matcher=exact, images=3).tpir_at_fpir[0.1] == 0.0
 
 
 def test_a_picture_without_a_face_is_a_miss() -> None:
@@ -140,8 +145,18 @@ def test_a_picture_without_a_face_is_a_miss() -> None:
     vectors, seen = np.eye(6, dtype=np.float32).repeat(5, 0), np.ones(30, np.bool_)
     seen[::5] = False  # the first picture of everybody; enrolled are the others
     vectors[~seen] = 0
-    scores = score_identification(vectors, seen, people, images=3)
+    scores = score_identification(vectors, seen, people, matcher=exact, images=3)
     assert scores.rank1 == pytest.approx(0.5)  # of the two probes of each person one has no face
+
+
+def test_identification_is_that_of_the_matcher() -> None:
+    rng = np.random.default_rng(0)
+    people = {str(person): list(range(person * 8, person * 8 + 8)) for person in range(40)}
+    noisy = np.eye(40, dtype=np.float32).repeat(8, 0) + rng.normal(0, 0.35, (320, 40)).astype(np.float32)
+    vectors = noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
+    best = score_identification(vectors, np.ones(320, np.bool_), people, matcher=exact)
+    mean = score_identification(vectors, np.ones(320, np.bool_), people, matcher=partial(exact, templates=True))
+    assert mean.rank1 > best.rank1  # the mean of three noisy vectors is less noisy
 
 
 def test_the_main_face_is_large_and_central() -> None:
@@ -151,7 +166,7 @@ def test_the_main_face_is_large_and_central() -> None:
 
 
 def test_the_main_face_is_rather_sure_than_large() -> None:
-    large, small = [60, 90, 180, 200], [80, 20, 120, 70]
+    large, small = [60.0, 90.0, 180.0, 200.0], [80.0, 20.0, 120.0, 70.0]
     assert main_face(found((0.999, small), (0.71, large)), 200, 200) == 0  # a shirt taken for a face
     assert main_face(found((0.999, small), (0.99, large)), 200, 200) == 1
 

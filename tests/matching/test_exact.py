@@ -30,6 +30,27 @@ def test_a_person_is_as_similar_as_the_best_of_their_vectors() -> None:
     assert [value for _, value in match.candidates] == pytest.approx([0.8, 0.6])
 
 
+def test_a_template_is_the_mean_of_a_persons_vectors() -> None:
+    axes = np.eye(3, dtype=np.float32)
+    probe = Embeddings(axes[:1], "a")
+    with ExactMatcher(threshold=0.5, templates=True) as matcher:
+        matcher.add(["ada", "bob"], Embeddings(axes[[0, 2]], "a"))
+        matcher.add(["ada"], Embeddings(axes[1:2], "a"))
+        [match] = matcher.match(probe)
+        assert match.similarity == pytest.approx(np.sqrt(0.5))
+        assert matcher.remove("bob") == 1
+        [match] = matcher.match(probe)
+    assert match.similarity == pytest.approx(np.sqrt(0.5))
+
+
+def test_vectors_that_cancel_out_are_like_nobody() -> None:
+    axes = np.eye(2, dtype=np.float32)
+    with ExactMatcher(threshold=0.5, templates=True) as matcher:
+        matcher.add(["ada", "ada"], Embeddings(np.stack([axes[0], -axes[0]]), "a"))
+        [match] = matcher.match(Embeddings(axes[:1], "a"))
+    assert match.similarity == 0.0
+
+
 def test_a_similarity_of_the_threshold_itself_is_accepted() -> None:
     axes = np.eye(2, dtype=np.float32)
     with ExactMatcher(threshold=1.0) as matcher:
