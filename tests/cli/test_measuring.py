@@ -141,6 +141,19 @@ def test_detection_counts_faces_that_are_missed(make: object, painted: list[str]
     assert out.with_suffix(".png").stat().st_size > 1000
 
 
+def test_detection_on_a_picture_cut_about_each_face(painted: list[str], run: Run, tmp_path: Path) -> None:
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    labels.mkdir()
+    paint(images / "a.jpg", 1, 2)
+    paint(images / "b.jpg", 3)
+    words = ["evaluate", "detection", "--images", images, "--annotations", wider(labels), "--detector", "painted"]
+    figures = run(*words, "--close-up", "0.4", "--least", "100", "--json").document
+    assert (figures["images"], figures["faces"], figures["close_up"]) == (3, 3, 0.4)  # the small one is left out
+    called = run(*words, "--close-up", "0.4", "--worst", tmp_path / "worst")
+    assert called.status == 2
+    assert "expected whole pictures, got --close-up" in called.err
+
+
 def test_a_calibrated_threshold_is_used_from_then_on(tree: Path, painted: list[str], run: Run, tmp_path: Path) -> None:
     listed = pairs(tmp_path / "pairs.txt", "5", [*GENUINE, *IMPOSTORS])
     words = ["calibrate", "--images", tree, "--pairs", listed, *painted, "--json"]

@@ -10,6 +10,7 @@ import pytest
 
 from facereg.data.boxes import LabelledImage
 from facereg.errors import ContractError
+from facereg.evaluation.close_ups import close_ups
 from facereg.evaluation.detection import average_precision, score_detections
 from facereg.evaluation.identification import score_identification
 from facereg.evaluation.main_faces import embed_main_faces, main_face
@@ -157,6 +158,21 @@ def test_identification_is_that_of_the_matcher() -> None:
     best = score_identification(vectors, np.ones(320, np.bool_), people, matcher=exact)
     mean = score_identification(vectors, np.ones(320, np.bool_), people, matcher=partial(exact, templates=True))
     assert mean.rank1 > best.rank1  # the mean of three noisy vectors is less noisy
+
+
+def test_a_close_up_is_filled_by_its_face() -> None:
+    image = np.arange(200 * 300 * 3, dtype=np.uint32).reshape(200, 300, 3).astype(np.uint8)
+    item = labelled([100, 50, 140, 110], [0, 0, 30, 30], [105, 60, 110, 65], [200, 100, 240, 160], ignored=(3,))
+    [(middle, pixels), (corner, beside)] = close_ups(item, image, share=0.25, least=20)
+    # twice as wide and high as its face
+    assert pixels.tolist() == image[20:140, 80:160].tolist()
+    assert middle.boxes[0].tolist() == [20, 30, 60, 90]
+    assert middle.ignored.tolist() == [False, True, True, True]
+    assert beside.tolist() == image[0:45, 0:45].tolist()  # the picture ends at the face
+    assert corner.boxes[1].tolist() == [0, 0, 30, 30]
+    assert corner.ignored.tolist() == [True, False, True, True]
+    with pytest.raises(ContractError, match="share: expected"):
+        close_ups(item, image, share=1.0)
 
 
 def test_the_main_face_is_large_and_central() -> None:
