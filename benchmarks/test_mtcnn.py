@@ -5,7 +5,6 @@ The mixed batch is what facenet-pytorch cannot do: it takes pictures of one size
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks.measuring import TURNS, best
 from facereg.images import find_images, read_image
 from facereg.interfaces import Detector
 from facereg.registry import Registry
@@ -20,7 +20,6 @@ from facereg.types import Image
 
 torch = pytest.importorskip("torch")
 facenet_pytorch = pytest.importorskip("facenet_pytorch")
-ROUNDS = 9
 
 
 @pytest.fixture(scope="module")
@@ -55,22 +54,6 @@ def theirs() -> Callable[[list[Image]], list[object]]:
     return detect
 
 
-def in_turn(ways: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Return the seconds of each way's quickest round.
-
-    All take their turn in every round, so that neighbours on the machine disturb them alike.
-    """
-    for way in ways.values():
-        way()
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: min(taken) for name, taken in seconds.items()}
-
-
 @pytest.mark.benchmark(group="mtcnn")
 def test_mtcnn_against_facenet_pytorch(
     benchmark: BenchmarkFixture,
@@ -79,16 +62,18 @@ def test_mtcnn_against_facenet_pytorch(
     images: list[Image],
     keep: Callable[[str, dict[str, object]], None],
 ) -> None:
-    ways: dict[str, Callable[[], object]] = {
-        "ours, one": lambda: [ours.detect([image]) for image in images],
-        "ours, batch": lambda: ours.detect(images),
-        "theirs": lambda: theirs(images),
+    ways: dict[str, Callable[[], int]] = {
+        "ours, one": lambda: len([ours.detect([image]) for image in images]),
+        "ours, batch": lambda: len(ours.detect(images)),
+        "theirs": lambda: len(theirs(images)),
     }
-    seconds = benchmark.pedantic(lambda: in_turn(ways), rounds=1)  # type: ignore[no-untyped-call]
+    for way in ways.values():  # warm
+        way()
+    rates = benchmark.pedantic(best, args=(ways,), kwargs={"rounds": TURNS}, rounds=1)  # type: ignore[no-untyped-call]
     figures = {
-        "ratio_one": round(seconds["theirs"] / seconds["ours, one"], 2),
-        "ratio_batch": round(seconds["theirs"] / seconds["ours, batch"], 2),
-        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "ratio_one": round(rates["ours, one"] / rates["theirs"], 2),
+        "ratio_batch": round(rates["ours, batch"] / rates["theirs"], 2),
+        "pictures_per_second": {name: round(value, 2) for name, value in rates.items()},
         "pictures": len(images),
         "threads": 1,
         "command": "make bench",

@@ -1,0 +1,62 @@
+"""YOLOv5s in ONNX Runtime against torch: the same network and pictures, one thread each, in one run, in turn.
+
+Time does not hang on the weights, so the network has its first, random ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.measuring import TURNS, Keep, best
+from facereg.registry import default_registry
+from facereg.runners.base import Runner, Tensor
+from facereg.runners.opening import open_network
+
+torch = pytest.importorskip("torch")
+[SPEC] = default_registry().model("yolov5s-face").networks
+SIDE, BATCH = 640, 4  # px, pictures
+
+
+def answered(network: Runner, images: Tensor) -> int:
+    return len(network.infer({"images": images})["scores"])
+
+
+@pytest.mark.benchmark(group="yolov5")
+def test_yolov5s_against_torch(benchmark: BenchmarkFixture, keep: Keep, tmp_path: Path) -> None:
+    from facereg_yolov5.networks import build_deployed
+
+    from facereg.training.publishing import save_network
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    save_network(build_deployed(), SPEC, tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8)
+    ways: dict[str, Callable[[], int]] = {}
+    with (
+        open_network(SPEC, weights=tmp_path, threads=1) as onnx,
+        open_network(SPEC, runner="torch", weights=tmp_path) as eager,
+    ):
+        for name, network in (("onnx", onnx), ("torch", eager)):
+            for kind, images in (("one", pixels[:1]), ("batch", pixels)):
+                ways[f"{name}, {kind}"] = partial(answered, network, images)
+        for way in ways.values():  # warm
+            way()
+        rates = benchmark.pedantic(best, args=(ways,), kwargs={"rounds": TURNS}, rounds=1)  # type: ignore[no-untyped-call]
+    keep(
+        "yolov5-speed",
+        {
+            "ratio_one": round(rates["onnx, one"] / rates["torch, one"], 2),
+            "ratio_batch": round(rates["onnx, batch"] / rates["torch, batch"], 2),
+            "pictures_per_second": {name: round(value, 2) for name, value in rates.items()},
+            "batch": BATCH,
+            "side_px": SIDE,
+            "threads": 1,
+            "command": "make bench",
+        },
+    )
