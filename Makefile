@@ -29,9 +29,12 @@ results: $(VENV)/dev.installed
 	  --threshold-pairs $(FACEREG_DATA)/lfw-view1/pairsDevTrain.txt --option detector.fallback=true --out results/verification.json
 	$(BIN)/facereg evaluate detection --images $(FACEREG_DATA)/faces-in-crowds/images \
 	  --annotations $(FACEREG_DATA)/faces-in-crowds/dev_bbx_gt.txt --held-out-fifth --option detector.min_face=10 --out results/detection.json
+	$(BIN)/facereg evaluate detection --images $(FACEREG_DATA)/faces-in-crowds/images \
+	  --annotations $(FACEREG_DATA)/faces-in-crowds/dev_bbx_gt.txt --held-out-fifth --close-up 0.4 --least 64 --out results/close-ups.json
 	$(BIN)/facereg evaluate landmarks --images $(FACEREG_DATA)/landmarks-5pt/images \
 	  --annotations $(FACEREG_DATA)/landmarks-5pt/dev_5pt.txt --format 5pt --enlarge 3 --out results/landmarks.json
-	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --option detector.fallback=true --out results/identification.json
+	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --option detector.fallback=true \
+	  --option matcher.templates=true --out results/identification.json
 	$(BIN)/python benchmarks/report.py
 
 # What an install for inference takes on disk, in a new environment.
