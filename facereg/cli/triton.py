@@ -151,10 +151,13 @@ def serve(
     build: Annotated[bool, typer.Option("--build", help="Write the repository first.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to become ready.")] = 120.0,
     json: Json = False,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- ARGUMENT...]", help="For tritonserver, as they are.")
+    ] = None,
 ) -> None:
     """Start a Triton server over the repository and keep it until SIGTERM or Ctrl-C.
 
-    Example: facereg triton serve --build
+    Example: facereg triton serve --build -- --log-verbose=1
     """
     from facereg.serving.repository import build_repository
     from facereg.serving.server import IMAGE, Ports, TritonServer
@@ -173,6 +176,7 @@ def serve(
         ports=ports,
         engine=engine.value,
         image=image or IMAGE,
+        arguments=arguments or (),
         log=log,
         timeout_s=timeout,
         progress=complain,

@@ -11,8 +11,9 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -84,6 +85,7 @@ class TritonServer:
         engine: `path` (a tritonserver on PATH), `container` (docker or podman), `pip` (see environment.py), or
             `auto`: the first of these that is there.
         image: of the container.
+        arguments: for tritonserver, after ours, as they are; files that they name are those the server sees.
         log: file for what the server says; None keeps it for error messages only.
         timeout_s: to become ready.
         progress: is told each step.
@@ -99,13 +101,14 @@ class TritonServer:
         ports: Ports | None = None,
         engine: Engine = "auto",
         image: str = IMAGE,
+        arguments: Sequence[str] = (),
         log: Path | None = None,
         timeout_s: float = 120.0,
         progress: Progress = lambda _: None,
     ) -> None:
         self.repository = Path(repository).resolve()
         self.host, self.engine, self.image, self.timeout_s = host, engine, image, timeout_s
-        self.ports = ports or Ports.free()
+        self.ports, self.arguments = ports or Ports.free(), tuple(arguments)
         self._log, self._progress = log, progress
         self._launch: Launch | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -130,9 +133,10 @@ class TritonServer:
     def launch(self) -> Launch:
         """The command line in use; the first call finds the server, and makes its environment where it must."""
         if self._launch is None:
-            self._launch = find_launch(
+            found = find_launch(
                 self.repository, self.host, self.ports, self.engine, image=self.image, progress=self._progress
             )
+            self._launch = replace(found, command=[*found.command, *self.arguments])
         return self._launch
 
     def start(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -29,8 +31,10 @@ from facereg.runners.opening import open_network
 from facereg.runners.spec import TensorSpec
 from facereg.runners.transport import Request, TransportError, acquire, release
 from facereg.runners.triton import TritonRunner
-from facereg.serving.server import Ports
-from tests.triton.conftest import Served
+from facereg.serving.repository import build_repository
+from facereg.serving.server import Ports, TritonServer
+from facereg.testing.pictures import crops
+from tests.triton.conftest import READY_S, Served
 from tests.triton.third_party import COLOURS, write_colours
 
 [RNET] = [spec for model in default_registry().models() for spec in model.networks if spec.name == "mtcnn-rnet"]
@@ -228,6 +232,28 @@ def test_a_ca_file_that_is_missing_is_named() -> None:
 def test_a_request_to_a_plain_server_over_tls_is_unreachable(served: Served) -> None:
     with pytest.raises(UnreachableError):
         open_network(RNET, runner=served.server.address.replace("triton://", "tritons://"))
+
+
+def test_a_server_with_tls_gives_the_same_to_who_knows_its_signer(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    words += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(words, check=True, capture_output=True)
+    build_repository(tmp_path / "repository", registry=default_registry(), models=["mobilenetv3-arcface"])
+    [spec] = default_registry().model("mobilenetv3-arcface").networks
+    pixels = crops(2, 112).pixels
+    with open_network(spec) as here:
+        wanted = here.infer({"images": pixels})["embedding"]
+    arguments = ["--grpc-use-ssl=true", f"--grpc-server-cert={certificate}", f"--grpc-server-key={key}"]
+    with TritonServer(tmp_path / "repository", arguments=arguments, timeout_s=READY_S) as server:
+        address = server.address.replace("triton://", "tritons://")
+        with open_network(spec, runner=f"{address}?ca={certificate}") as there:
+            np.testing.assert_allclose(there.infer({"images": pixels})["embedding"], wanted, atol=1e-4)
+        for stranger in (address, server.address):  # the signer unknown; no TLS
+            with pytest.raises(UnreachableError):
+                open_network(spec, runner=stranger)
 
 
 def test_the_transport_sorts_what_the_server_says(served: Served) -> None:
