@@ -30,12 +30,13 @@ def answered(network: Runner, images: Tensor) -> int:
 @pytest.mark.benchmark(group="yolov5")
 def test_yolov5s_against_torch(benchmark: BenchmarkFixture, keep: Keep, tmp_path: Path) -> None:
     from facereg_yolov5.networks import build_deployed
+    from facereg_yolov5.recipe import TRACED
 
     from facereg.training.publishing import save_network
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    save_network(build_deployed(), SPEC, tmp_path)
+    save_network(build_deployed(), SPEC, tmp_path, free=TRACED)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8)
     ways: dict[str, Callable[[], int]] = {}
     with (
