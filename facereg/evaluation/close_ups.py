@@ -28,11 +28,11 @@ def close_ups(
     """
     if not 0 < share < 1:
         raise ContractError(f"share: expected more than 0 and less than 1, got {share}")
+    margin = (1 / math.sqrt(share) - 1) / 2  # of a face's side, on each of its two ends
     cut = []
     for row, (x1, y1, x2, y2) in enumerate(item.boxes.tolist()):
         if item.ignored[row] or y2 - y1 < max(least, 1) or x2 - x1 < 1:
             continue
-        margin = (1 / math.sqrt(share) - 1) / 2  # of a side, on each of its two ends
         left, right = x1 - margin * (x2 - x1), x2 + margin * (x2 - x1)
         top, bottom = y1 - margin * (y2 - y1), y2 + margin * (y2 - y1)
         left, top = max(0, math.ceil(left)), max(0, math.ceil(top))

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Literal
 
 from facereg.errors import ContractError
-from facereg.runners.spec import NetworkSpec, TensorSpec
+from facereg.runners.spec import TensorSpec
 
 SHA256 = "facereg_sha256"  # the parameter that names the weights served
 THREADS, ARENA = "intra_op_thread_count", "enable_mem_arena"  # ONNX Runtime backend's names, which model.py reads too
@@ -68,11 +68,6 @@ class ServedNetwork:
     max_batch: int
     sha256: str
     keeps_memory: bool  # as NetworkSpec
-
-    @classmethod
-    def from_spec(cls, spec: NetworkSpec, sha256: str) -> ServedNetwork:
-        """Return the network as its plugin states it."""
-        return cls(spec.name, spec.inputs, spec.outputs, spec.max_batch, sha256, spec.keeps_memory)
 
 
 def config_text(network: ServedNetwork, options: ServingOptions, *, backend: Backend) -> str:
