@@ -34,7 +34,7 @@ results: $(VENV)/dev.installed
 	$(BIN)/facereg evaluate landmarks --images $(FACEREG_DATA)/landmarks-5pt/images \
 	  --annotations $(FACEREG_DATA)/landmarks-5pt/dev_5pt.txt --format 5pt --enlarge 3 --out results/landmarks.json
 	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --option detector.fallback=true \
-	  --option matcher.templates=true --out results/identification.json
+	  --out results/identification.json
 	$(BIN)/python benchmarks/report.py
 
 # What an install for inference takes on disk, in a new environment.

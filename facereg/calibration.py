@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from facereg.errors import FaceregError, UnknownNameError
 from facereg.images import write_atomically
@@ -29,14 +32,38 @@ class Threshold:
     origin: str
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What an embedder's similarities mean.
+
+    Args:
+        thresholds: the cosine similarity of each false accept rate that was measured, one at least.
+        origin: who measured it, on what.
+    """
+
+    thresholds: Mapping[float, float]
+    origin: str
+
+    def at(self, far: float | None = None) -> Threshold:
+        """Return the threshold of a false accept rate; by default that of the highest one measured.
+
+        Between two measured rates it is interpolated over the logarithm of the rate. Beyond them it is that of
+        the nearest, whose rate the result then states.
+        """
+        rates = sorted(self.thresholds)
+        rate = rates[-1] if far is None else min(max(far, rates[0]), rates[-1])
+        value = np.interp(np.log(rate), np.log(rates), [self.thresholds[held] for held in rates])
+        return Threshold(float(value), rate, self.origin)
+
+
 def calibrations_file() -> Path:
     """Return where thresholds are kept: `calibrations.json` in FACEREG_HOME, or in `~/.config/facereg`."""
     home = os.environ.get(HOME)
     return (Path(home) if home else Path.home() / ".config" / "facereg") / "calibrations.json"
 
 
-def threshold_for(space: str, registry: Registry) -> Threshold:
-    """Return the threshold measured here for that space, else the one on the model's card.
+def calibration_for(space: str, registry: Registry) -> Calibration:
+    """Return what was measured here for that space, else what the model's card says.
 
     Args:
         space: of an embedder; the part before its colon is the model's name.
@@ -48,39 +75,55 @@ def threshold_for(space: str, registry: Registry) -> Threshold:
         return held
     name = space.partition(":")[0]
     try:
-        spec = registry.model(name, role="embedder")
+        thresholds = registry.model(name, role="embedder").thresholds
     except UnknownNameError:
-        spec = None
-    if spec is None or spec.threshold is None:
+        thresholds = {}
+    if not thresholds:
         raise FaceregError(
             f"no threshold is known for {space!r}; measure one with 'facereg calibrate', or pass --threshold"
         )
-    return Threshold(spec.threshold, spec.threshold_far, f"model card of {name}")
+    return Calibration(thresholds, f"model card of {name}")
 
 
-def store_threshold(space: str, threshold: Threshold) -> Path:
-    """Keep a threshold; return the file.
+def far_for(people: int, fpir: float) -> float:
+    """Return the false accept rate of a comparison at which `fpir` of the strangers are named out of `people`.
+
+    A stranger has a chance with each person of the gallery, so a share of `fpir` leaves a part of it to each. It holds
+    for a matcher that compares with one template a person.
+    """
+    return fpir / max(people, 1)
+
+
+def store_calibration(space: str, calibration: Calibration) -> Path:
+    """Keep a calibration; return the file.
 
     Raises:
         FaceregError: if the file cannot be written.
     """
     path = calibrations_file()
-    held = _read() | {space: threshold}
+    held = _read() | {space: calibration}
+    rows = {
+        key: {"thresholds": {f"{far:g}": value for far, value in one.thresholds.items()}, "origin": one.origin}
+        for key, one in held.items()
+    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(
-            path, (json.dumps({key: asdict(value) for key, value in held.items()}, indent=2) + "\n").encode()
-        )
+        write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
     except OSError as error:
         raise FaceregError(f"{path}: cannot be written ({error}); set {HOME} to a folder that can") from error
     return path
 
 
-def _read() -> dict[str, Threshold]:
+def _read() -> dict[str, Calibration]:
     path = calibrations_file()
     try:
         rows = json.loads(path.read_text("utf-8"))
-        return {str(space): Threshold(float(r["value"]), r["far"], str(r["origin"])) for space, r in rows.items()}
+        return {
+            str(space): Calibration(
+                {float(far): float(value) for far, value in row["thresholds"].items()}, str(row["origin"])
+            )
+            for space, row in rows.items()
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -12,8 +12,8 @@ That module imports nothing heavy; it names what it brings by strings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import pluggy
 
@@ -38,8 +38,8 @@ class ModelSpec:
         licence: of the weights, in a few words.
         paper: where the model comes from.
         summary: one line for listings.
-        threshold: for embedders, the cosine similarity above which two faces are called one person.
-        threshold_far: the false accept rate that threshold was calibrated at, on the data its card names.
+        thresholds: for embedders, the cosine similarity from which two faces are called one person, by the false
+            accept rate it was measured at, on the data its card names.
     """
 
     name: str
@@ -49,8 +49,7 @@ class ModelSpec:
     licence: str = "not stated"
     paper: str = ""
     summary: str = ""
-    threshold: float | None = None
-    threshold_far: float | None = None
+    thresholds: Mapping[float, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,8 +208,8 @@ class Matcher(Stage):
     def match(self, probes: Embeddings, *, k: int = 5) -> Matches:
         """Return the k closest people of each probe (fewer where fewer are known).
 
-        Similarity to a person is the largest cosine over that person's vectors, unless an option of the matcher says
-        otherwise.
+        Similarity to a person is the cosine to the mean of that person's vectors, or the largest over them: the
+        matcher says which.
 
         Raises:
             ContractError: if k < 1.

@@ -27,7 +27,6 @@ def demo(
 
     Example: facereg demo --out demo
     """
-    from facereg.calibration import threshold_for
     from facereg.cli.people import drawn
     from facereg.gallery import Gallery, Source
     from facereg.images import write_image
@@ -38,7 +37,7 @@ def demo(
     probes = _probes(known, stranger)
     wrong = 0
     with stages.pipeline() as pipeline, progress("identifying", len(probes)) as advance:
-        threshold = threshold_for(pipeline.embedder.space, stages.registry).value
+        threshold = stages.threshold_for(pipeline.embedder.space, None).value
         file = out / "demo.gallery"
         file.unlink(missing_ok=True)
         with (

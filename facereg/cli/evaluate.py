@@ -326,32 +326,39 @@ def calibrate(
     images: Images,
     pairs: Pairs,
     far: Annotated[float, typer.Option(help="The false accept rate wanted, as 0.001.")],
+    every_pair: Annotated[
+        bool, typer.Option("--every-pair", help="Compare all pictures of the list with each other: shows lower rates.")
+    ] = False,
     json: Json = False,
     *,
     stages: Stages,
 ) -> None:
     """Measure the threshold of a false accept rate on your pairs; verify and identify use it from then on.
 
-    Example: facereg calibrate --images lfw --pairs pairsDevTrain.txt --far 0.01
+    Tenths of the rate are measured as well, as far down as the pairs can show: identify needs them.
+
+    Example: facereg calibrate --images lfw --pairs pairsDevTrain.txt --far 0.01 --every-pair
     """
-    from facereg.calibration import Threshold, store_threshold
+    from facereg.calibration import Calibration, store_calibration
     from facereg.data.pairs import read_lfw_pairs
-    from facereg.evaluation.verification import threshold_at
+    from facereg.evaluation.verification import thresholds_from
 
     listed = read_lfw_pairs(pairs, images)
     faces, rows = _embed_pairs([listed], stages)
-    similarities, same, missing = _similarities(listed, faces, rows)
-    value = threshold_at(similarities, same, far)
+    similarities, same, missing = _every_similarity(faces, rows) if every_pair else _similarities(listed, faces, rows)
+    thresholds = thresholds_from(similarities, same, far)
+    value = thresholds[far]
     tpr = float((similarities[same] >= value).mean())
-    origin = f"{len(listed.pairs)} pairs of {pairs.name}, with {stages.detector} and {stages.aligner}"
-    path = store_threshold(faces.space, Threshold(value, far, origin))
+    origin = f"{len(same)} pairs of {pairs.name}, with {stages.detector} and {stages.aligner}"
+    path = store_calibration(faces.space, Calibration(thresholds, origin))
     if json:
         print_json(
             {
                 "threshold": value,
                 "far": far,
                 "tpr": tpr,
-                "pairs": len(listed.pairs),
+                "thresholds": {f"{rate:g}": held for rate, held in thresholds.items()},
+                "pairs": len(same),
                 "missing": missing,
                 "space": faces.space,
                 "file": str(path),
@@ -359,6 +366,8 @@ def calibrate(
         )
     else:
         typer.echo(f"threshold {value:.4f}: false accept rate {far:g}, true positive rate {tpr:.4f} ({origin})")
+        for rate, held in list(thresholds.items())[1:]:
+            typer.echo(f"threshold {held:.4f}: false accept rate {rate:g}")
         typer.echo(f"stored for {faces.space} in {path}")
 
 
@@ -421,6 +430,19 @@ def _similarities(listed: PairList, faces: MainFaces, rows: Mapping[Path, int]) 
     cosine = (faces.vectors[first] * faces.vectors[second]).sum(1)
     similarities = np.where(seen, cosine, REFUSED).astype(np.float32)
     return similarities, np.array([pair.same for pair in listed.pairs], np.bool_), int((~seen).sum())
+
+
+def _every_similarity(faces: MainFaces, rows: Mapping[Path, int]) -> tuple[FloatArray, BoolArray, int]:
+    """Return the same as `_similarities` for every two pictures; those in one folder show one person."""
+    import numpy as np
+
+    from facereg.evaluation.verification import REFUSED
+
+    _, person = np.unique([str(path.parent) for path in rows], return_inverse=True)
+    first, second = np.triu_indices(len(person), 1)
+    seen = faces.found[first] & faces.found[second]
+    similarities = np.where(seen, (faces.vectors @ faces.vectors.T)[first, second], REFUSED).astype(np.float32)
+    return similarities, person[first] == person[second], int((~seen).sum())
 
 
 def _report(figures: dict[str, object], out: Path | None, json: bool, stages: Stages, roles: tuple[str, ...]) -> None:

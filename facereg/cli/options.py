@@ -71,13 +71,13 @@ class Stages:
 
         return cast(Detector, self.composition.detector.create(self.registry))
 
-    def threshold_for(self, space: str, given: float | None) -> Threshold:
-        """Return the threshold given, else that of the pipeline file, else the one calibrated."""
-        from facereg.calibration import Threshold, threshold_for
+    def threshold_for(self, space: str, given: float | None, *, far: float | None = None) -> Threshold:
+        """Return the threshold given, else that of the pipeline file, else the one calibrated (of that rate)."""
+        from facereg.calibration import Threshold, calibration_for
 
         chosen = self.matcher_choice.threshold if given is None else given
         if chosen is None:
-            return threshold_for(space, self.registry)
+            return calibration_for(space, self.registry).at(far)
         return Threshold(chosen, None, "given" if given is not None else "pipeline file")
 
     def make_matcher(self, threshold: float) -> Matcher:

@@ -108,6 +108,9 @@ def identify(
     gallery: GalleryFile,
     draw: DrawInto = None,
     threshold: Annotated[float | None, typer.Option(min=-1.0, max=1.0, help="Default: the one calibrated.")] = None,
+    fpir: Annotated[
+        float, typer.Option(min=1e-6, max=1.0, help="Share of strangers that may be named, without --threshold.")
+    ] = 0.01,
     candidates: Annotated[int, typer.Option(min=1, help="How many people to list for a face.")] = 5,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop a video after so many frames.")] = None,
     json: Json = False,
@@ -122,7 +125,7 @@ def identify(
     from facereg.video import is_video
 
     with stages.pipeline() as pipeline, Gallery.open(gallery, space=pipeline.embedder.space) as held:
-        used = stages.threshold_for(held.space, threshold).value
+        used = _threshold(stages, held, threshold, fpir)
         with stages.make_matcher(used) as matcher:
             held.fill(matcher)
             pipeline.matcher = matcher
@@ -130,6 +133,20 @@ def identify(
                 _identify_video(pipeline, source, draw, candidates, frames, json)
             else:
                 _identify_pictures(pipeline, Path(source), draw, candidates, json)
+
+
+def _threshold(stages: Stages, held: Gallery, given: float | None, fpir: float) -> float:
+    """Return the threshold for as many people as the gallery holds; say so where that few errors were not measured."""
+    from facereg.calibration import far_for
+
+    far = far_for(len(held), fpir)
+    used = stages.threshold_for(held.space, given, far=far)
+    if used.far is not None and used.far > far:
+        complain(
+            f"a gallery of {len(held)}: expected a threshold of false accept rate {far:.2g}, the lowest measured "
+            f"is {used.far:g} ({used.origin}); strangers may be named, calibrate with --every-pair on more pictures"
+        )
+    return used.value
 
 
 def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, candidates: int, json: bool) -> None:

@@ -16,6 +16,7 @@ except ImportError as error:
     raise MissingExtraError("evaluation needs scikit-learn; pip install 'facereg[app]'") from error
 
 FARS = (0.1, 0.01, 0.001)
+FEWEST = 10  # false accepts that a rate beside the one asked for rests on
 REFUSED = -1.0  # similarity of a pair one of whose pictures gave no face: the system refuses it
 
 
@@ -99,6 +100,20 @@ def tpr_at(curve: FloatArray, far: float, impostors: int) -> float | None:
     if impostors * far < 1:
         return None
     return float(curve[curve[:, 0] <= far + 1e-6, 1].max())
+
+
+def thresholds_from(similarities: FloatArray, same: BoolArray, far: float) -> dict[float, float]:
+    """Return the threshold of a false accept rate, and of each tenth of it that 10 false accepts or more can show.
+
+    Raises:
+        ContractError: if there are too few impostor pairs to measure `far` itself.
+    """
+    thresholds = {far: threshold_at(similarities, same, far)}
+    impostors, rate = int((~same).sum()), far / 10
+    while impostors * rate >= FEWEST:
+        thresholds[rate] = threshold_at(similarities, same, rate)
+        rate /= 10
+    return thresholds
 
 
 def threshold_at(similarities: FloatArray, same: BoolArray, far: float) -> float:

@@ -19,10 +19,11 @@ class ExactMatcher(Matcher):
     Args:
         threshold: cosine similarity from which a match is accepted.
         templates: compare with one vector a person, the mean of theirs: a picture that shows a person badly counts
-            for less. Where it is false, similarity to a person is that of the best of their vectors.
+            for less, and a person with many pictures draws no more strangers. Where it is false, similarity to a
+            person is that of the best of their vectors.
     """
 
-    def __init__(self, *, threshold: float, templates: bool = False) -> None:
+    def __init__(self, *, threshold: float, templates: bool = True) -> None:
         super().__init__(threshold=threshold)
         self.templates = templates
         self._lock = RLock()
@@ -91,7 +92,7 @@ class ExactMatcher(Matcher):
         labels: list[tuple[str, ...]] = []
         similarities = np.empty((len(probes), k), np.float32)
         for start in range(0, len(probes), BLOCK):
-            # (B, people): the best vector of each
+            # (B, people): the template of each, or the best vector
             best = np.maximum.reduceat(probes[start : start + BLOCK] @ compared.T, first, axis=1)
             top = np.argpartition(-best, k - 1, axis=1)[:, :k]
             order = np.argsort(-np.take_along_axis(best, top, 1), axis=1, kind="stable")

@@ -205,7 +205,7 @@ class MatcherContract(_Contract):
         _close(matches.similarities[:, 0], (probes.vectors @ known.vectors.T).max(1), VECTOR_TOLERANCE)
 
     def test_a_person_comes_once_however_many_vectors(self) -> None:
-        known = vectors(6, 16, "a")
+        known = Embeddings(vectors(3, 16, "a").vectors[[0, 1, 0, 0, 1, 2]], "a")
         with self.make() as matcher:
             matcher.add(["ada", "bob", "ada", "ada", "bob", "eve"], known)
             matches = matcher.match(known[2:3], k=9)

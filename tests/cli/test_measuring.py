@@ -174,6 +174,9 @@ def test_a_calibrated_threshold_is_used_from_then_on(tree: Path, painted: list[s
         "threshold": called.document["threshold"],
         "far": 0.2,
     }
+    assert called.document["thresholds"] == {"0.2": called.document["threshold"]}  # one impostor pair shows no tenth
+    every = run(*words, "--far", "0.2", "--every-pair").document  # of the 10 pictures that the list names
+    assert (every["pairs"], every["missing"], every["tpr"]) == (45, 0, 1.0)
     too_fine = run(*words, "--far", "0.1")  # 5 impostor pairs cannot show it
     assert (too_fine.status, too_fine.out) == (1, "")
     assert "expected at least 0.2 with 5 impostor pairs, got 0.1" in too_fine.error

@@ -14,7 +14,7 @@ from facereg.evaluation.close_ups import close_ups
 from facereg.evaluation.detection import average_precision, score_detections
 from facereg.evaluation.identification import score_identification
 from facereg.evaluation.main_faces import embed_main_faces, main_face
-from facereg.evaluation.verification import best_threshold, roc, score_pairs, threshold_at, tpr_at
+from facereg.evaluation.verification import best_threshold, roc, score_pairs, threshold_at, thresholds_from, tpr_at
 from facereg.images import write_image
 from facereg.matching.exact import ExactMatcher
 from facereg.pipeline import Pipeline
@@ -121,6 +121,14 @@ def test_the_threshold_of_a_far_lets_that_share_through() -> None:
         threshold_at(similarities, same, 0.001)
 
 
+def test_tenths_of_a_rate_are_measured_as_far_as_the_pairs_can_show_them() -> None:
+    impostors = np.linspace(0.0, 0.99, 1000, dtype=np.float32)
+    similarities = np.concatenate([impostors, np.array([0.995], np.float32)])
+    thresholds = thresholds_from(similarities, np.array([False] * 1000 + [True]), 0.1)
+    assert list(thresholds) == pytest.approx([0.1, 0.01])  # 10 impostors are a hundredth, 1 would be too few
+    assert [int((impostors >= value).sum()) for value in thresholds.values()] == [100, 10]
+
+
 def test_cosines_rounded_over_one_give_no_threshold_over_one() -> None:
     over = np.nextafter(np.float32(1), np.float32(2))  # of equal float32 vectors
     similarities = np.array([over, over, 0.9], np.float32)
@@ -155,8 +163,8 @@ def test_identification_is_that_of_the_matcher() -> None:
     people = {str(person): list(range(person * 8, person * 8 + 8)) for person in range(40)}
     noisy = np.eye(40, dtype=np.float32).repeat(8, 0) + rng.normal(0, 0.35, (320, 40)).astype(np.float32)
     vectors = noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
-    best = score_identification(vectors, np.ones(320, np.bool_), people, matcher=exact)
-    mean = score_identification(vectors, np.ones(320, np.bool_), people, matcher=partial(exact, templates=True))
+    best = score_identification(vectors, np.ones(320, np.bool_), people, matcher=partial(exact, templates=False))
+    mean = score_identification(vectors, np.ones(320, np.bool_), people, matcher=exact)
     assert mean.rank1 > best.rank1  # the mean of three noisy vectors is less noisy
 
 

@@ -22,7 +22,7 @@ class TestExactKeepsTheContract(MatcherContract):
 def test_a_person_is_as_similar_as_the_best_of_their_vectors() -> None:
     axes = np.eye(4, dtype=np.float32)
     probe = Embeddings(np.array([[0.6, 0.8, 0, 0]], np.float32), "a")
-    with ExactMatcher(threshold=0.7) as matcher:
+    with ExactMatcher(threshold=0.7, templates=False) as matcher:
         matcher.add(["ada", "bob", "ada"], Embeddings(axes[[2, 0, 1]], "a"))
         [match] = matcher.match(probe)
     assert match.label == "ada"
@@ -33,7 +33,7 @@ def test_a_person_is_as_similar_as_the_best_of_their_vectors() -> None:
 def test_a_template_is_the_mean_of_a_persons_vectors() -> None:
     axes = np.eye(3, dtype=np.float32)
     probe = Embeddings(axes[:1], "a")
-    with ExactMatcher(threshold=0.5, templates=True) as matcher:
+    with ExactMatcher(threshold=0.5) as matcher:
         matcher.add(["ada", "bob"], Embeddings(axes[[0, 2]], "a"))
         matcher.add(["ada"], Embeddings(axes[1:2], "a"))
         [match] = matcher.match(probe)
@@ -45,7 +45,7 @@ def test_a_template_is_the_mean_of_a_persons_vectors() -> None:
 
 def test_vectors_that_cancel_out_are_like_nobody() -> None:
     axes = np.eye(2, dtype=np.float32)
-    with ExactMatcher(threshold=0.5, templates=True) as matcher:
+    with ExactMatcher(threshold=0.5) as matcher:
         matcher.add(["ada", "ada"], Embeddings(np.stack([axes[0], -axes[0]]), "a"))
         [match] = matcher.match(Embeddings(axes[:1], "a"))
     assert match.similarity == 0.0
@@ -61,7 +61,7 @@ def test_a_similarity_of_the_threshold_itself_is_accepted() -> None:
 def test_who_is_left_after_removals_is_found_under_the_right_name() -> None:
     known = vectors(30, 16, "a")
     names = [f"person {row % 10}" for row in range(30)]  # three vectors each, not side by side
-    with ExactMatcher(threshold=0.9) as matcher:
+    with ExactMatcher(threshold=0.9, templates=False) as matcher:
         matcher.add(names[:20], known[:20])
         assert matcher.remove("person 3") == 2
         matcher.add(names[20:], known[20:])  # person 3 comes back with one vector

@@ -29,7 +29,7 @@ from facereg.errors import DatasetError
 from facereg.training.batches import count_steps
 from facereg.training.schedules import trapezoid
 from facereg.training.settings import parse_settings
-from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder, enlarged
+from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder, enlarged, freeze_norms
 from facereg_mobilenetv3.publish import fit_and_publish, load_network
 from facereg_mobilenetv3.views import read_crops
 
@@ -50,6 +50,7 @@ class ArcFaceSettings:
     decay: float = 0.7  # share of the steps, at the end, over which the rate falls to zero
     weight_decay: float = 5e-4
     dropout: float = 0.2
+    freeze_norm: bool = False  # batch norms keep their running statistics
     init: str = ""  # checkpoint or safetensors file to start from
     anchor: float = 0.0  # weight of 1 - cosine to the vectors of the network started from
     precision: str = "32-true"
@@ -78,6 +79,8 @@ class ArcFaceTraining(lightning.LightningModule):
         self.network = MobileNetV3Embedder(dropout=settings.dropout)
         if settings.init:
             load_network(self.network, Path(settings.init))
+        if settings.freeze_norm:
+            freeze_norms(self.network)
         self.anchor = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.anchor else None
         self.loss = ArcFaceLoss(classes, EMBEDDING, margin=math.degrees(settings.margin_rad), scale=settings.scale)
         self.network.to(memory_format=torch.channels_last)
@@ -104,14 +107,9 @@ class ArcFaceTraining(lightning.LightningModule):
     @torch.no_grad()
     def centre_classes(self, images: Tensor, labels: Tensor) -> None:
         """Start each class weight at the mean vector of its images, so that fine-tuning does not start from noise."""
-        self.network.eval()
-        vectors = torch.cat(
-            [
-                F.normalize(self.network(enlarged(part, self.settings.size)))
-                for part in torch.split(images, self.settings.batch)
-            ]
-        )
-        self.network.train()
+        network = copy.deepcopy(self.network).eval()
+        parts = torch.split(images, self.settings.batch)
+        vectors = torch.cat([F.normalize(network(enlarged(part, self.settings.size))) for part in parts])
         sums = torch.zeros(EMBEDDING, int(labels.max()) + 1).index_add_(1, labels, vectors.T)  # (D, C)
         self.loss.W.copy_(F.normalize(sums, dim=0))
 

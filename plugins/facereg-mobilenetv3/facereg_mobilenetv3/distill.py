@@ -26,7 +26,7 @@ from facereg.training.batches import count_steps
 from facereg.training.optimizing import adamw
 from facereg.training.schedules import trapezoid
 from facereg.training.settings import parse_settings
-from facereg_mobilenetv3.networks import MobileNetV3Embedder, enlarged
+from facereg_mobilenetv3.networks import MobileNetV3Embedder, enlarged, freeze_norms
 from facereg_mobilenetv3.publish import fit_and_publish, load_network
 from facereg_mobilenetv3.views import Views, make_shard, open_teacher, read_crops
 
@@ -48,6 +48,7 @@ class DistillSettings:
     weight_decay: float = 0.02
     similarity: float = 10.0  # weight of the similarity-matrix term
     dropout: float = 0.0
+    freeze_norm: bool = False  # batch norms keep their running statistics: for the last phases, from `init`
     init: str = ""  # checkpoint or safetensors file to start from
     precision: str = "32-true"  # Lightning's: 16-mixed or bf16-mixed on a GPU
     devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
@@ -78,6 +79,8 @@ class Distillation(lightning.LightningModule):
         self.network = MobileNetV3Embedder(dropout=settings.dropout)
         if settings.init:
             load_network(self.network, Path(settings.init))
+        if settings.freeze_norm:
+            freeze_norms(self.network)
         self.network.to(memory_format=torch.channels_last)
         # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
         self.__dict__["run"] = torch.compile(self.network) if settings.compile else self.network

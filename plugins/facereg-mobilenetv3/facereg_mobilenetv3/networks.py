@@ -34,6 +34,13 @@ class MobileNetV3Embedder(nn.Module):
         return vectors
 
 
+def freeze_norms(network: nn.Module) -> None:
+    """Have batch norms use their running statistics, as in inference, and keep them."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.eval()
+
+
 class DeployedEmbedder(nn.Module):
     """What is served: uint8 crops in, vectors out; scaling and enlarging happen inside.
 

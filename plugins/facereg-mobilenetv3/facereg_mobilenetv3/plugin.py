@@ -30,8 +30,7 @@ def facereg_models() -> list[ModelSpec]:
             licence="MIT code; weights for research use (trained on CelebA, UTKFace, MTFL)",
             paper=PAPER,
             summary="MobileNetV3-small, 128-d, 112x112 crops enlarged to 224x224 inside",
-            threshold=0.383,  # LFW View 1, pairsDevTrain (1,100 impostor pairs), with mtcnn and five-point
-            threshold_far=0.01,
+            thresholds={0.01: 0.383},
         )
     ]
 

@@ -113,6 +113,17 @@ def test_distillation_comes_closer_to_the_teacher(views: Path, distilled: Path) 
     assert (distilled / "curve.png").stat().st_size > 1000
 
 
+def test_frozen_batch_norms_learn_and_keep_their_statistics(views: Path, distilled: Path, tmp_path: Path) -> None:
+    init = distilled / "mobilenetv3-arcface.safetensors"
+    settings = DistillSettings(size=SMALL, init=str(init), freeze_norm=True, warmup=1)
+    module = Distillation(settings, steps=3)
+    fit(module, DataLoader(ViewTable(Views(views)), 24), tmp_path, steps=3)
+    before, after = load_file(init), module.network.state_dict()
+    changed = {name for name in after if not torch.equal(after[name], before[f"network.{name}"])}
+    assert {name for name, _ in module.network.named_parameters()} <= changed
+    assert not {name for name, _ in module.network.named_buffers()} & changed
+
+
 def test_a_run_at_another_size_is_deployed_at_that_size(distilled: Path) -> None:
     pixels = crops(5, SIZE).pixels
     answers = []
