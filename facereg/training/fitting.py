@@ -101,7 +101,7 @@ def device_count(devices: int) -> int:
 
 def _keep_freed_memory() -> None:
     """Have glibc keep for the next step what one frees: given back and faulted in anew it costs a fifth of the CPU."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
         mallopt(-4, 0)
         mallopt(-1, 2**31 - 1)

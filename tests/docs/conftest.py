@@ -33,9 +33,9 @@ def scenery(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_image(folder / "people" / name / f"{number}.jpg", picture)
             write_image(folder / "lfw" / name / f"{name}_{number:04d}.jpg", picture)
     both = np.concatenate([astronaut[:500, :500], admiral[:500, :500]], 1)
-    for path in ("photo.jpg", "photos/1.jpg", "party/1.jpg"):
+    for path in ("photo.jpg", "photos/1.jpg", "DATA/photos/1.jpg", "party/1.jpg"):
         write_image(folder / path, both)
-    for path in ("photos/2.jpg", "party/2.jpg", "passport.jpg"):
+    for path in ("photos/2.jpg", "DATA/photos/2.jpg", "party/2.jpg", "passport.jpg"):
         write_image(folder / path, ada[0])
     write_image(folder / "visitor.jpg", ada[1])
     (folder / "pairs.txt").write_text(pairs(len(ada)), "utf-8")
