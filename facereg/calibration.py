@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.errors import FaceregError, UnknownNameError
+from facereg.errors import ContractError, FaceregError, UnknownNameError
 from facereg.images import write_atomically
 from facereg.registry import Registry
 
@@ -43,6 +43,10 @@ class Calibration:
 
     thresholds: Mapping[float, float]
     origin: str
+
+    def __post_init__(self) -> None:
+        if not self.thresholds or min(self.thresholds) <= 0:
+            raise ContractError(f"thresholds: expected one by a rate above 0 at least, got {dict(self.thresholds)}")
 
     def at(self, far: float | None = None) -> Threshold:
         """Return the threshold of a false accept rate; by default that of the highest one measured.

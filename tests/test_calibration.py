@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facereg.calibration import Calibration, far_for
+from facereg.errors import ContractError
 from facereg.matching.exact import ExactMatcher
 from facereg.testing.pictures import vectors
 from facereg.types import Embeddings
@@ -20,6 +21,12 @@ def test_a_rate_between_two_measured_lies_between_their_thresholds() -> None:
     assert held.at(1e-9) == held.at(0.0001)  # not measured
     assert held.at(0.5) == held.at(0.01)
     assert held.at(0.5).far == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("thresholds", [{}, {0.0: 0.5}])
+def test_thresholds_without_a_rate_are_refused(thresholds: dict[float, float]) -> None:
+    with pytest.raises(ContractError, match="expected one by a rate above 0"):
+        Calibration(thresholds, "a test")
 
 
 def test_as_many_strangers_are_named_as_was_asked_whatever_the_gallery() -> None:

@@ -422,27 +422,31 @@ def _similarities(listed: PairList, faces: MainFaces, rows: Mapping[Path, int]) 
     """Return similarities, whether each pair is one person, and how many pairs lack a face: they are refused."""
     import numpy as np
 
-    from facereg.evaluation.verification import REFUSED
-
     first = np.array([rows[pair.first] for pair in listed.pairs])
     second = np.array([rows[pair.second] for pair in listed.pairs])
-    seen = faces.found[first] & faces.found[second]
     cosine = (faces.vectors[first] * faces.vectors[second]).sum(1)
-    similarities = np.where(seen, cosine, REFUSED).astype(np.float32)
-    return similarities, np.array([pair.same for pair in listed.pairs], np.bool_), int((~seen).sum())
+    similarities, missing = _refuse(cosine, faces.found[first] & faces.found[second])
+    return similarities, np.array([pair.same for pair in listed.pairs], np.bool_), missing
 
 
 def _every_similarity(faces: MainFaces, rows: Mapping[Path, int]) -> tuple[FloatArray, BoolArray, int]:
     """Return the same as `_similarities` for every two pictures; those in one folder show one person."""
     import numpy as np
 
-    from facereg.evaluation.verification import REFUSED
-
     _, person = np.unique([str(path.parent) for path in rows], return_inverse=True)
     first, second = np.triu_indices(len(person), 1)
-    seen = faces.found[first] & faces.found[second]
-    similarities = np.where(seen, (faces.vectors @ faces.vectors.T)[first, second], REFUSED).astype(np.float32)
-    return similarities, person[first] == person[second], int((~seen).sum())
+    cosine = (faces.vectors @ faces.vectors.T)[first, second]  # row by row, millions of pairs would take gigabytes
+    similarities, missing = _refuse(cosine, faces.found[first] & faces.found[second])
+    return similarities, person[first] == person[second], missing
+
+
+def _refuse(cosine: FloatArray, seen: BoolArray) -> tuple[FloatArray, int]:
+    """Return the similarities, those of pairs that lack a face as refused, and how many these are."""
+    import numpy as np
+
+    from facereg.evaluation.verification import REFUSED
+
+    return np.where(seen, cosine, REFUSED).astype(np.float32), int((~seen).sum())
 
 
 def _report(figures: dict[str, object], out: Path | None, json: bool, stages: Stages, roles: tuple[str, ...]) -> None:

@@ -29,8 +29,8 @@ from facereg.errors import DatasetError
 from facereg.training.batches import count_steps
 from facereg.training.schedules import trapezoid
 from facereg.training.settings import parse_settings
-from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder, enlarged, freeze_norms
-from facereg_mobilenetv3.publish import fit_and_publish, load_network
+from facereg_mobilenetv3.networks import EMBEDDING, enlarged
+from facereg_mobilenetv3.publish import begin_network, fit_and_publish
 from facereg_mobilenetv3.views import read_crops
 
 
@@ -76,14 +76,9 @@ class ArcFaceTraining(lightning.LightningModule):
     def __init__(self, settings: ArcFaceSettings, *, classes: int, steps: int) -> None:
         super().__init__()
         self.settings, self.steps = settings, steps
-        self.network = MobileNetV3Embedder(dropout=settings.dropout)
-        if settings.init:
-            load_network(self.network, Path(settings.init))
-        if settings.freeze_norm:
-            freeze_norms(self.network)
+        self.network = begin_network(settings)
         self.anchor = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.anchor else None
         self.loss = ArcFaceLoss(classes, EMBEDDING, margin=math.degrees(settings.margin_rad), scale=settings.scale)
-        self.network.to(memory_format=torch.channels_last)
         self.augment = augmentation()
         # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
         self.__dict__["run"] = torch.compile(self.network) if settings.compile else self.network

@@ -26,8 +26,8 @@ from facereg.training.batches import count_steps
 from facereg.training.optimizing import adamw
 from facereg.training.schedules import trapezoid
 from facereg.training.settings import parse_settings
-from facereg_mobilenetv3.networks import MobileNetV3Embedder, enlarged, freeze_norms
-from facereg_mobilenetv3.publish import fit_and_publish, load_network
+from facereg_mobilenetv3.networks import enlarged
+from facereg_mobilenetv3.publish import begin_network, fit_and_publish
 from facereg_mobilenetv3.views import Views, make_shard, open_teacher, read_crops
 
 
@@ -76,12 +76,7 @@ class Distillation(lightning.LightningModule):
     def __init__(self, settings: DistillSettings, *, steps: int) -> None:
         super().__init__()
         self.settings, self.steps = settings, steps
-        self.network = MobileNetV3Embedder(dropout=settings.dropout)
-        if settings.init:
-            load_network(self.network, Path(settings.init))
-        if settings.freeze_norm:
-            freeze_norms(self.network)
-        self.network.to(memory_format=torch.channels_last)
+        self.network = begin_network(settings)
         # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
         self.__dict__["run"] = torch.compile(self.network) if settings.compile else self.network
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from facereg.errors import WeightsError
 from facereg.training.fitting import device_count, fit
 from facereg.training.publishing import publish
-from facereg_mobilenetv3.networks import DeployedEmbedder, MobileNetV3Embedder
+from facereg_mobilenetv3.networks import DeployedEmbedder, MobileNetV3Embedder, freeze_norms
 from facereg_mobilenetv3.plugin import NETWORK
 
 
@@ -29,11 +29,31 @@ class RunSettings(Protocol):
     @property
     def batch(self) -> int: ...
     @property
+    def dropout(self) -> float: ...
+    @property
+    def freeze_norm(self) -> bool: ...
+    @property
+    def init(self) -> str: ...
+    @property
     def precision(self) -> str: ...
     @property
     def devices(self) -> int: ...
     @property
     def seed(self) -> int: ...
+
+
+def begin_network(settings: RunSettings) -> MobileNetV3Embedder:
+    """Return the network that a run starts from, channels last.
+
+    Raises:
+        WeightsError: if `init` is missing or of another network.
+    """
+    network = MobileNetV3Embedder(dropout=settings.dropout)
+    if settings.init:
+        load_network(network, Path(settings.init))
+    if settings.freeze_norm:
+        freeze_norms(network)
+    return network.to(memory_format=torch.channels_last)
 
 
 def load_network(network: MobileNetV3Embedder, path: Path) -> None:
