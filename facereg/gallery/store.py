@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -106,7 +107,7 @@ class Gallery:
         """Return the space of an existing gallery; make the tables in an empty file."""
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables == 0 and space is not None:
-            connection.execute("PRAGMA journal_mode = WAL")  # readers go on while one writes
+            _log_ahead(connection)
             connection.execute("BEGIN IMMEDIATE")
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:  # nobody was quicker
                 for statement in TABLES.split(";")[:-1]:
@@ -345,6 +346,22 @@ def _read_export(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     if len({len(export[key]) for key in ("names", "vectors", "sources", "sha256", "created")}) != 1:
         raise GalleryError(f"{path}: expected as many names, sources, ... as vectors; export the gallery again")
     return export
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging, so that readers go on while one writes.
+
+    Where another connection is about to do the same SQLite refuses at once, whatever its timeout: ask again.
+    """
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _reason(error: Exception) -> str:

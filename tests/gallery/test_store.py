@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from threading import Timer
 from typing import overload
 
 import numpy as np
@@ -128,6 +130,16 @@ def test_writers_take_turns(path: Path) -> None:
     with Gallery.open(path) as held:
         assert [person.embeddings for person in held.people()] == [2] * 40
         assert held.check() == []
+
+
+def test_who_opens_a_file_that_another_is_making_waits(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as maker:
+        maker.execute("BEGIN IMMEDIATE")
+        done = Timer(0.2, maker.execute, ["ROLLBACK"])
+        done.start()
+        with Gallery.open(path, space="a", create=True) as held:
+            assert held.people() == []
+        done.join()
 
 
 def test_threads_may_share_one_instance(gallery: Gallery) -> None:
