@@ -105,33 +105,25 @@ def tpr_at(curve: FloatArray, far: float, impostors: int) -> float | None:
 def thresholds_from(similarities: FloatArray, same: BoolArray, far: float) -> dict[float, float]:
     """Return the threshold of a false accept rate, and of each tenth of it that 10 false accepts or more can show.
 
+    Each is the lowest at which the rate is kept, halfway between the last accepted and the first refused similarity.
+
     Raises:
         ContractError: if there are too few impostor pairs to measure `far` itself.
     """
-    thresholds = {far: threshold_at(similarities, same, far)}
-    impostors, rate = int((~same).sum()), far / 10
-    while impostors * rate >= FEWEST:
-        thresholds[rate] = threshold_at(similarities, same, rate)
-        rate /= 10
-    return thresholds
-
-
-def threshold_at(similarities: FloatArray, same: BoolArray, far: float) -> float:
-    """Return the lowest threshold at which the false accept rate is at most `far`.
-
-    It lies halfway between the last accepted and the first refused similarity.
-
-    Raises:
-        ContractError: if there are too few impostor pairs to measure that rate.
-    """
     impostors = np.sort(similarities[~same].astype(np.float64))[::-1]
-    allowed = int(len(impostors) * far + 1e-9)
-    if not 0 < far < 1 or allowed < 1:
+    count = len(impostors) + 1e-6  # so that its product with a rate, rounded down, is what that rate allows
+    if not 0 < far < 1 or count * far < 1:
         raise ContractError(
             f"far: expected at least {1 / max(len(impostors), 1):.2g} with {len(impostors)} impostor pairs, got {far}; "
             "use more pairs or a higher rate"
         )
-    first_refused = impostors[allowed]
-    above = similarities[similarities > first_refused]
-    middle = float((first_refused + (above.min() if len(above) else 1.0)) / 2)
+    rates = [far]
+    while len(impostors) * rates[-1] / 10 >= FEWEST:
+        rates.append(rates[-1] / 10)
+    return {rate: _threshold_above(float(impostors[int(count * rate)]), similarities) for rate in rates}
+
+
+def _threshold_above(refused: float, similarities: FloatArray) -> float:
+    above = similarities[similarities > refused]
+    middle = float((refused + (above.min() if len(above) else 1.0)) / 2)
     return min(middle, 1.0)  # a float32 cosine of equal vectors may come out above 1, a threshold may not

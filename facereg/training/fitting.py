@@ -13,7 +13,7 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
@@ -40,6 +40,7 @@ def fit(
     resume: bool = False,
     precision: str = "32-true",
     devices: int = 0,
+    average: float = 0.0,
     keep: Sequence[str] = ("loss",),
 ) -> dict[str, float]:
     """Train for `steps` steps and return the last logged values, in the first of several processes.
@@ -54,6 +55,8 @@ def fit(
         seed: by default the one given to `lightning.seed_everything`.
         devices: as in `device_count`. Several are used through Lightning (distributed data parallel), which starts
             the command again for each of them: what follows `fit` belongs under `if module.global_rank == 0`.
+        average: share of the averaged weights kept at each step; checkpoints hold the average, and `module` ends with
+            it. 0: no average.
     """
     _keep_freed_memory()
     out.mkdir(parents=True, exist_ok=True)
@@ -72,7 +75,12 @@ def fit(
         strategy="ddp" if device_count(devices) > 1 else "auto",
         gradient_clip_val=5.0,
         logger=CSVLogger(out, name="", version="log"),
-        callbacks=[checkpoint, _StepSeed(seed), RichProgressBar(refresh_rate=10)],
+        callbacks=[
+            checkpoint,
+            _StepSeed(seed),
+            RichProgressBar(refresh_rate=10),
+            *([EMAWeightAveraging(decay=average)] if average else []),
+        ],
         log_every_n_steps=min(20, steps),  # a short run has a log too
         enable_model_summary=False,
         sync_batchnorm=torch.cuda.device_count() > 1,

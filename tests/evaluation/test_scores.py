@@ -14,7 +14,7 @@ from facereg.evaluation.close_ups import close_ups
 from facereg.evaluation.detection import average_precision, score_detections
 from facereg.evaluation.identification import score_identification
 from facereg.evaluation.main_faces import embed_main_faces, main_face
-from facereg.evaluation.verification import best_threshold, roc, score_pairs, threshold_at, thresholds_from, tpr_at
+from facereg.evaluation.verification import best_threshold, roc, score_pairs, thresholds_from, tpr_at
 from facereg.images import write_image
 from facereg.matching.exact import ExactMatcher
 from facereg.pipeline import Pipeline
@@ -115,10 +115,10 @@ def test_the_threshold_of_a_far_lets_that_share_through() -> None:
     impostors = np.linspace(0.0, 0.99, 100, dtype=np.float32)
     similarities = np.concatenate([impostors, np.array([0.995], np.float32)])
     same = np.array([False] * 100 + [True])
-    value = threshold_at(similarities, same, 0.05)
+    [value] = thresholds_from(similarities, same, 0.05).values()
     assert (impostors >= value).sum() == 5
     with pytest.raises(ContractError, match="at least 0.01 with 100"):
-        threshold_at(similarities, same, 0.001)
+        thresholds_from(similarities, same, 0.001)
 
 
 def test_tenths_of_a_rate_are_measured_as_far_as_the_pairs_can_show_them() -> None:
@@ -132,7 +132,7 @@ def test_tenths_of_a_rate_are_measured_as_far_as_the_pairs_can_show_them() -> No
 def test_cosines_rounded_over_one_give_no_threshold_over_one() -> None:
     over = np.nextafter(np.float32(1), np.float32(2))  # of equal float32 vectors
     similarities = np.array([over, over, 0.9], np.float32)
-    assert threshold_at(similarities, np.array([False, False, True]), 0.5) == 1.0
+    assert thresholds_from(similarities, np.array([False, False, True]), 0.5) == {0.5: 1.0}
 
 
 exact = partial(ExactMatcher, threshold=-1.0)

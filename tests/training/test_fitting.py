@@ -60,30 +60,51 @@ def shuffled(batch: int) -> DataLoader[tuple[Tensor, ...]]:
     return DataLoader(ROWS, batch, shuffle=True)
 
 
-def train(out: Path, *, stop: int | None = None, resume: bool = False, steps: int = STEPS) -> Noisy:
+def train(
+    out: Path, *, stop: int | None = None, resume: bool = False, steps: int = STEPS, average: float = 0.0
+) -> Noisy:
     module = Noisy(stop)
-    module.scores = fit(module, shuffled(3), out, steps=steps, seed=5, resume=resume, devices=1)
+    module.scores = fit(module, shuffled(3), out, steps=steps, seed=5, resume=resume, devices=1, average=average)
     return module
 
 
+@pytest.mark.parametrize("average", [0.0, 0.9], ids=["", "average"])
 @pytest.mark.parametrize(("every", "stop"), [(3, 4), (4, 6), (9, 9), (1, 10)], ids=["pass", "middle", "late", "last"])
 def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
-    every: int, stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    every: int, stop: int, average: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "CHECKPOINT_EVERY", every)
-    whole = train(tmp_path / "whole")
+    whole = train(tmp_path / "whole", average=average)
     with pytest.raises(StopError):
-        train(tmp_path / "parts", stop=stop)
+        train(tmp_path / "parts", stop=stop, average=average)
     saved = stop // every * every
     assert torch.load(tmp_path / "parts/last.ckpt", weights_only=False)["global_step"] == saved
     torch.rand(99)  # whatever the process did meanwhile
-    resumed = train(tmp_path / "parts", resume=True)
+    resumed = train(tmp_path / "parts", resume=True, average=average)
     assert resumed.seen == whole.seen[saved:]
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
     held = torch.load(tmp_path / "parts/last.ckpt", weights_only=False)
     assert held["global_step"] == STEPS
     assert held["lr_schedulers"][0]["last_epoch"] == STEPS
+
+
+def test_a_run_ends_with_the_average_of_its_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY", 1)
+    kept: list[dict[str, torch.Tensor]] = []
+
+    class Keeping(Noisy):
+        def on_train_batch_end(self, *given: object) -> None:
+            kept.append({name: value.detach().clone() for name, value in self.named_parameters()})
+
+    module = Keeping(None)
+    fit(module, shuffled(3), tmp_path, steps=3, seed=5, devices=1, average=0.75)
+    held = torch.load(tmp_path / "last.ckpt", weights_only=False)["state_dict"]
+    for name, value in module.named_parameters():
+        first, second, third = (weights[name] for weights in kept)
+        mean = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
+        assert torch.allclose(value, mean, atol=1e-6), name
+        assert torch.equal(held[name], value), name
 
 
 def test_a_run_that_has_ended_goes_on_where_more_steps_are_asked_for(tmp_path: Path) -> None:

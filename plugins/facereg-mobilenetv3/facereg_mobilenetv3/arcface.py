@@ -18,6 +18,7 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from pytorch_metric_learning.losses import ArcFaceLoss
 from torch import Tensor
@@ -51,6 +52,7 @@ class ArcFaceSettings:
     weight_decay: float = 5e-4
     dropout: float = 0.2
     freeze_norm: bool = False  # batch norms keep their running statistics
+    average: float = 0.0  # share of the averaged weights kept at each step; what is written is the average
     init: str = ""  # checkpoint or safetensors file to start from
     anchor: float = 0.0  # weight of 1 - cosine to the vectors of the network started from
     precision: str = "32-true"
@@ -99,9 +101,13 @@ class ArcFaceTraining(lightning.LightningModule):
         self.log("loss", loss, prog_bar=True)
         return loss
 
+    @rank_zero_only
     @torch.no_grad()
     def centre_classes(self, images: Tensor, labels: Tensor) -> None:
-        """Start each class weight at the mean vector of its images, so that fine-tuning does not start from noise."""
+        """Start each class weight at the mean vector of its images, so that fine-tuning does not start from noise.
+
+        Of several processes only the first computes them: the others begin with its weights.
+        """
         network = copy.deepcopy(self.network).eval()
         parts = torch.split(images, self.settings.batch)
         vectors = torch.cat([F.normalize(network(enlarged(part, self.settings.size))) for part in parts])

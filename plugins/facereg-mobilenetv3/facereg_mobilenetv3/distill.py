@@ -49,6 +49,7 @@ class DistillSettings:
     similarity: float = 10.0  # weight of the similarity-matrix term
     dropout: float = 0.0
     freeze_norm: bool = False  # batch norms keep their running statistics: for the last phases, from `init`
+    average: float = 0.0  # share of the averaged weights kept at each step; what is written is the average
     init: str = ""  # checkpoint or safetensors file to start from
     precision: str = "32-true"  # Lightning's: 16-mixed or bf16-mixed on a GPU
     devices: int = 0  # that train together; 0: every GPU, or one process on the CPU

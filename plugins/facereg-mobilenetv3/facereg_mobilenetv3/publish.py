@@ -33,6 +33,8 @@ class RunSettings(Protocol):
     @property
     def freeze_norm(self) -> bool: ...
     @property
+    def average(self) -> float: ...
+    @property
     def init(self) -> str: ...
     @property
     def precision(self) -> str: ...
@@ -98,6 +100,7 @@ def fit_and_publish(
         resume=resume,
         precision=settings.precision,
         devices=settings.devices,
+        average=settings.average,
         keep=keep,
     )
     if module.global_rank == 0:
