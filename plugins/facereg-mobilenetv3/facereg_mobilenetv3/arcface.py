@@ -51,6 +51,7 @@ class ArcFaceSettings:
     decay: float = 0.7  # share of the steps, at the end, over which the rate falls to zero
     weight_decay: float = 5e-4
     dropout: float = 0.2
+    light: bool = False  # augment light and sharpness too
     freeze_norm: bool = False  # batch norms keep their running statistics
     average: float = 0.0  # share of the averaged weights kept at each step; what is written is the average
     init: str = ""  # checkpoint or safetensors file to start from
@@ -61,10 +62,20 @@ class ArcFaceSettings:
     seed: int = 0
 
 
-def augmentation() -> v2.Transform:
-    """Return the paper's Random Crop, Random Horizontal Flip and Random Erasing for (B, 3, 112, 112) uint8."""
+def augmentation(*, light: bool = False) -> v2.Transform:
+    """Return the paper's Random Crop, Random Horizontal Flip and Random Erasing for (B, 3, 112, 112) uint8.
+
+    Args:
+        light: first change colours, sometimes to grey, and sharpness, as other cameras would.
+    """
+    changes = [
+        v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.02),
+        v2.RandomGrayscale(p=0.1),
+        v2.RandomApply([v2.GaussianBlur(5, sigma=(0.5, 2.0))], p=0.2),
+    ]
     return v2.Compose(
         [
+            *(changes if light else []),
             v2.RandomResizedCrop(112, scale=(0.8, 1.0), ratio=(0.95, 1.05), antialias=True),
             v2.RandomHorizontalFlip(),
             v2.RandomErasing(p=0.3, scale=(0.02, 0.15), value=127),
@@ -81,7 +92,7 @@ class ArcFaceTraining(lightning.LightningModule):
         self.network = begin_network(settings)
         self.anchor = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.anchor else None
         self.loss = ArcFaceLoss(classes, EMBEDDING, margin=math.degrees(settings.margin_rad), scale=settings.scale)
-        self.augment = augmentation()
+        self.augment = augmentation(light=settings.light)
         # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
         self.__dict__["run"] = torch.compile(self.network) if settings.compile else self.network
 

@@ -6,7 +6,7 @@ from facereg.hookspecs import ModelSpec, RecipeSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
 PAPER = "MobileNetV3 (Howard et al. 2019); ArcFace (Deng et al. 2019)"
-SHA256 = "0544f10420bca6c56a950bb348ceceb398023c0d560a916b8dfcc40878c63158"
+SHA256 = "dd4c5244365c48e79446dc69300021f0ee46ddd1328545f481a0ff0396e0184e"
 
 NETWORK = NetworkSpec(
     name="mobilenetv3-arcface",

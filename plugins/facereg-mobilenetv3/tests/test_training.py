@@ -13,7 +13,7 @@ pytest.importorskip("lightning")
 
 import torch
 import torch.nn.functional as F
-from facereg_mobilenetv3.arcface import ArcFaceSettings, ArcFaceTraining
+from facereg_mobilenetv3.arcface import ArcFaceSettings, ArcFaceTraining, augmentation
 from facereg_mobilenetv3.distill import (
     DistillSettings,
     distillation_loss,
@@ -73,6 +73,20 @@ def test_classes_start_at_the_mean_of_their_vectors() -> None:
     for number in range(2):
         expected = F.normalize(vectors[labels == number].mean(0), dim=0)
         assert torch.allclose(module.loss.W[:, number], expected, atol=1e-5)
+
+
+def test_light_changes_colours_and_nothing_else_does() -> None:
+    pixels = torch.tensor([200, 100, 50], dtype=torch.uint8)[:, None, None].expand(1, 3, SIZE, SIZE)
+    colours = {light: set[tuple[int, ...]]() for light in (False, True)}
+    for light, seen in colours.items():
+        augment = augmentation(light=light)
+        for seed in range(5):
+            torch.manual_seed(seed)
+            view = augment(pixels)
+            assert (view.dtype, view.shape) == (torch.uint8, pixels.shape)
+            seen.add(tuple(view[0].flatten(1).median(1).values.tolist()))  # less than half is erased
+    assert colours[False] == {(200, 100, 50)}
+    assert len(colours[True]) == 5
 
 
 def test_a_network_starts_from_the_checkpoint_given(tmp_path: Path) -> None:
