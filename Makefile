@@ -22,17 +22,23 @@ bench: $(VENV)/dev.installed $(VENV)/peer.installed
 	FACEREG_RESULTS=results $(BIN)/pytest -q benchmarks --benchmark-only
 	$(BIN)/python benchmarks/report.py
 
+CROWDS = --images $(FACEREG_DATA)/faces-in-crowds/images \
+  --annotations $(FACEREG_DATA)/faces-in-crowds/dev_bbx_gt.txt --held-out-fifth
+CLOSE_UPS = --close-up 0.4 --least 64
+POINTS = --images $(FACEREG_DATA)/landmarks-5pt/images --annotations $(FACEREG_DATA)/landmarks-5pt/dev_5pt.txt --format 5pt --enlarge 3
+YOLOV5 = --detector yolov5s-face
+
 # Measures the README's figures again: FACEREG_DATA names the folder of face data, FACEREG_WEIGHTS that of the peers.
 results: $(VENV)/dev.installed
 	test -d "$(FACEREG_DATA)" || { echo "set FACEREG_DATA to the folder of face data"; exit 1; }
 	$(BIN)/facereg evaluate verification --images $(FACEREG_DATA)/lfw-view1/images --pairs $(FACEREG_DATA)/lfw-view1/pairsDevTest.txt \
 	  --threshold-pairs $(FACEREG_DATA)/lfw-view1/pairsDevTrain.txt --option detector.fallback=true --out results/verification.json
-	$(BIN)/facereg evaluate detection --images $(FACEREG_DATA)/faces-in-crowds/images \
-	  --annotations $(FACEREG_DATA)/faces-in-crowds/dev_bbx_gt.txt --held-out-fifth --option detector.min_face=10 --out results/detection.json
-	$(BIN)/facereg evaluate detection --images $(FACEREG_DATA)/faces-in-crowds/images \
-	  --annotations $(FACEREG_DATA)/faces-in-crowds/dev_bbx_gt.txt --held-out-fifth --close-up 0.4 --least 64 --out results/close-ups.json
-	$(BIN)/facereg evaluate landmarks --images $(FACEREG_DATA)/landmarks-5pt/images \
-	  --annotations $(FACEREG_DATA)/landmarks-5pt/dev_5pt.txt --format 5pt --enlarge 3 --out results/landmarks.json
+	$(BIN)/facereg evaluate detection $(CROWDS) --option detector.min_face=10 --out results/detection.json
+	$(BIN)/facereg evaluate detection $(CROWDS) $(CLOSE_UPS) --out results/close-ups.json
+	$(BIN)/facereg evaluate landmarks $(POINTS) --out results/landmarks.json
+	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) --option detector.threshold=0.01 --out results/yolov5-detection.json
+	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) $(CLOSE_UPS) --out results/yolov5-close-ups.json
+	$(BIN)/facereg evaluate landmarks $(POINTS) $(YOLOV5) --out results/yolov5-landmarks.json
 	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --option detector.fallback=true \
 	  --out results/identification.json
 	$(BIN)/python benchmarks/report.py

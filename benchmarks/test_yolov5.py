@@ -1,13 +1,9 @@
-"""YOLOv5s in ONNX Runtime against torch: the same network and pictures, one thread each, in one run, in turn.
-
-Time does not hang on the weights, so the network has its first, random ones.
-"""
+"""YOLOv5s in ONNX Runtime against torch: the same network and pictures, one thread each, in one run, in turn."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,20 +24,13 @@ def answered(network: Runner, images: Tensor) -> int:
 
 
 @pytest.mark.benchmark(group="yolov5")
-def test_yolov5s_against_torch(benchmark: BenchmarkFixture, keep: Keep, tmp_path: Path) -> None:
-    from facereg_yolov5.networks import build_deployed
-    from facereg_yolov5.recipe import TRACED
-
-    from facereg.training.publishing import save_network
-
-    torch.manual_seed(0)
+def test_yolov5s_against_torch(benchmark: BenchmarkFixture, keep: Keep) -> None:
     torch.set_num_threads(1)
-    save_network(build_deployed(), SPEC, tmp_path, free=TRACED)
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8)
     ways: dict[str, Callable[[], int]] = {}
     with (
-        open_network(SPEC, weights=tmp_path, threads=1) as onnx,
-        open_network(SPEC, runner="torch", weights=tmp_path) as eager,
+        open_network(SPEC, threads=1) as onnx,
+        open_network(SPEC, runner="torch") as eager,
     ):
         for name, network in (("onnx", onnx), ("torch", eager)):
             for kind, images in (("one", pixels[:1]), ("batch", pixels)):

@@ -1,24 +1,27 @@
-"""Pictures of any sizes onto one square, through the network together, and back."""
+"""Pictures of any sizes onto squares, through the network together, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from facereg.errors import ContractError
-from facereg.geometry import non_maximum_suppression
+from facereg.geometry import box_areas, box_overlap, non_maximum_suppression
 from facereg.interfaces import Detector
 from facereg.runners.base import Networks
-from facereg.types import Faces, FloatArray, Image
+from facereg.types import BoolArray, Faces, FloatArray, Image
 from facereg_yolov5.plugin import NETWORK
 
 MULTIPLE = 32  # px; the coarsest stride
+Candidates: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]  # boxes (N, 4), scores (N,), landmarks (N, 5, 2)
 GREY = 114  # where a letterbox is empty; of YOLOv5
+CLOSE = 1 / 3  # of the small square: the side from which a face found there counts
+MOSTLY = 0.7  # share of a box
 
 
 class YoloV5Face(Detector):
@@ -28,6 +31,8 @@ class YoloV5Face(Detector):
         networks: `yolov5s-face`.
         size: side in px of the square that every picture is letterboxed to, a multiple of 32. All pictures get the
             same one, so that a batch gives what each picture gives alone.
+        close_up: side in px of a second, small square, in which only faces that take a third of it or more are looked
+            for: the weights that ship were trained on faces up to 320 px. 0: no second look.
         threshold: least score.
         iou: IoU over which the lesser of two boxes is dropped.
         candidates: boxes over the threshold that go into suppression, the best; bounds its time.
@@ -42,34 +47,64 @@ class YoloV5Face(Detector):
         networks: Networks,
         *,
         size: int = 640,
+        close_up: int = 160,
         threshold: float = 0.3,
         iou: float = 0.5,
         candidates: int = 5000,
     ) -> None:
         super().__init__(networks)
-        if size < MULTIPLE or size % MULTIPLE or not (0 <= threshold <= 1 and 0 < iou <= 1) or candidates < 1:
+        if size < MULTIPLE or size % MULTIPLE or close_up < 0 or close_up % MULTIPLE:
             raise ContractError(
-                f"yolov5s-face: expected a size that is a multiple of {MULTIPLE}, 0 <= threshold <= 1, 0 < iou <= 1 "
-                f"and candidates >= 1, got {size}, {threshold}, {iou}, {candidates}"
+                f"yolov5s-face: expected a size and a close_up that are multiples of {MULTIPLE}, close_up perhaps 0, "
+                f"got {size} and {close_up}"
+            )
+        if not (0 <= threshold <= 1 and 0 < iou <= 1) or candidates < 1:
+            raise ContractError(
+                "yolov5s-face: expected 0 <= threshold <= 1, 0 < iou <= 1 and candidates >= 1, "
+                f"got {threshold}, {iou}, {candidates}"
             )
         self._networks = networks
-        self.size, self.threshold, self.iou, self.candidates = size, threshold, iou, candidates
+        self.size, self.close_up = size, close_up
+        self.threshold, self.iou, self.candidates = threshold, iou, candidates
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
         found: list[Faces] = []
         for start in range(0, len(images), NETWORK.max_batch):
-            boxed = [letterbox(image, self.size) for image in images[start : start + NETWORK.max_batch]]
-            heads = self._networks[NETWORK.name].infer({"images": np.stack([one.pixels for one in boxed])})
-            rows = zip(boxed, heads["boxes"], heads["scores"], heads["landmarks"], strict=True)
-            found += [self._read(*row) for row in rows]
+            part = images[start : start + NETWORK.max_batch]
+            looks = [self._look(part, self.size, least=0.0)]
+            if self.close_up:
+                looks.append(self._look(part, self.close_up, least=CLOSE * self.close_up))
+            found += [self._joined(several) for several in zip(*looks, strict=True)]
         return found
 
-    def _read(self, boxed: Letterboxed, boxes: FloatArray, scores: FloatArray, landmarks: FloatArray) -> Faces:
-        rows = np.flatnonzero(scores >= self.threshold)
-        rows = rows[np.argsort(-scores[rows], kind="stable")[: self.candidates]]
-        rows = rows[non_maximum_suppression(boxes[rows], scores[rows], self.iou)]
-        corners = boxed.back(boxes[rows].reshape(-1, 2, 2)).reshape(-1, 4)
-        return Faces(corners, scores[rows], boxed.back(landmarks[rows]))
+    def _look(self, images: Sequence[Image], size: int, *, least: float) -> list[Candidates]:
+        """Return what is seen in squares of `size` px, `least` px there or longer."""
+        boxed = [letterbox(image, size) for image in images]
+        heads = self._networks[NETWORK.name].infer({"images": np.stack([one.pixels for one in boxed])})
+        seen: list[Candidates] = []
+        for one, boxes, scores, landmarks in zip(
+            boxed, heads["boxes"], heads["scores"], heads["landmarks"], strict=True
+        ):
+            rows = np.flatnonzero((scores >= self.threshold) & ((boxes[:, 2:] - boxes[:, :2]).max(1) >= least))
+            rows = rows[np.argsort(-scores[rows], kind="stable")[: self.candidates]]
+            corners = one.back(boxes[rows].reshape(-1, 2, 2)).reshape(-1, 4)
+            seen.append((corners, scores[rows], one.back(landmarks[rows])))
+        return seen
+
+    def _joined(self, looks: Sequence[Candidates]) -> Faces:
+        boxes, scores, landmarks = (np.concatenate(part) for part in zip(*looks, strict=True))
+        rows = non_maximum_suppression(boxes, scores, self.iou)
+        near = rows[rows >= len(looks[0][0])]
+        # Eyes and ears of a face that fills the picture are taken for faces in the large square.
+        parts = parts_of(boxes[rows], boxes[near]) & (scores[rows, None] < scores[near])  # (N, M)
+        rows = rows[~parts.any(1)]
+        return Faces(boxes[rows], scores[rows], landmarks[rows])
+
+
+def parts_of(boxes: FloatArray, faces: FloatArray) -> BoolArray:
+    """Return (N, M): which of `boxes` (N, 4) is mostly inside which of `faces` (M, 4), and at most half as large."""
+    smaller = box_areas(boxes)[:, None] <= box_areas(faces) / 2
+    return np.asarray(smaller & (box_overlap(boxes, faces, over="first") >= MOSTLY), np.bool_)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

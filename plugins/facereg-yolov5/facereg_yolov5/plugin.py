@@ -6,7 +6,7 @@ from facereg.hookspecs import CommandSpec, ModelSpec, RecipeSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
 PAPER = "YOLOv5 v6 (Jocher et al. 2020); five landmarks as in YOLO5Face (Qi et al. 2021), arXiv:2105.12931"
-SHA256 = None
+SHA256 = "02fe02f5f2d32d5250c558b0363c8804451f19a8eb1debe64f75893cf783270d"
 
 NETWORK = NetworkSpec(
     name="yolov5s-face",
@@ -34,7 +34,7 @@ def facereg_models() -> list[ModelSpec]:
             role="detector",
             factory="facereg_yolov5.detector:YoloV5Face",
             networks=(NETWORK,),
-            licence="MIT code; no weights ship yet, train them with recipe yolov5s-face",
+            licence="MIT code; weights for research use (trained on CelebA, YouTube Faces, MTFL)",
             paper=PAPER,
             summary="one-stage detector, five landmarks, pictures letterboxed to 640 px",
         )

@@ -13,7 +13,7 @@ from facereg_yolov5.detector import GREY, YoloV5Face, letterbox
 from facereg_yolov5.plugin import NETWORK
 
 from facereg.cli.training import train
-from facereg.errors import ContractError, WeightsError
+from facereg.errors import ContractError
 from facereg.images import write_image
 from facereg.interfaces import Detector
 from facereg.registry import Registry
@@ -22,14 +22,6 @@ from facereg.testing import DetectorContract
 from facereg.testing.pictures import noise, photograph
 
 pytestmark = pytest.mark.train
-
-
-def ships() -> bool:
-    try:
-        NETWORK.locate()
-    except WeightsError:
-        return False
-    return True
 
 
 @pytest.fixture(scope="module")
@@ -53,26 +45,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "out"
 
 
-def make(weights: Path, **options: object) -> YoloV5Face:
-    folder, registry = None if ships() else weights, Registry.load()
-    stage = registry.create("yolov5s-face", role="detector", weights=folder, **options)  # type: ignore[arg-type]
-    assert isinstance(stage, YoloV5Face)
-    return stage
-
-
 class TestYoloV5FaceKeepsTheContract(DetectorContract):
-    @pytest.fixture(autouse=True)
-    def _weights(self, weights: Path) -> None:
-        self.weights = weights
-
     def make(self) -> Detector:
-        # a short run finds nothing at the usual threshold, and what it finds at 0 must be the same in any batch
-        return make(self.weights, size=128, threshold=0.3 if ships() else 0.0, candidates=50)
-
-    def test_it_finds_the_face_of_a_photograph(self) -> None:
-        if not ships():
-            pytest.skip("no trained weights ship with facereg-yolov5 yet; only they find a face")
-        super().test_it_finds_the_face_of_a_photograph()
+        stage = Registry.load().create("yolov5s-face", role="detector", size=320)
+        assert isinstance(stage, Detector)
+        return stage
 
 
 def test_a_run_leaves_weights_under_thirty_megabytes(weights: Path) -> None:
@@ -96,14 +73,6 @@ def test_oblong_inputs_give_in_onnx_what_they_give_in_torch(weights: Path) -> No
         assert value == pytest.approx(found[1][name], rel=1e-3, abs=1e-3)  # float32 in another order
 
 
-@pytest.mark.skipif(ships(), reason="weights ship")
-def test_without_weights_one_line_says_what_to_do() -> None:
-    with Registry.load().create("yolov5s-face", role="detector") as stage:
-        assert isinstance(stage, Detector)
-        with pytest.raises(WeightsError, match=r"^yolov5s-face: no weights ship .*; train or export them and pass"):
-            stage.detect([noise(8, 8)])
-
-
 class Fixed(Runner):
     """Finds the same anchors in every picture, and notes what it was given."""
 
@@ -122,7 +91,7 @@ class Fixed(Runner):
 
 
 def fixed(runner: Runner, **options: float) -> YoloV5Face:
-    return YoloV5Face(Networks((NETWORK,), lambda spec: runner), **options)  # type: ignore[arg-type]
+    return YoloV5Face(Networks((NETWORK,), lambda spec: runner), **{"close_up": 0, **options})  # type: ignore[arg-type]
 
 
 def test_faces_lie_in_the_picture_where_they_lay_in_the_letterbox() -> None:
@@ -151,6 +120,29 @@ def test_more_pictures_than_a_batch_holds_go_in_several() -> None:
     assert [len(batch) for batch in runner.batches] == [16, 4]
 
 
+class TwoLooks(Fixed):
+    """Finds boxes of its own in the small square."""
+
+    def __init__(self, large: list[list[float]], small: list[list[float]], scores: list[float]) -> None:
+        super().__init__(large, scores)
+        self.large, self.small = self.boxes, np.array(small, np.float32)
+
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        self.boxes = self.small if inputs["images"].shape[1] == 32 else self.large
+        return super()._infer(inputs)
+
+
+def test_a_face_that_fills_the_picture_comes_from_the_small_square_and_hides_its_parts() -> None:
+    # of the large square: a face beside it, one inside it that is scored better, and its eye
+    large = [[100.0, 2.0, 120.0, 26.0], [60.0, 40.0, 72.0, 50.0], [40.0, 40.0, 52.0, 50.0]]
+    # of the small one, four times smaller: the face, and two too small to count there
+    small = [[4.0, 4.0, 22.0, 28.0], [25.0, 1.0, 30.0, 6.0], [25.0, 10.0, 30.0, 16.0]]
+    detector = fixed(TwoLooks(large, small, [0.7, 0.95, 0.6]), size=128, close_up=32)
+    [faces] = detector.detect([noise(128, 128)])
+    assert faces.scores.tolist() == pytest.approx([0.95, 0.7, 0.7])
+    assert faces.boxes.tolist() == [large[1], large[0], [17.5, 17.5, 89.5, 113.5]]  # (x + 0.5) * 4 - 0.5
+
+
 def test_scores_overlaps_and_candidates_decide() -> None:
     # the second overlaps the first by 80 / 120
     runner = Fixed([[0, 0, 10, 10], [2, 0, 12, 10], [20, 0, 30, 10]], [0.6, 0.9, 0.4])
@@ -166,7 +158,18 @@ def test_scores_overlaps_and_candidates_decide() -> None:
     assert scores(threshold=0.3, iou=0.7, candidates=2) == [0.9, 0.6]
 
 
-@pytest.mark.parametrize("options", [{"size": 100}, {"size": 0}, {"threshold": 1.5}, {"iou": 0.0}, {"candidates": 0}])
-def test_an_option_out_of_range_is_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ContractError, match="multiple of 32"):
-        fixed(Fixed([[0, 0, 1, 1]], [1.0]), **options)
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("size", 100, "multiples of 32"),
+        ("size", 0, "multiples of 32"),
+        ("close_up", 100, "multiples of 32"),
+        ("close_up", -32, "multiples of 32"),
+        ("threshold", 1.5, "threshold <= 1"),
+        ("iou", 0.0, "0 < iou"),
+        ("candidates", 0, "candidates >= 1"),
+    ],
+)
+def test_an_option_out_of_range_is_refused(option: str, value: float, words: str) -> None:
+    with pytest.raises(ContractError, match=words):
+        fixed(Fixed([[0, 0, 1, 1]], [1.0]), **{option: value})
