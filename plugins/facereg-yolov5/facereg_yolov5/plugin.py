@@ -21,7 +21,7 @@ NETWORK = NetworkSpec(
     file="yolov5s-face.onnx",
     sha256=SHA256,
     max_batch=16,
-    bounded=True,  # a detector has one size
+    bounded=True,  # a detector has two sizes at most
     module="facereg_yolov5.networks:build_deployed",
 )
 
