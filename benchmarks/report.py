@@ -67,7 +67,7 @@ ROWS = (
         EVALUATE.format("detection"),
     ),
     Row(
-        "`mtcnn`, five landmarks, mean error over the distance between the eyes, 1,200 MTFL pictures of 80 px enlarged 3 times",
+        "`mtcnn`, five landmarks, mean error over the distance between the eyes, 1,200 MTFL pictures enlarged 3 times",
         "landmarks",
         lambda r: f"{r['nme']:.2f} % ({r['missed']} faces not found, left out of it)",
         "YuNet there: 13.56 % (8 not found)",
