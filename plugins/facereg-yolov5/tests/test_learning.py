@@ -24,7 +24,7 @@ from facereg.training.fitting import fit
 from facereg.types import FloatArray, Image
 
 pytestmark = pytest.mark.train
-STEPS = 120
+STEPS = 240  # of 120, four pictures of two seeds were not all learned on every machine
 POINTS = np.array([[200, 115], [240, 112], [222, 138], [206, 160], [242, 158]], np.float32)  # about, by eye
 
 
