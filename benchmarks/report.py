@@ -29,6 +29,16 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def recalled(figures: Mapping[str, Any]) -> str:
+    """Return the recall, and of how many faces."""
+    return f"{figures['recall']:.3f} of {figures['faces']}"
+
+
+def landmark_error(figures: Mapping[str, Any]) -> str:
+    """Return the normalised mean error, and how many faces it leaves out."""
+    return f"{figures['nme']:.2f} % ({figures['missed']} faces not found, left out of it)"
+
+
 EVALUATE = "`make results`, which runs `facereg evaluate {}`"
 ROWS = (
     Row(
@@ -62,14 +72,14 @@ ROWS = (
     Row(
         "`mtcnn`, recall of the faces there of at least 64 px, each in a picture cut so that it fills 40 % or more",
         "close-ups",
-        lambda r: f"{r['recall']:.3f} of {r['faces']}",
+        recalled,
         "YuNet: 0.921",
         EVALUATE.format("detection"),
     ),
     Row(
         "`mtcnn`, five landmarks, mean error over the distance between the eyes, 1,200 MTFL pictures enlarged 3 times",
         "landmarks",
-        lambda r: f"{r['nme']:.2f} % ({r['missed']} faces not found, left out of it)",
+        landmark_error,
         "YuNet there: 13.56 % (8 not found)",
         EVALUATE.format("landmarks"),
     ),
@@ -83,14 +93,14 @@ ROWS = (
     Row(
         "`yolov5s-face`, recall in the same cut pictures",
         "yolov5-close-ups",
-        lambda r: f"{r['recall']:.3f} of {r['faces']}",
+        recalled,
         "YuNet: 0.921",
         EVALUATE.format("detection"),
     ),
     Row(
         "`yolov5s-face`, five landmarks in the same MTFL pictures",
         "yolov5-landmarks",
-        lambda r: f"{r['nme']:.2f} % ({r['missed']} faces not found, left out of it)",
+        landmark_error,
         "YuNet there: 13.56 % (8 not found)",
         EVALUATE.format("landmarks"),
     ),

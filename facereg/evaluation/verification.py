@@ -111,8 +111,7 @@ def thresholds_from(similarities: FloatArray, same: BoolArray, far: float) -> di
         ContractError: if there are too few impostor pairs to measure `far` itself.
     """
     impostors = np.sort(similarities[~same].astype(np.float64))[::-1]
-    count = len(impostors) + 1e-6  # so that its product with a rate, rounded down, is what that rate allows
-    if not 0 < far < 1 or count * far < 1:
+    if not 0 < far < 1 or _allowed(len(impostors), far) < 1:
         raise ContractError(
             f"far: expected at least {1 / max(len(impostors), 1):.2g} with {len(impostors)} impostor pairs, got {far}; "
             "use more pairs or a higher rate"
@@ -120,7 +119,12 @@ def thresholds_from(similarities: FloatArray, same: BoolArray, far: float) -> di
     rates = [far]
     while len(impostors) * rates[-1] / 10 >= FEWEST:
         rates.append(rates[-1] / 10)
-    return {rate: _threshold_above(float(impostors[int(count * rate)]), similarities) for rate in rates}
+    return {rate: _threshold_above(float(impostors[_allowed(len(impostors), rate)]), similarities) for rate in rates}
+
+
+def _allowed(impostors: int, far: float) -> int:
+    """Return how many false accepts a rate allows; a product rounded just below a whole number is that number."""
+    return int(impostors * far + 1e-9)
 
 
 def _threshold_above(refused: float, similarities: FloatArray) -> float:
