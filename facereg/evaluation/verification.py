@@ -119,7 +119,7 @@ def thresholds_from(similarities: FloatArray, same: BoolArray, far: float) -> di
     rates = [far]
     while len(impostors) * rates[-1] / 10 >= FEWEST:
         rates.append(rates[-1] / 10)
-    return {rate: _threshold_above(float(impostors[_allowed(len(impostors), rate)]), similarities) for rate in rates}
+    return {rate: _threshold_above(impostors[_allowed(len(impostors), rate)], similarities) for rate in rates}
 
 
 def _allowed(impostors: int, far: float) -> int:
@@ -127,7 +127,7 @@ def _allowed(impostors: int, far: float) -> int:
     return int(impostors * far + 1e-9)
 
 
-def _threshold_above(refused: float, similarities: FloatArray) -> float:
+def _threshold_above(refused: np.float64, similarities: FloatArray) -> float:
     above = similarities[similarities > refused]
     middle = float((refused + (above.min() if len(above) else 1.0)) / 2)
     return min(middle, 1.0)  # a float32 cosine of equal vectors may come out above 1, a threshold may not
