@@ -29,6 +29,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def average_precisions(figures: Mapping[str, Any]) -> str:
+    """Return AP50 of all faces and of the large ones."""
+    return f"{figures['ap50']:.3f} / {figures['ap50_large']:.3f}"
+
+
 def recalled(figures: Mapping[str, Any]) -> str:
     """Return the recall, and of how many faces."""
     return f"{figures['recall']:.3f} of {figures['faces']}"
@@ -86,8 +91,15 @@ ROWS = (
     Row(
         "detection with `yolov5s-face`, the same fifth, AP50 of all faces / of those at least 24 px high",
         "yolov5-detection",
-        lambda r: f"{r['ap50']:.3f} / {r['ap50_large']:.3f}",
+        average_precisions,
         "on like pictures: YuNet 0.786 / 0.882, SCRFD-2.5G 0.890 / 0.950",
+        EVALUATE.format("detection"),
+    ),
+    Row(
+        "the same with `yolov5s-face-int8`",
+        "yolov5-int8-detection",
+        average_precisions,
+        "",
         EVALUATE.format("detection"),
     ),
     Row(
@@ -129,6 +141,13 @@ ROWS = (
         "YOLOv5s in ONNX Runtime against torch, same network, one thread: one picture / 4",
         "yolov5-speed",
         lambda r: f"{r['ratio_one']:.2f} / {r['ratio_batch']:.2f} times its pictures a second",
+        "torch: 1",
+        "`make bench`",
+    ),
+    Row(
+        "the same on 8-bit integers, `yolov5s-face-int8`, against torch in float32",
+        "yolov5-speed",
+        lambda r: f"{r['ratio_one_int8']:.2f} / {r['ratio_batch_int8']:.2f} times its pictures a second",
         "torch: 1",
         "`make bench`",
     ),

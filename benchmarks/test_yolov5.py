@@ -1,4 +1,4 @@
-"""YOLOv5s in ONNX Runtime against torch: the same network and pictures, one thread each, in one run, in turn."""
+"""YOLOv5s in ONNX Runtime, float32 and on 8-bit integers, against torch: same pictures, one thread, in one run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from facereg.runners.opening import open_network
 
 torch = pytest.importorskip("torch")
 [SPEC] = default_registry().model("yolov5s-face").networks
+[SMALL] = default_registry().model("yolov5s-face-int8").networks
 SIDE, BATCH = 640, 4  # px, pictures
 
 
@@ -30,9 +31,10 @@ def test_yolov5s_against_torch(benchmark: BenchmarkFixture, keep: Keep) -> None:
     ways: dict[str, Callable[[], int]] = {}
     with (
         open_network(SPEC, threads=1) as onnx,
+        open_network(SMALL, threads=1) as int8,
         open_network(SPEC, runner="torch") as eager,
     ):
-        for name, network in (("onnx", onnx), ("torch", eager)):
+        for name, network in (("onnx", onnx), ("int8", int8), ("torch", eager)):
             for kind, images in (("one", pixels[:1]), ("batch", pixels)):
                 ways[f"{name}, {kind}"] = partial(answered, network, images)
         for way in ways.values():  # warm
@@ -41,8 +43,11 @@ def test_yolov5s_against_torch(benchmark: BenchmarkFixture, keep: Keep) -> None:
     keep(
         "yolov5-speed",
         {
-            "ratio_one": round(rates["onnx, one"] / rates["torch, one"], 2),
-            "ratio_batch": round(rates["onnx, batch"] / rates["torch, batch"], 2),
+            **{
+                f"ratio_{kind}{suffix}": round(rates[f"{name}, {kind}"] / rates[f"torch, {kind}"], 2)
+                for name, suffix in (("onnx", ""), ("int8", "_int8"))
+                for kind in ("one", "batch")
+            },
             "pictures_per_second": {name: round(value, 2) for name, value in rates.items()},
             "batch": BATCH,
             "side_px": SIDE,

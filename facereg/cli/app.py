@@ -45,6 +45,7 @@ app.command()(installed.models)
 app.add_typer(installed.plugins, name="plugins")
 app.command()(training.train)
 app.command()(training.export)
+app.command()(training.quantize)
 app.add_typer(data.app, name="data")
 app.add_typer(triton.app, name="triton")
 

@@ -95,6 +95,7 @@ class Networks:
         self.specs = {spec.name: spec for spec in specs}
         self._open_network = open_network
         self._opened: dict[str, Runner] = {}
+        self._around: Callable[[Runner], Runner] = lambda runner: runner
         self._retries = 0  # of runners that are closed
         self._lock = Lock()
 
@@ -103,8 +104,12 @@ class Networks:
             raise UnknownNameError(f"no network named {name!r} in this model; it declares: {', '.join(self.specs)}")
         with self._lock:
             if name not in self._opened:
-                self._opened[name] = self._open_network(self.specs[name])
+                self._opened[name] = self._around(self._open_network(self.specs[name]))
             return self._opened[name]
+
+    def wrap(self, around: Callable[[Runner], Runner]) -> None:
+        """Have `around(runner)` stand for each network opened from now on: to time, record or change its calls."""
+        self._around = around
 
     @property
     def in_flight(self) -> int:

@@ -28,7 +28,7 @@ class YoloV5Face(Detector):
     """YOLOv5s with five landmarks.
 
     Args:
-        networks: `yolov5s-face`.
+        networks: one, `yolov5s-face` or `yolov5s-face-int8`.
         size: side in px of the square that every picture is letterboxed to, a multiple of 32. All pictures get the
             same one, so that a batch gives what each picture gives alone.
         close_up: side in px of a second, small square, in which only faces that take a third of it or more are looked
@@ -64,6 +64,7 @@ class YoloV5Face(Detector):
                 f"got {threshold}, {iou}, {candidates}"
             )
         self._networks = networks
+        [self._name] = networks.specs
         self.size, self.close_up = size, close_up
         self.threshold, self.iou, self.candidates = threshold, iou, candidates
 
@@ -80,7 +81,7 @@ class YoloV5Face(Detector):
     def _look(self, images: Sequence[Image], size: int, *, least: float) -> list[Candidates]:
         """Return what is seen in squares of `size` px, `least` px there or longer."""
         boxed = [letterbox(image, size) for image in images]
-        heads = self._networks[NETWORK.name].infer({"images": np.stack([one.pixels for one in boxed])})
+        heads = self._networks[self._name].infer({"images": np.stack([one.pixels for one in boxed])})
         seen: list[Candidates] = []
         for one, boxes, scores, landmarks in zip(
             boxed, heads["boxes"], heads["scores"], heads["landmarks"], strict=True

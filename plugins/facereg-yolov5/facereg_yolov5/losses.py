@@ -15,7 +15,7 @@ from facereg_yolov5.assignment import Assigned, assign
 from facereg_yolov5.networks import STRIDES
 
 BALANCE = (4.0, 1.0, 0.4)  # of objectness at strides 8, 16, 32 (YOLOv5)
-BOX, OBJECTNESS, LANDMARK = 0.05, 1.0, 0.005  # gains (YOLO5Face)
+BOX, OBJECTNESS, LANDMARK = 0.05, 1.0, 0.005  # gains (YOLO5Face); that of landmarks is a setting
 WING, CURVATURE = 10.0, 2.0  # cells; wing loss (Feng et al. 2018), as YOLO5Face sets it
 
 
@@ -38,7 +38,9 @@ class Labels:
     ignored_image: Tensor
 
 
-def losses(maps: Sequence[Tensor], anchors: Tensor, labels: Labels) -> dict[str, Tensor]:
+def losses(
+    maps: Sequence[Tensor], anchors: Tensor, labels: Labels, *, landmark_gain: float = LANDMARK
+) -> dict[str, Tensor]:
     """Return `loss`, the weighted sum, and its parts `box`, `objectness` and `landmark`, before their gains.
 
     Args:
@@ -59,7 +61,7 @@ def losses(maps: Sequence[Tensor], anchors: Tensor, labels: Labels) -> dict[str,
         )
         points = labels.points[mine.face] / stride - corner[:, None]  # (P, points, 2) cells
         landmark = landmark + wing_loss(chosen[:, 5:-1].reshape(points.shape) * sides[:, None], points)
-    loss = BOX * box + OBJECTNESS * objectness + LANDMARK * landmark
+    loss = BOX * box + OBJECTNESS * objectness + landmark_gain * landmark
     return {"loss": loss, "box": box, "objectness": objectness, "landmark": landmark}
 
 

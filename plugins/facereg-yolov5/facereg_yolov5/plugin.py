@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from facereg.hookspecs import CommandSpec, ModelSpec, RecipeSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
+LICENCE = "MIT code; weights for research use (trained on CelebA, YouTube Faces, MTFL)"
+FACTORY = "facereg_yolov5.detector:YoloV5Face"
 PAPER = "YOLOv5 v6 (Jocher et al. 2020); five landmarks as in YOLO5Face (Qi et al. 2021), arXiv:2105.12931"
 SHA256 = "02fe02f5f2d32d5250c558b0363c8804451f19a8eb1debe64f75893cf783270d"
+SMALL_SHA256 = "13e6f047c213d4578d7b65e3bdf7c8b0c36ab30e0a08a60138d58c1937702b2e"
 
 NETWORK = NetworkSpec(
     name="yolov5s-face",
@@ -24,6 +29,7 @@ NETWORK = NetworkSpec(
     bounded=True,  # a detector has two sizes at most
     module="facereg_yolov5.networks:build_deployed",
 )
+SMALL = replace(NETWORK, name="yolov5s-face-int8", file="yolov5s-face-int8.onnx", sha256=SMALL_SHA256, module=None)
 
 
 @hookimpl
@@ -32,12 +38,21 @@ def facereg_models() -> list[ModelSpec]:
         ModelSpec(
             name="yolov5s-face",
             role="detector",
-            factory="facereg_yolov5.detector:YoloV5Face",
+            factory=FACTORY,
             networks=(NETWORK,),
-            licence="MIT code; weights for research use (trained on CelebA, YouTube Faces, MTFL)",
+            licence=LICENCE,
             paper=PAPER,
             summary="one-stage detector, five landmarks, pictures letterboxed to 640 px",
-        )
+        ),
+        ModelSpec(
+            name="yolov5s-face-int8",
+            role="detector",
+            factory=FACTORY,
+            networks=(SMALL,),
+            licence=LICENCE,
+            paper=PAPER,
+            summary="the same on 8-bit integers: a quarter of the file, about twice as fast on CPUs with VNNI",
+        ),
     ]
 
 

@@ -30,7 +30,7 @@ from facereg.training.publishing import publish
 from facereg.training.schedules import warm_cosine
 from facereg.training.settings import parse_settings
 from facereg_yolov5.anchors import FACE_ANCHORS, parse_anchors
-from facereg_yolov5.losses import Labels, losses
+from facereg_yolov5.losses import LANDMARK, Labels, losses
 from facereg_yolov5.networks import DeployedYolo, YoloV5s
 from facereg_yolov5.pictures import Pack, Pictures, pack_pictures
 from facereg_yolov5.plugin import NETWORK
@@ -52,6 +52,7 @@ class YoloSettings(Look):
     pack: str = ""  # file of packed pictures, read where it exists; empty is OUT/pictures.npz
     longest: int = 800  # px; longer pictures are made smaller when packed
     anchors: str = ""  # nine `w,h` pairs, as yolov5-anchors prints them; empty is those for faces
+    landmark_gain: float = LANDMARK  # of the landmark loss; a larger one for points that faces are aligned by
     steps: int = 12000
     batch: int = 64  # of all devices together
     lr: float = 2e-3
@@ -90,7 +91,7 @@ class YoloTraining(lightning.LightningModule):
             pixels, labels = self.draw_batch(self.global_step, self.global_rank)
         maps = self.__dict__["run"]((pixels / 255).contiguous(memory_format=torch.channels_last))
         with torch.autocast(self.device.type, enabled=False):
-            parts = losses(maps, self.network.anchors, labels)
+            parts = losses(maps, self.network.anchors, labels, landmark_gain=self.settings.landmark_gain)
         self.log_dict(parts, prog_bar=True)
         return parts["loss"]
 

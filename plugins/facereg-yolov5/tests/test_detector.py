@@ -52,6 +52,28 @@ class TestYoloV5FaceKeepsTheContract(DetectorContract):
         return stage
 
 
+class TestTheOneOf8BitsKeepsTheContract(DetectorContract):
+    def make(self) -> Detector:
+        stage = Registry.load().create("yolov5s-face-int8", role="detector", size=320)
+        assert isinstance(stage, Detector)
+        return stage
+
+
+def test_the_one_of_8_bits_finds_the_same_face() -> None:
+    image = photograph()
+    if image is None:
+        pytest.skip("the photograph needs scikit-image")
+    found = []
+    for name in ("yolov5s-face", "yolov5s-face-int8"):
+        with Registry.load().create(name, role="detector", size=320) as stage:
+            assert isinstance(stage, Detector)
+            [faces] = stage.detect([image])
+            found.append(next(iter(faces)))
+    # each edge and point within a twentieth of a face of about 100 px
+    assert found[1].box == pytest.approx(found[0].box, abs=5)
+    assert found[1].landmarks == pytest.approx(found[0].landmarks, abs=5)
+
+
 def test_a_run_leaves_weights_under_thirty_megabytes(weights: Path) -> None:
     assert (weights / NETWORK.file).stat().st_size < 30e6
     result = json.loads((weights / "result.json").read_text())

@@ -1,0 +1,105 @@
+"""8-bit copies of networks: what is kept in float32, how near they are, and what cannot be made."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facereg.composition import Composition
+from facereg.errors import ContractError, DatasetError
+from facereg.pipeline import Pipeline
+from facereg.registry import default_registry
+from facereg.testing.pictures import photograph
+from facereg.types import Face, Image
+from tests.calling import Run
+
+onnx = pytest.importorskip("onnx")
+pytestmark = pytest.mark.train
+
+from facereg.training.quantizing import LAYERS, WORST, last_layers, quantize_stage  # noqa: E402  (needs onnx)
+
+PNET, RNET, ONET = default_registry().model("mtcnn").networks
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    taken = photograph()
+    if taken is None:
+        pytest.skip("the photograph needs scikit-image")
+    return taken[::2, ::2].copy()
+
+
+@pytest.fixture(scope="module")
+def small(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("small")
+    made = quantize_stage(Composition(), "detector", [image], out)
+    assert [one.path for one in made] == [out / spec.file for spec in (PNET, RNET, ONET)]
+    # P-Net marks the gaps between pictures with numbers so large that 8 bits hold nothing else
+    assert [one.kept for one in made] == [one.difference > WORST for one in made] == [True, False, False]
+    return out
+
+
+def face_in(image: Image, weights: Path | None) -> Face:
+    with Pipeline.create(weights={"detector": weights} if weights else None) as pipeline:
+        [[face]] = pipeline.detector.detect([image])
+    return face
+
+
+def test_networks_of_8_bits_are_smaller_and_find_the_same(image: Image, small: Path) -> None:
+    assert (small / PNET.file).read_bytes() == PNET.locate().read_bytes()
+    assert (small / ONET.file).stat().st_size < 0.6 * ONET.locate().stat().st_size
+    assert len(list(small.iterdir())) == 3  # nothing half made is left
+    # each of 4 edges within a twentieth of a face of about 50 px
+    assert face_in(image, small).box == pytest.approx(face_in(image, None).box, abs=2.5)
+
+
+def test_an_embedder_is_measured_on_the_crops_of_the_faces(image: Image, tmp_path: Path) -> None:
+    [made] = quantize_stage(Composition(), "embedder", [image], tmp_path)
+    assert made.path.is_file()
+    assert 0.001 < made.difference < 1
+
+
+def test_the_layers_that_lead_to_no_other_are_the_last() -> None:
+    def node(kind: str, name: str, reads: str, gives: str) -> object:
+        return onnx.helper.make_node(kind, [reads, "w"] if kind in LAYERS else [reads], [gives], name=name)
+
+    nodes = [
+        node("Conv", "stem", "images", "a"),
+        node("Relu", "bend", "a", "b"),
+        node("Conv", "boxes", "b", "c"),
+        node("Conv", "neck", "b", "d"),
+        node("Gemm", "points", "d", "e"),
+        node("Sigmoid", "squash", "e", "f"),
+    ]
+    assert last_layers(onnx.helper.make_graph(nodes, "g", [], [])) == ["points", "boxes"]
+
+
+def test_what_cannot_be_made_is_named_and_leaves_what_is_there(image: Image, small: Path) -> None:
+    before = {path.name: path.read_bytes() for path in small.iterdir()}
+    eight = Composition(detector=replace(Composition().detector, weights=small))
+    with pytest.raises(ContractError, match="five-point: expected a model with networks"):
+        quantize_stage(Composition(), "aligner", [image], small)
+    with pytest.raises(DatasetError, match="mtcnn-rnet: expected pictures that it has work in"):
+        quantize_stage(Composition(), "detector", [np.zeros_like(image)], small)
+    with pytest.raises(ContractError, match="expected another folder"):
+        quantize_stage(eight, "detector", [image], small)
+    with pytest.raises(ContractError, match="expected float32 layers"):
+        quantize_stage(eight, "detector", [image], small / "again")
+    shutil.rmtree(small / "again")
+    assert {path.name: path.read_bytes() for path in small.iterdir()} == before
+
+
+def test_the_command_writes_every_network_and_passes_over_a_bad_picture(run: Run, image: Image, tmp_path: Path) -> None:
+    from facereg.images import write_image
+
+    write_image(tmp_path / "photos" / "a.png", image)
+    (tmp_path / "photos" / "b.png").write_bytes(b"")
+    called = run("quantize", "detector", tmp_path / "photos", "--out", tmp_path / "small", "--json")
+    assert called.status == 0
+    assert [line["name"] for line in called.lines] == ["mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet"]
+    assert {"file", "difference", "kept"} < set(called.lines[0])
+    assert "b.png: expected a picture, got a file of 0 bytes" in called.error
