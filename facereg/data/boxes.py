@@ -208,8 +208,9 @@ def read_pseudo_labels(path: Path, root: Path) -> list[PseudoLabels]:
     for number, line in enumerate(read_lines(path), 1):
         try:
             row = json.loads(line)
-            points = np.array(row["points"], np.float32)
-            faces = Faces(row["boxes"], row["scores"], points) if row["boxes"] else Faces.empty()
+            count = len(row["boxes"])
+            points = np.array(row["points"], np.float32).reshape(count, -1, 2) if count else None
+            faces = Faces.empty() if points is None else Faces(row["boxes"], row["scores"], points)
             found.append(PseudoLabels(root / row["image"], faces))
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(

@@ -145,7 +145,7 @@ def _joined(item: LabelledImage, guess: Faces, fit: BoxFit) -> LabelledImage:
         unlabelled = overlap.max(0) < APART
         best = overlap.argmax(1)
         sure = (overlap.max(1) >= SAME) & (guess.scores[best] >= SURE) & np.isnan(points).any((1, 2))
-        points[sure] = guess.landmarks[best[sure]]
+        points[sure] = _points_of(guess)[best[sure]]
     extra = boxes[unlabelled]
     nowhere = np.full((len(extra), 5, 2), np.nan, np.float32)
     return LabelledImage(
@@ -157,7 +157,12 @@ def _joined(item: LabelledImage, guess: Faces, fit: BoxFit) -> LabelledImage:
 
 
 def _guessed(path: Path, guess: Faces, fit: BoxFit) -> LabelledImage:
-    return LabelledImage(path, fit(guess.boxes), guess.scores < SURE, guess.landmarks)
+    return LabelledImage(path, fit(guess.boxes), guess.scores < SURE, _points_of(guess))
+
+
+def _points_of(guess: Faces) -> FloatArray:
+    """Return (N, 5, 2): NaN where the labeller gives no landmarks, and of the right shape where it saw no face."""
+    return guess.landmarks if guess.landmarks.shape[1] == 5 else np.full((len(guess), 5, 2), np.nan, np.float32)
 
 
 def _pointed(path: Path, five: FloatArray, guess: Faces | None, fit: BoxFit) -> LabelledImage:

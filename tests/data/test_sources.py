@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from facereg.data.boxes import read_wider
@@ -29,6 +30,23 @@ def test_a_copy_of_a_picture_kept_out_is_not_learned_from(tmp_path: Path) -> Non
     assert rest == []
     hand, _ = read_sources(tmp_path, crowds="list.txt", pseudo=[], points=[], keep_out=False)
     assert [item.path.name for item in hand] == names
+
+
+def test_pictures_without_faces_and_faces_without_points_are_learned_from_too(tmp_path: Path) -> None:
+    write_image(tmp_path / "images" / "crowd.png", noise(20, 20))
+    (tmp_path / "list.txt").write_text("crowd.png\n1\n2 2 8 8\n")
+    five = [[[4, 4], [8, 4], [6, 6], [4, 8], [8, 8]]]
+    rows = [
+        {"image": "images/crowd.png", "boxes": [[2, 2, 10, 10]], "scores": [0.9], "points": [[]]},
+        {"image": "nobody.png", "boxes": [], "scores": [], "points": []},
+        {"image": "bare.png", "boxes": [[2, 2, 10, 10]], "scores": [0.9], "points": [[]]},
+        {"image": "whole.png", "boxes": [[2, 2, 10, 10]], "scores": [0.9], "points": five},
+    ]
+    (tmp_path / "pseudo.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    [crowd], rest = read_sources(tmp_path, crowds="list.txt", pseudo=["pseudo.jsonl"], points=[], keep_out=False)
+    assert np.isnan(crowd.points).all()
+    assert [item.points.shape for item in rest] == [(0, 5, 2), (1, 5, 2), (1, 5, 2)]
+    assert [bool(np.isnan(item.points).all()) for item in rest[1:]] == [True, False]
 
 
 def test_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
