@@ -89,13 +89,13 @@ def calibration_for(space: str, registry: Registry) -> Calibration:
     return Calibration(thresholds, f"model card of {name}")
 
 
-def far_for(people: int, fpir: float) -> float:
-    """Return the false accept rate of a comparison at which `fpir` of the strangers are named out of `people`.
+def far_for(comparisons: int, fpir: float) -> float:
+    """Return the false accept rate of a comparison at which `fpir` of the strangers are given a name.
 
-    A stranger has a chance with each person of the gallery, so a share of `fpir` leaves a part of it to each. It holds
-    for a matcher that compares with one template a person.
+    A stranger has a chance with each vector compared (`Matcher.comparisons`), so a share of `fpir` leaves a part of it
+    to each.
     """
-    return fpir / max(people, 1)
+    return fpir / max(comparisons, 1)
 
 
 def store_calibration(space: str, calibration: Calibration) -> Path:

@@ -223,6 +223,11 @@ class Matcher(Stage):
         best = similarities[:, 0] if similarities.shape[1] else np.full(len(probes), -np.inf, np.float32)
         return Matches(labels, similarities, best >= self.threshold, self.threshold)
 
+    @property
+    def comparisons(self) -> int:
+        """Return how many chances a stranger has: the vectors that a probe is compared with, here one a person."""
+        return len(self)
+
     @abstractmethod
     def __len__(self) -> int:
         """Return how many people are known."""

@@ -29,12 +29,14 @@ def test_thresholds_without_a_rate_are_refused(thresholds: dict[float, float]) -
         Calibration(thresholds, "a test")
 
 
-def test_as_many_strangers_are_named_as_was_asked_whatever_the_gallery() -> None:
+@pytest.mark.parametrize("templates", [True, False])
+def test_as_many_strangers_are_named_as_was_asked_whatever_the_gallery(templates: bool) -> None:
     everybody, probes = vectors(400, 16, "a").vectors, vectors(4000, 16, "a", seed=1).vectors
     impostors = np.sort((everybody @ probes.T).ravel())[::-1]
-    for people in (1, 20, 400):
-        threshold = impostors[int(len(impostors) * far_for(people, 0.1))]
-        with ExactMatcher(threshold=float(threshold)) as matcher:
-            matcher.add([str(row) for row in range(people)], Embeddings(everybody[:people], "a"))
+    for count in (2, 20, 400):
+        with ExactMatcher(threshold=1.0, templates=templates) as matcher:
+            matcher.add([str(row // 2) for row in range(count)], Embeddings(everybody[:count], "a"))
+            assert matcher.comparisons == (count // 2 if templates else count)
+            matcher.threshold = float(impostors[int(len(impostors) * far_for(matcher.comparisons, 0.1))])
             named = np.mean([match.accepted for match in matcher.match(Embeddings(probes, "a"))])
         assert named == pytest.approx(0.1, abs=0.04)

@@ -124,27 +124,31 @@ def identify(
     from facereg.gallery import Gallery
     from facereg.video import is_video
 
-    with stages.pipeline() as pipeline, Gallery.open(gallery, space=pipeline.embedder.space) as held:
-        used = _threshold(stages, held, threshold, fpir)
-        with stages.make_matcher(used) as matcher:
-            held.fill(matcher)
-            pipeline.matcher = matcher
-            if is_video(source):
-                _identify_video(pipeline, source, draw, candidates, frames, json)
-            else:
-                _identify_pictures(pipeline, Path(source), draw, candidates, json)
+    with (
+        stages.pipeline() as pipeline,
+        Gallery.open(gallery, space=pipeline.embedder.space) as held,
+        stages.make_matcher(1.0) as matcher,
+    ):
+        held.fill(matcher)
+        matcher.threshold = _threshold(stages, held.space, matcher.comparisons, threshold, fpir)
+        pipeline.matcher = matcher
+        if is_video(source):
+            _identify_video(pipeline, source, draw, candidates, frames, json)
+        else:
+            _identify_pictures(pipeline, Path(source), draw, candidates, json)
 
 
-def _threshold(stages: Stages, held: Gallery, given: float | None, fpir: float) -> float:
-    """Return the threshold for as many people as the gallery holds; say so where that few errors were not measured."""
+def _threshold(stages: Stages, space: str, comparisons: int, given: float | None, fpir: float) -> float:
+    """Return the threshold for so many comparisons; say so where that few errors were not measured."""
     from facereg.calibration import far_for
 
-    far = far_for(len(held), fpir)
-    used = stages.threshold_for(held.space, given, far=far)
+    far = far_for(comparisons, fpir)
+    used = stages.threshold_for(space, given, far=far)
     if used.far is not None and used.far > far:
         complain(
-            f"a gallery of {len(held)}: expected a threshold of false accept rate {far:.2g}, the lowest measured "
-            f"is {used.far:g} ({used.origin}); strangers may be named, calibrate with --every-pair on more pictures"
+            f"{counted(comparisons, 'comparison')} a face: expected a threshold of false accept rate {far:.2g}, "
+            f"the lowest measured is {used.far:g} ({used.origin}); strangers may be named, "
+            "calibrate with --every-pair on more pictures"
         )
     return used.value
 

@@ -40,6 +40,13 @@ class ExactMatcher(Matcher):
             self._settle()
             return len(self._names)
 
+    @property
+    def comparisons(self) -> int:
+        """Return how many vectors a probe is compared with."""
+        with self._lock:
+            self._settle()
+            return len(self._compared)
+
     def _add(self, labels: list[str], vectors: FloatArray) -> None:
         with self._lock:
             if labels:
