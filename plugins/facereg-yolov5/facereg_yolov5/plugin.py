@@ -26,7 +26,7 @@ NETWORK = NetworkSpec(
     file="yolov5s-face.onnx",
     sha256=SHA256,
     max_batch=16,
-    bounded=True,  # a detector has two sizes at most
+    bounded=True,  # by the detector's two sizes
     module="facereg_yolov5.networks:build_deployed",
 )
 SMALL = replace(NETWORK, name="yolov5s-face-int8", file="yolov5s-face-int8.onnx", sha256=SMALL_SHA256, module=None)

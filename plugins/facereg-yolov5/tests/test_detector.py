@@ -136,6 +136,20 @@ def test_a_picture_keeps_its_shape_in_the_letterbox() -> None:
     assert boxed.back(points).tolist() == [[0.5, 0.5], [63.5, 29.5]]
 
 
+def test_pictures_of_one_shape_share_a_batch_of_rectangles() -> None:
+    runner = Fixed([[7.5, 15.5, 31.5, 47.5]], [0.9])
+    wide, tall = noise(48, 64), noise(128, 40)
+    found = fixed(runner, size=128, square=False).detect([wide, tall, wide])
+    # 64 x 48 became 128 x 96, a multiple of 32; 40 x 128 stays and is filled up to 64 x 128
+    assert [batch.shape for batch in runner.batches] == [(2, 96, 128, 3), (1, 128, 64, 3)]
+    assert (runner.batches[1][0, :, 40:] == GREY).all()
+    assert [faces.boxes.tolist() for faces in found] == [
+        [[3.5, 7.5, 15.5, 23.5]],
+        [[7.5, 15.5, 31.5, 47.5]],
+        [[3.5, 7.5, 15.5, 23.5]],
+    ]
+
+
 def test_more_pictures_than_a_batch_holds_go_in_several() -> None:
     runner = Fixed([[0, 0, 10, 10]], [0.9])
     assert len(fixed(runner, size=32).detect([noise(8, 8)] * 20)) == 20
