@@ -195,7 +195,7 @@ class Registry:
         spec = self.model(name, role=role)
         factory: Callable[..., object] = import_object(spec.factory)
         opener = partial(open_network, runner=runner, device=device, threads=threads, weights=weights)
-        given = (Networks(spec.networks, opener),) if spec.networks else ()
+        given = (Networks(spec.networks, opener, own=weights is None),) if spec.networks else ()
         try:
             stage = factory(*given, **options)
         except TypeError as error:

@@ -89,10 +89,16 @@ class Networks:
     """The networks of one model, opened on first use by the setting the user chose.
 
     A plugin asks by name and never learns where the network runs: `networks["mtcnn-pnet"].infer(...)`.
+
+    Args:
+        own: the weights are the plugin's own, not others that stand in for them.
     """
 
-    def __init__(self, specs: Sequence[NetworkSpec], open_network: Callable[[NetworkSpec], Runner]) -> None:
+    def __init__(
+        self, specs: Sequence[NetworkSpec], open_network: Callable[[NetworkSpec], Runner], *, own: bool = True
+    ) -> None:
         self.specs = {spec.name: spec for spec in specs}
+        self.own = own
         self._open_network = open_network
         self._opened: dict[str, Runner] = {}
         self._around: Callable[[Runner], Runner] = lambda runner: runner

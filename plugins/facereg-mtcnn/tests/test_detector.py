@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import facereg_mtcnn
 import numpy as np
 import pytest
 from facereg_mtcnn.pyramid import crop_squares, pyramid_scales, resize_level, summed_area, window_edges
@@ -14,6 +16,9 @@ from facereg.interfaces import Detector
 from facereg.registry import Registry
 from facereg.testing import DetectorContract
 from facereg.testing.pictures import noise
+from facereg.types import Faces
+
+WEIGHTS = Path(facereg_mtcnn.__file__).parent / "weights"
 
 
 def make(**options: object) -> Detector:
@@ -64,6 +69,38 @@ def test_a_second_look_is_only_at_pictures_in_which_nothing_was_found() -> None:
         empty, found = twice.detect([np.zeros((90, 70, 3), np.uint8), image])
         assert len(empty) == 0
         assert len(found) >= 1
+
+
+def test_more_looks_move_landmarks_alone_and_are_for_the_weights_that_ship(tmp_path: Path) -> None:
+    from facereg.testing.pictures import photograph
+
+    image = photograph()
+    assert image is not None
+    for path in WEIGHTS.glob("*.onnx"):
+        shutil.copy(path, tmp_path)
+    found: list[Faces] = []
+    for options in ({}, {"steady": True}, {"steady": False}, {"weights": tmp_path}):
+        with make(**options) as detector:
+            found += detector.detect([image])
+    own, steady, plain, others = found
+    assert np.array_equal(own.landmarks, steady.landmarks)
+    assert np.array_equal(plain.landmarks, others.landmarks)
+    assert np.array_equal(steady.boxes, plain.boxes)
+    assert 0.01 < np.abs(steady.landmarks - plain.landmarks).max() < 10  # px; the face is about 100 px wide
+
+
+def test_a_mirrored_picture_has_mirrored_landmarks() -> None:
+    from facereg.testing.pictures import photograph
+
+    image = photograph()
+    assert image is not None
+    differences = []
+    for steady in (False, True):
+        with make(steady=steady) as detector:
+            as_is, turned = detector.detect([image, np.ascontiguousarray(image[:, ::-1])])
+        back = turned.landmarks[0][[1, 0, 2, 4, 3]] * [-1, 1] + [image.shape[1] - 1, 0]
+        differences.append(np.abs(back - as_is.landmarks[0]).max())
+    assert differences[1] < differences[0] < 10  # px; the face is about 100 px wide
 
 
 @pytest.mark.parametrize("options", [{"min_face": 1.0}, {"factor": 1.0}, {"thresholds": (0.5, 0.5)}])
