@@ -17,6 +17,7 @@ TEMPLATE_112 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
     np.float32,
 )
+MIRRORED = [1, 0, 2, 4, 3]  # the landmark that each becomes in a mirrored face
 
 
 def template(size: int) -> FloatArray:

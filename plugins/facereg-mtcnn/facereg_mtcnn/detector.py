@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from facereg.errors import ContractError
-from facereg.geometry import non_maximum_suppression
+from facereg.geometry import MIRRORED, non_maximum_suppression
 from facereg.interfaces import Detector
 from facereg.runners.base import Networks, Tensor
 from facereg.types import BoolArray, Faces, FloatArray, Image, IntArray
@@ -24,7 +24,6 @@ GROUP_AREA = 2_000_000  # pixels of the pictures worked on together: their sums 
 SECOND_FACTOR, SECOND_THRESHOLDS = 0.9, (0.5, 0.3, 0.5)
 # Of the looks that landmarks are averaged over: shifts of the crop, as shares of its side.
 SHIFTS = np.array([[0, 0], [0.06, 0], [-0.06, 0], [0, 0.06], [0, -0.06]], np.float32)
-MIRRORED = [1, 0, 2, 4, 3]  # the landmark that each becomes in a mirrored crop
 Boxes = FloatArray  # (N, 4) x1 y1 x2 y2, one-based and inclusive between the stages
 Windows = tuple[Boxes, FloatArray, FloatArray]  # boxes (N, 4), scores (N,), offsets (N, 4)
 

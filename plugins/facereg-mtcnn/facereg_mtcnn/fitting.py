@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facereg.geometry import MIRRORED
 from facereg.training.curves import draw_curves
 from facereg_mtcnn.samples import NEGATIVE, PART, POSITIVE, Samples
 
 SHARES = {NEGATIVE: 0.5, POSITIVE: 0.25, PART: 0.25}  # of a batch; the paper's 3:1:1, landmarks being in the last two
 HARD = 0.7  # share of a batch's classification losses that count, the largest (the paper, section 3.3)
 BOX_WEIGHT = 0.5  # the paper, section 3.3; so are the landmark weights in recipe.py
-MIRRORED = [1, 0, 2, 4, 3]  # the landmark that each becomes in a mirrored face
 EVERY = 50  # steps between two lines of the log
 SAVE_EVERY = 500  # steps; a killed run loses at most these
 

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from facereg.geometry import MIRRORED
 from facereg.types import BoolArray, FloatArray, IntArray
 from facereg_yolov5.detector import GREY
 from facereg_yolov5.losses import Labels
 from facereg_yolov5.pictures import LEVELS, Pictures
 
 Doubles = npt.NDArray[np.float64]
-MIRRORED = [1, 0, 2, 4, 3]  # the landmark that each becomes in a mirrored face
 CHUNK = 8_000_000  # output pixels gathered at a time; bounds memory
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 NEAR = 0.25, 0.75  # where the point between four pictures may lie, as shares of the side
