@@ -34,7 +34,7 @@ class YoloV5Face(Detector):
             smallest rectangle with sides that are multiples of 32: a quarter less work for pictures of 4:3, and more
             for longer ones, but only pictures of one shape go through the network together.
         close_up: side in px of a second, small square, in which only faces that take a third of it or more are looked
-            for: the weights that ship were trained on faces up to 320 px. 0: no second look.
+            for: of large faces the weights that ship saw few. 0: no second look.
         threshold: least score.
         iou: IoU over which the lesser of two boxes is dropped.
         candidates: boxes over the threshold that go into suppression, the best; bounds its time.
@@ -50,7 +50,7 @@ class YoloV5Face(Detector):
         *,
         size: int = 640,
         square: bool = True,
-        close_up: int = 160,
+        close_up: int = 128,
         threshold: float = 0.3,
         iou: float = 0.5,
         candidates: int = 5000,

@@ -10,8 +10,8 @@ from facereg.runners.spec import NetworkSpec, TensorSpec
 LICENCE = "MIT code; weights for research use (trained on CelebA, YouTube Faces, MTFL)"
 FACTORY = "facereg_yolov5.detector:YoloV5Face"
 PAPER = "YOLOv5 v6 (Jocher et al. 2020); five landmarks as in YOLO5Face (Qi et al. 2021), arXiv:2105.12931"
-SHA256 = "02fe02f5f2d32d5250c558b0363c8804451f19a8eb1debe64f75893cf783270d"
-SMALL_SHA256 = "13e6f047c213d4578d7b65e3bdf7c8b0c36ab30e0a08a60138d58c1937702b2e"
+SHA256 = "25aaa4e2cd5bc2e602f66a059fef24f8f76fa47a98cc5a20c3b6bce7f46f511d"
+SMALL_SHA256 = "70f3870b342676b6b9123bb887f870cd4ac8739829beeb511c4a1a33b15270a4"
 
 NETWORK = NetworkSpec(
     name="yolov5s-face",
