@@ -34,6 +34,12 @@ def average_precisions(figures: Mapping[str, Any]) -> str:
     return f"{figures['ap50']:.3f} / {figures['ap50_large']:.3f}"
 
 
+def speeds(figures: Mapping[str, Any], *, suffix: str = "") -> str:
+    """Return how many times as many pictures a second, one by one and in batches."""
+    one, batch = (figures[f"ratio_{kind}{suffix}"] for kind in ("one", "batch"))
+    return f"{one:.2f} / {batch:.2f} times its pictures a second"
+
+
 def recalled(figures: Mapping[str, Any]) -> str:
     """Return the recall, and of how many faces."""
     return f"{figures['recall']:.3f} of {figures['faces']}"
@@ -133,21 +139,21 @@ ROWS = (
     Row(
         "MTCNN against facenet-pytorch 2.6.0, same weights and faces, one thread: one picture / 16 of mixed sizes",
         "mtcnn-speed",
-        lambda r: f"{r['ratio_one']:.2f} / {r['ratio_batch']:.2f} times its pictures a second",
+        speeds,
         "facenet-pytorch: 1",
         "`make bench`",
     ),
     Row(
         "YOLOv5s in ONNX Runtime against torch, same network, one thread: one picture / 4",
         "yolov5-speed",
-        lambda r: f"{r['ratio_one']:.2f} / {r['ratio_batch']:.2f} times its pictures a second",
+        speeds,
         "torch: 1",
         "`make bench`",
     ),
     Row(
         "the same on 8-bit integers, `yolov5s-face-int8`, against torch in float32",
         "yolov5-speed",
-        lambda r: f"{r['ratio_one_int8']:.2f} / {r['ratio_batch_int8']:.2f} times its pictures a second",
+        lambda r: speeds(r, suffix="_int8"),
         "torch: 1",
         "`make bench`",
     ),

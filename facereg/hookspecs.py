@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import pluggy
 
+from facereg.errors import ContractError
 from facereg.interfaces import RoleName
 from facereg.runners.spec import NetworkSpec
 
@@ -50,6 +51,16 @@ class ModelSpec:
     paper: str = ""
     summary: str = ""
     thresholds: Mapping[float, float] = field(default_factory=dict)
+
+    def require_networks(self) -> tuple[NetworkSpec, ...]:
+        """Return the networks.
+
+        Raises:
+            ContractError: if there are none.
+        """
+        if not self.networks:
+            raise ContractError(f"{self.name}: expected a model with networks, this {self.role} has none")
+        return self.networks
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,10 +179,23 @@ class Matcher(Stage):
 
     def __init__(self, *, threshold: float) -> None:
         super().__init__(None)
-        if not -1.0 <= threshold <= 1.0:
-            raise ContractError(f"threshold: expected a cosine similarity in -1..1, got {threshold}")
-        self.threshold = float(threshold)
+        self.threshold = threshold
         self.space: str | None = None  # set by the first embeddings added
+
+    @property
+    def threshold(self) -> float:
+        """Return the cosine similarity from which a match is accepted.
+
+        Raises:
+            ContractError: where it is set to what is no cosine.
+        """
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        if not -1.0 <= value <= 1.0:
+            raise ContractError(f"threshold: expected a cosine similarity in -1..1, got {value}")
+        self._threshold = float(value)
 
     @final
     def add(self, labels: Sequence[str], embeddings: Embeddings) -> None:

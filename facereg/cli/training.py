@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from facereg.cli.options import Json, Stages, complain, misused, print_json, progress, with_stages
-from facereg.errors import ContractError, ImageError
+from facereg.errors import ImageError
 from facereg.registry import default_registry
 
 if TYPE_CHECKING:
@@ -74,11 +74,9 @@ def export(
     """
     from facereg.runners.spec import import_object
 
-    spec = default_registry().model(model)
-    if not spec.networks:
-        raise ContractError(f"{model}: expected a model with networks, this {spec.role} has none")
+    networks = default_registry().model(model).require_networks()
     export_checkpoint = import_object("facereg.training.export:export_checkpoint")
-    for network in spec.networks:
+    for network in networks:
         path = out / network.file
         difference = export_checkpoint(network, weights, path)
         if json:

@@ -38,7 +38,12 @@ class LabelledImage:
         boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
         if ignored is None:
             ignored = np.zeros(len(boxes), np.bool_)
-        return cls(path, boxes, ignored, np.full((len(boxes), 5, 2), np.nan, np.float32))
+        return cls(path, boxes, ignored, unknown_points(len(boxes)))
+
+
+def unknown_points(count: int) -> FloatArray:
+    """Return the points (count, 5, 2) of faces without any."""
+    return np.full((count, 5, 2), np.nan, np.float32)
 
 
 def read_wider(annotations: Path, images: Path, *, strict: bool = True) -> list[LabelledImage]:
@@ -208,9 +213,10 @@ def read_pseudo_labels(path: Path, root: Path) -> list[PseudoLabels]:
     for number, line in enumerate(read_lines(path), 1):
         try:
             row = json.loads(line)
-            count = len(row["boxes"])
-            points = np.array(row["points"], np.float32).reshape(count, -1, 2) if count else None
-            faces = Faces.empty() if points is None else Faces(row["boxes"], row["scores"], points)
+            points = np.array(row["points"], np.float32)
+            if points.size == 0:  # of a labeller without landmarks
+                points = points.reshape(len(row["boxes"]), 0, 2)
+            faces = Faces(row["boxes"], row["scores"], points) if row["boxes"] else Faces.empty()
             found.append(PseudoLabels(root / row["image"], faces))
         except (ValueError, KeyError, TypeError) as error:
             raise DatasetError(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.data.boxes import LabelledImage, read_pseudo_labels, read_wider
+from facereg.data.boxes import LabelledImage, read_pseudo_labels, read_wider, unknown_points
 from facereg.data.lines import read_lines
 from facereg.data.points import five_from_68, read_68_points, read_five_points
 from facereg.data.splits import held_out
@@ -147,12 +147,11 @@ def _joined(item: LabelledImage, guess: Faces, fit: BoxFit) -> LabelledImage:
         sure = (overlap.max(1) >= SAME) & (guess.scores[best] >= SURE) & np.isnan(points).any((1, 2))
         points[sure] = _points_of(guess)[best[sure]]
     extra = boxes[unlabelled]
-    nowhere = np.full((len(extra), 5, 2), np.nan, np.float32)
     return LabelledImage(
         item.path,
         np.concatenate([item.boxes, extra]),
         np.concatenate([item.ignored, np.ones(len(extra), np.bool_)]),
-        np.concatenate([points, nowhere]),
+        np.concatenate([points, unknown_points(len(extra))]),
     )
 
 
@@ -162,7 +161,7 @@ def _guessed(path: Path, guess: Faces, fit: BoxFit) -> LabelledImage:
 
 def _points_of(guess: Faces) -> FloatArray:
     """Return (N, 5, 2): NaN where the labeller gives no landmarks, and of the right shape where it saw no face."""
-    return guess.landmarks if guess.landmarks.shape[1] == 5 else np.full((len(guess), 5, 2), np.nan, np.float32)
+    return guess.landmarks if guess.landmarks.shape[1] == 5 else unknown_points(len(guess))
 
 
 def _pointed(path: Path, five: FloatArray, guess: Faces | None, fit: BoxFit) -> LabelledImage:
@@ -177,11 +176,9 @@ def _pointed(path: Path, five: FloatArray, guess: Faces | None, fit: BoxFit) -> 
             others = np.delete(boxes, mine, 0)
         else:
             others = boxes
-    nowhere = np.full((len(others), 5, 2), np.nan, np.float32)
     ignored: BoolArray = np.arange(1 + len(others)) > 0
-    return LabelledImage(
-        path, np.concatenate([box[None], others]), ignored, np.concatenate([five[None].astype(np.float32), nowhere])
-    )
+    points = np.concatenate([five[None].astype(np.float32), unknown_points(len(others))])
+    return LabelledImage(path, np.concatenate([box[None], others]), ignored, points)
 
 
 def _box_around(five: FloatArray) -> FloatArray:

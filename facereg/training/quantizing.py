@@ -72,9 +72,7 @@ def quantize_stage(
     """
     registry = registry or default_registry()
     [choice] = [stage for stage in composition.stages if stage.role == role]
-    specs = registry.model(choice.name, role=role).networks
-    if not specs:
-        raise ContractError(f"{choice.name}: expected a model with networks, this {role} has none")
+    specs = registry.model(choice.name, role=role).require_networks()
     given: dict[str, list[Row]] = {spec.name: [] for spec in specs}
     with ExitStack() as opened:
         if role == "detector":  # needs none of the others

@@ -99,6 +99,8 @@ def test_adding_while_others_match_loses_nothing() -> None:
 def test_a_threshold_is_a_cosine(threshold: float) -> None:
     with pytest.raises(ContractError, match="cosine similarity in -1..1"):
         ExactMatcher(threshold=threshold)
+    with ExactMatcher(threshold=0.5) as matcher, pytest.raises(ContractError, match="cosine similarity in -1..1"):
+        matcher.threshold = threshold
 
 
 def test_k_is_at_least_one() -> None:

@@ -6,7 +6,7 @@ published weights give the published faces. Pictures of any sizes go through eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from facereg.errors import ContractError
 from facereg.geometry import MIRRORED, non_maximum_suppression
 from facereg.interfaces import Detector
 from facereg.runners.base import Networks, Tensor
-from facereg.types import BoolArray, Faces, FloatArray, Image, IntArray
+from facereg.types import Faces, FloatArray, Image, IntArray
 from facereg_mtcnn.pyramid import CELL, STRIDE, Level, Sums, crop_squares, draw_canvases, pack, plan_levels, summed_area
 
 CANVAS_AREA = 60_000  # pixels of a P-Net canvas: bounds memory whatever the pictures' sizes
@@ -139,8 +139,7 @@ class MtcnnDetector(Detector):
 
     def refine(self, sums: Sequence[Sums], boxes: Boxes, owner: IntArray) -> tuple[Boxes, FloatArray, IntArray]:
         """Return R-Net's square boxes (N, 4), their scores (N,) and owners (N,)."""
-        usable, outputs = self._run("mtcnn-rnet", sums, boxes, owner, 24)
-        boxes, owner = boxes[usable], owner[usable]
+        boxes, owner, outputs = self._run("mtcnn-rnet", sums, boxes, owner, 24)
         passed = outputs["scores"] > self.thresholds[1]
         boxes, owner = boxes[passed], owner[passed]
         scores, offsets = outputs["scores"][passed], outputs["boxes"][passed]
@@ -151,8 +150,7 @@ class MtcnnDetector(Detector):
         self, sums: Sequence[Sums], boxes: Boxes, owner: IntArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
         """Return O-Net's boxes (N, 4) in the picture, scores (N,), landmarks (N, 5, 2) and owners (N,)."""
-        usable, outputs = self._run("mtcnn-onet", sums, boxes, owner, 48)
-        boxes, owner = boxes[usable], owner[usable]
+        boxes, owner, outputs = self._run("mtcnn-onet", sums, boxes, owner, 48)
         passed = outputs["scores"] > self.thresholds[2]
         boxes, owner = boxes[passed], owner[passed]
         scores, offsets = outputs["scores"][passed], outputs["boxes"][passed]
@@ -176,37 +174,44 @@ class MtcnnDetector(Detector):
         looked = (squares[:, None] + np.tile(shifts, 2)).reshape(-1, 4)
         faces = np.repeat(np.arange(len(boxes)), len(SHIFTS))
         total, count = points.copy(), np.ones((len(points), 1, 1), np.float32)
-        for mirrored in (False, True):
-            usable, outputs = self._run("mtcnn-onet", sums, looked, owner[faces], 48, mirrored=mirrored)
-            landmarks = outputs["landmarks"]
-            if mirrored:
-                landmarks = np.array([1, 0], np.float32) + np.array([-1, 1], np.float32) * landmarks[:, MIRRORED]
+        network, rows, as_is, mirrored = self._networks["mtcnn-onet"], [], [], []
+        for mine, crops in self._crops(sums, looked, owner[faces], 48, batch=network.spec.max_batch):
+            rows.append(mine)
+            as_is.append(network.infer({"images": crops})["landmarks"])
+            mirrored.append(network.infer({"images": np.ascontiguousarray(crops[..., ::-1])})["landmarks"])
+        back = np.array([1, 0], np.float32) + np.array([-1, 1], np.float32) * np.concatenate(mirrored)[:, MIRRORED]
+        usable = np.concatenate(rows)
+        for landmarks in (np.concatenate(as_is), back):
             np.add.at(total, faces[usable], _points_in(looked[usable], landmarks))
             np.add.at(count, faces[usable], 1)
         return total / count
 
     def _run(
-        self, name: str, sums: Sequence[Sums], boxes: Boxes, owner: IntArray, size: int, *, mirrored: bool = False
-    ) -> tuple[BoolArray, dict[str, Tensor]]:
-        """Crop the boxes of all pictures and run one network on them, one batch at a time to bound memory.
-
-        Returns which boxes lie in their picture (N,), and the outputs of those. The owners ascend.
-        """
+        self, name: str, sums: Sequence[Sums], boxes: Boxes, owner: IntArray, size: int
+    ) -> tuple[Boxes, IntArray, dict[str, Tensor]]:
+        """Crop the boxes of all pictures and run one network on them, one batch at a time to bound memory."""
         network = self._networks[name]
-        batch = network.spec.max_batch
-        usable = np.zeros(len(boxes), np.bool_)
-        outputs = []
+        rows, outputs = [], []
+        for mine, crops in self._crops(sums, boxes, owner, size, batch=network.spec.max_batch):
+            rows.append(mine)
+            outputs.append(network.infer({"images": crops}))
+        usable = np.concatenate(rows)
+        return boxes[usable], owner[usable], {key: np.concatenate([o[key] for o in outputs]) for key in outputs[0]}
+
+    @staticmethod
+    def _crops(
+        sums: Sequence[Sums], boxes: Boxes, owner: IntArray, size: int, *, batch: int
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Yield the crops of each batch, one at least, and the rows of their boxes: those that lie in their picture."""
         for start in range(0, max(1, len(boxes)), batch):
             part = owner[start : start + batch]
-            parts = [np.empty((0, 3, size, size), np.float32)]
+            usable, parts = [np.empty(0, np.int64)], [np.empty((0, 3, size, size), np.float32)]
             for index in np.unique(part):  # the owners ascend, so the crops come in the order of the boxes
                 rows = start + np.flatnonzero(part == index)
                 crops, mine = crop_squares(sums[index], boxes[rows], size)
-                usable[rows[mine]] = True
+                usable.append(rows[mine])
                 parts.append(crops)
-            images = np.concatenate(parts)
-            outputs.append(network.infer({"images": np.ascontiguousarray(images[..., ::-1]) if mirrored else images}))
-        return usable, {key: np.concatenate([o[key] for o in outputs]) for key in outputs[0]}
+            yield np.concatenate(usable), np.concatenate(parts)
 
 
 def _joined(parts: Sequence[Windows]) -> Windows:

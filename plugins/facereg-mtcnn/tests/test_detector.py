@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import facereg_mtcnn
 import numpy as np
 import pytest
+from facereg_mtcnn.plugin import networks
 from facereg_mtcnn.pyramid import crop_squares, pyramid_scales, resize_level, summed_area, window_edges
 
 from facereg.errors import ContractError, WeightsError
@@ -17,8 +17,6 @@ from facereg.registry import Registry
 from facereg.testing import DetectorContract
 from facereg.testing.pictures import noise
 from facereg.types import Faces
-
-WEIGHTS = Path(facereg_mtcnn.__file__).parent / "weights"
 
 
 def make(**options: object) -> Detector:
@@ -76,8 +74,8 @@ def test_more_looks_move_landmarks_alone_and_are_for_the_weights_that_ship(tmp_p
 
     image = photograph()
     assert image is not None
-    for path in WEIGHTS.glob("*.onnx"):
-        shutil.copy(path, tmp_path)
+    for spec in networks():
+        shutil.copy(spec.locate(), tmp_path)
     found: list[Faces] = []
     for options in ({}, {"steady": True}, {"steady": False}, {"weights": tmp_path}):
         with make(**options) as detector:
@@ -111,8 +109,6 @@ def test_an_option_out_of_range_is_refused(options: dict[str, object]) -> None:
 
 def test_altered_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import dataclasses
-
-    from facereg_mtcnn.plugin import networks
 
     spec = dataclasses.replace(networks()[0], sha256="0" * 64)
     with pytest.raises(WeightsError, match=r"pnet.onnx: wrong checksum.*reinstall"):

@@ -33,8 +33,8 @@ class YoloV5Face(Detector):
         square: letterbox to a whole square, so that pictures of all shapes share a batch. Where it is false, to the
             smallest rectangle with sides that are multiples of 32: a quarter less work for pictures of 4:3, and more
             for longer ones, but only pictures of one shape go through the network together.
-        close_up: side in px of a second, small square, in which only faces that take a third of it or more are looked
-            for: of large faces the weights that ship saw few. 0: no second look.
+        close_up: px of the longer side in a second, small letterbox, in which only faces that take a third of it or
+            more are looked for: of large faces the weights that ship saw few. 0: no second look.
         threshold: least score.
         iou: IoU over which the lesser of two boxes is dropped.
         candidates: boxes over the threshold that go into suppression, the best; bounds its time.
