@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
@@ -91,6 +92,22 @@ def file_sha256(path: Path) -> str:
     """Return the hex sha256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def weights_version(sha256: str) -> int:
+    """Return the number under which a model server holds the network with these weights.
+
+    Other weights are another version, so a request that names the version can never be answered by other weights.
+
+    Args:
+        sha256: of the ONNX file, 64 lower-case hex digits; the first 60 bits are the number, for servers keep 64 with a
+            sign.
+    Raises:
+        WeightsError: if that is no sha256.
+    """
+    if re.fullmatch("[0-9a-f]{64}", sha256) is None:
+        raise WeightsError(f"expected a sha256 as 64 hex digits, got {sha256[:80]!r}")
+    return int(sha256[:15], 16)
 
 
 def import_object(reference: str) -> Any:
