@@ -12,7 +12,7 @@ from facereg.types import Faces, Image
 try:
     import supervision
 except ImportError as error:
-    raise MissingExtraError("drawing needs supervision; pip install 'facereg[app]'") from error
+    raise MissingExtraError("drawing needs supervision; pip install 'facereg-core[app]'") from error
 
 KNOWN, UNKNOWN = "#2ca02c", "#d62728"
 

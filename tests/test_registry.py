@@ -124,7 +124,7 @@ def test_recipes_are_found_by_name() -> None:
 def test_a_missing_extra_gives_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "facereg.training.export", raising=False)
-    with pytest.raises(MissingExtraError, match=r"pip install 'facereg\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'facereg-core\[train\]'"):
         import_object("facereg.training.export:export_onnx")
 
 

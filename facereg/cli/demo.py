@@ -82,7 +82,7 @@ def _photographs() -> tuple[Image, Image]:
         import matplotlib
         from skimage import data
     except ImportError as error:
-        raise MissingExtraError(f"the demo needs {error.name}; pip install 'facereg[app]'") from error
+        raise MissingExtraError(f"the demo needs {error.name}; pip install 'facereg-core[app]'") from error
     astronaut: Image = data.astronaut()  # type: ignore[no-untyped-call]
     return astronaut, read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
 

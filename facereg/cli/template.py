@@ -25,7 +25,7 @@ version = "0.1.0"
 description = "The $role $name, for facereg"
 readme = "README.md"
 requires-python = ">=3.11"
-dependencies = ["facereg>=0.1"]
+dependencies = ["facereg-core>=0.1"]
 
 [project.optional-dependencies]
 dev = ["pytest>=8", "scikit-image>=0.22"]

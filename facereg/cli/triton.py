@@ -112,7 +112,9 @@ def check(
 
     image = photograph() if picture is None else read_image(picture)
     if image is None:
-        raise ContractError("the default picture needs scikit-image; pip install 'facereg[app]', or give --picture")
+        raise ContractError(
+            "the default picture needs scikit-image; pip install 'facereg-core[app]', or give --picture"
+        )
     failed = passed = 0
     for entry in check_server(
         runner, image, registry=default_registry(), models=model, weights=_by_model(weights), mend=mend

@@ -147,7 +147,7 @@ def _loadmat() -> Callable[[Path], Mapping[str, _Cell]]:
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise MissingExtraError(".mat files need scipy; pip install 'facereg[app]'") from error
+        raise MissingExtraError(".mat files need scipy; pip install 'facereg-core[app]'") from error
     return loadmat  # type: ignore[no-any-return]
 
 

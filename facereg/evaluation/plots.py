@@ -18,7 +18,7 @@ try:
     from matplotlib.axes import Axes
     from scipy.stats import norm
 except ImportError as error:
-    raise MissingExtraError("pictures of curves need matplotlib; pip install 'facereg[app]'") from error
+    raise MissingExtraError("pictures of curves need matplotlib; pip install 'facereg-core[app]'") from error
 
 TICKS = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8)  # of DET axes
 

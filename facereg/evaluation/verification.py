@@ -13,7 +13,7 @@ from facereg.types import BoolArray, FloatArray
 try:
     from sklearn.metrics import roc_curve
 except ImportError as error:
-    raise MissingExtraError("evaluation needs scikit-learn; pip install 'facereg[app]'") from error
+    raise MissingExtraError("evaluation needs scikit-learn; pip install 'facereg-core[app]'") from error
 
 FARS = (0.1, 0.01, 0.001)
 FEWEST = 10  # false accepts that a rate beside the one asked for rests on

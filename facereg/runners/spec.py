@@ -122,7 +122,7 @@ def import_object(reference: str) -> Any:
         return getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.partition(".")[0] in TRAINING:
-            raise MissingExtraError(f"{reference} needs {error.name}; pip install 'facereg[train]'") from error
+            raise MissingExtraError(f"{reference} needs {error.name}; pip install 'facereg-core[train]'") from error
         raise PluginError(f"{reference}: cannot be imported ({error}); reinstall its plugin") from error
     except (ImportError, AttributeError) as error:
         raise PluginError(f"{reference}: cannot be imported ({error}); reinstall its plugin") from error

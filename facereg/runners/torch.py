@@ -16,7 +16,9 @@ try:
 
     from facereg.training.export import load_checkpoint
 except ImportError as error:
-    raise MissingExtraError("runner 'torch' needs torch; pip install 'facereg[train]', or use runner='onnx'") from error
+    raise MissingExtraError(
+        "runner 'torch' needs torch; pip install 'facereg-core[train]', or use runner='onnx'"
+    ) from error
 
 
 class TorchRunner(Runner):

@@ -24,7 +24,7 @@ try:
     import tritonclient.http as triton_http
     from tritonclient.utils import InferenceServerException
 except ImportError as error:
-    raise MissingExtraError("runner 'triton://' needs tritonclient; pip install 'facereg[triton]'") from error
+    raise MissingExtraError("runner 'triton://' needs tritonclient; pip install 'facereg-core[triton]'") from error
 
 Cause = Literal["lost", "missing", "refused", "deadline", "fault", "shut out"]
 Answer = TypeVar("Answer")

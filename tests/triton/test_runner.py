@@ -184,7 +184,7 @@ def test_a_missing_client_gives_the_install_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "tritonclient.grpc", None)
     for name in ("transport", "triton", "shared_memory"):
         monkeypatch.delitem(sys.modules, f"facereg.runners.{name}", raising=False)
-    with pytest.raises(MissingExtraError, match=r"pip install 'facereg\[triton\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'facereg-core\[triton\]'"):
         open_network(RNET, runner="triton://127.0.0.1:8001")
 
 
