@@ -8,14 +8,31 @@ with Pipeline.create() as pipeline:
 ```
 
 Names are imported on first use, so that `import facereg` is quick.
+
+Nothing leaves the machine: whoever imports any part of facereg before ONNX Runtime has the usage reports of that
+library turned off, for this process and those that it starts.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+# ONNX Runtime from 1.29 on reports its use to its maker, and keeps a device id in the user's cache folder, unless this
+# is set before it is imported; it takes an empty value, 0 and off for no, so what is set already does not count.
+if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "1":
+    warnings.warn(
+        "onnxruntime was imported before facereg and may report its use to its maker; "
+        "import facereg first, or set ORT_DISABLE_TELEMETRY=1 in the environment",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
     from facereg.errors import FaceregError

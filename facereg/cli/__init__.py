@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
 import warnings
+from functools import partial
 
 
 def main() -> None:
     """Run `facereg`; errors of ours are one line on stderr and exit status 1."""
+    _keep_out_of_the_home()
     from facereg.cli.app import app
     from facereg.errors import FaceregError
 
@@ -22,3 +26,13 @@ def main() -> None:
     except KeyboardInterrupt:
         print("facereg: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _keep_out_of_the_home() -> None:
+    """Have matplotlib, which makes the folder when it is imported, keep its list of fonts for this process only."""
+    if "MPLCONFIGDIR" not in os.environ:
+        from tempfile import gettempdir
+
+        folder = os.path.join(gettempdir(), f"facereg-matplotlib-{os.urandom(8).hex()}")
+        os.environ["MPLCONFIGDIR"] = folder
+        atexit.register(partial(shutil.rmtree, folder, ignore_errors=True))

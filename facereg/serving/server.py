@@ -261,6 +261,7 @@ def container_launch(program: str, repository: Path, host: str, ports: Ports, *,
     ]
     gpus = ["--gpus", "all"] if shutil.which("nvidia-smi") else []
     command = [program, "run", "--rm", "--init", "--name", name, *gpus, "--shm-size=1g", *published]
+    command += ["-e", "ORT_DISABLE_TELEMETRY=1"]  # the other engines have it from this process
     command += ["-v", f"{repository}:/models:ro", image, "tritonserver", "--model-repository=/models"]
     return Launch("container", [*command, *_MODELS], cleanup=[program, "rm", "-f", name])
 

@@ -29,8 +29,9 @@ def test_the_container_is_started_by_its_documented_command_line(monkeypatch: py
     assert " ".join(launch.command) == (
         "docker run --rm --init --name facereg-triton-9000 --shm-size=1g "
         "-p 127.0.0.1:9000:8000 -p 127.0.0.1:9001:8001 -p 127.0.0.1:9002:8002 "
-        "-v /srv/models:/models:ro tritonserver:test tritonserver --model-repository=/models "
-        "--model-control-mode=explicit --load-model=* --disable-auto-complete-config --exit-timeout-secs=5"
+        "-e ORT_DISABLE_TELEMETRY=1 -v /srv/models:/models:ro tritonserver:test tritonserver "
+        "--model-repository=/models --model-control-mode=explicit --load-model=* --disable-auto-complete-config "
+        "--exit-timeout-secs=5"
     )
     assert launch.cleanup == ["docker", "rm", "-f", "facereg-triton-9000"]
 

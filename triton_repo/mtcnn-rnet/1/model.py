@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from os import environ
 from typing import Any
+
+environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import: ONNX Runtime would report its use to its maker
 
 import numpy as np
 import onnxruntime
