@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from facereg.disk import write_atomically
 from facereg.errors import ContractError, FaceregError, UnknownNameError
-from facereg.images import write_atomically
 from facereg.registry import Registry
 
 HOME = "FACEREG_HOME"  # environment: folder of what facereg remembers

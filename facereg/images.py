@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
 
+from facereg.disk import write_atomically
 from facereg.errors import ImageError
 from facereg.types import Image, check_image
 
@@ -104,23 +104,6 @@ def write_image(path: str | Path, image: Image) -> None:
         write_atomically(path, encoded.tobytes())
     except OSError as error:
         raise ImageError(path, f"cannot be written ({_line(error)}); check the folder's rights and space") from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part.
-
-    Raises:
-        OSError: if the folder cannot be written; the old file is unharmed.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def find_images(paths: Iterable[str | Path]) -> list[Path]:

@@ -67,8 +67,9 @@ def embed(
 
     import numpy as np
 
+    from facereg.disk import write_atomically
     from facereg.files import run_files
-    from facereg.images import find_images, write_atomically
+    from facereg.images import find_images
 
     paths = find_images(images)
     vectors, boxes, scores, names, failed = [], [], [], [], 0
@@ -97,7 +98,7 @@ def embed(
             space=np.array(pipeline.embedder.space),
         )
     try:
-        write_atomically(out, stream.getvalue())
+        write_atomically(out, stream.getvalue(), private=True)  # vectors are biometric data
     except OSError as error:
         raise ImageError(out, f"cannot be written ({error}); check the folder's rights and space") from error
     if json:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from string import Template
 
 from facereg.cli.template_stages import IMPORTS_OF_TESTS, MAKES, STAGES, TESTS
+from facereg.disk import whole_folder
 from facereg.errors import ContractError, PluginError, UnknownNameError
 from facereg.interfaces import RoleName
 
@@ -148,17 +147,10 @@ def create_plugin(name: str, *, role: str, out: Path) -> Path:
     if folder.exists():
         raise PluginError(f"{folder}: this folder is there already; choose another name, or another --out")
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=out, prefix=f".{folder.name}."))
-        try:
+        with whole_folder(folder) as unfinished:
             for path, text in plugin_files(name, role).items():
                 (unfinished / path).parent.mkdir(parents=True, exist_ok=True)
                 (unfinished / path).write_text(text, "utf-8")
-            unfinished.chmod(0o755)
-            unfinished.rename(folder)
-        except OSError:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
     except OSError as error:
         raise PluginError(f"{folder}: cannot be written ({error.strerror}); check the folder given as --out") from error
     return folder

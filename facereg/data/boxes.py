@@ -11,8 +11,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from facereg.data.lines import numbers, read_lines, require_files
+from facereg.disk import write_atomically
 from facereg.errors import DatasetError, ImageError
-from facereg.images import SUFFIXES, image_size, write_atomically
+from facereg.images import SUFFIXES, image_size
 from facereg.types import BoolArray, Faces, FloatArray
 
 

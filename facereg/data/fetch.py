@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from facereg.disk import file_sha256
 from facereg.errors import DatasetError
 
 BLOCK = 1 << 20  # bytes read at a time
@@ -90,7 +90,7 @@ def fetch(
             except _GaveUpError as error:
                 failures.append(f"{address}: {error}")
                 continue
-            digest = _sha256(part.path)
+            digest = file_sha256(part.path)
             if source.sha256 not in (None, digest):
                 part.remove()
                 failures.append(f"{address}: expected sha256 {source.sha256}, got {digest}")
@@ -191,16 +191,11 @@ def _version(headers: http.client.HTTPMessage) -> str | None:
 def _there_already(source: Source, path: Path) -> Fetched:
     if not path.is_file():
         raise DatasetError(f"{path}: expected the name of a file, got a folder")
-    digest = _sha256(path)
+    digest = file_sha256(path)
     if source.sha256 != digest:
         wanted = "no sha256 was given to check it by" if source.sha256 is None else f"expected sha256 {source.sha256}"
         raise DatasetError(f"{path}: is there already with sha256 {digest}; {wanted}; remove it to fetch it anew")
     return Fetched(path, path.stat().st_size, digest, 0)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_source(source: Source, *, given: str) -> Source:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from facereg.data.boxes import LabelledImage
 from facereg.data.lines import read_lines, require_files
+from facereg.disk import write_atomically
 from facereg.errors import DatasetError, MissingExtraError
-from facereg.images import write_atomically
 from facereg.types import Faces, FloatArray, IntArray
 
 SUBSETS = ("easy", "medium", "hard")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +11,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from facereg.data.boxes import LabelledImage
+from facereg.disk import whole_folder, write_atomically
 from facereg.errors import DatasetError
-from facereg.images import image_size, write_atomically
+from facereg.images import image_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +177,9 @@ def folder_in_one_piece(out: Path) -> Iterator[Path]:
         DatasetError: if `out` is there and not empty, or cannot be written.
     """
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise DatasetError(f"{out}: expected a new or empty folder, which old files cannot mix with; name another")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        inside = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        try:
+        with whole_folder(out) as inside:
             yield inside
-            inside.chmod(0o755)
-            os.replace(inside, out)
-        finally:
-            shutil.rmtree(inside, ignore_errors=True)
+    except FileExistsError as error:
+        raise DatasetError(str(error)) from error
     except OSError as error:
         raise DatasetError(f"{out}: cannot be written ({error}); check the folder's rights and space") from error

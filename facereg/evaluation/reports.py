@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facereg import __version__
+from facereg.disk import write_atomically
 from facereg.errors import FaceregError
-from facereg.images import write_atomically
 
 
 def write_report(path: Path, figures: Mapping[str, object], *, command: str, models: Mapping[str, str]) -> None:

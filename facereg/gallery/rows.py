@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from facereg.disk import file_sha256
 from facereg.errors import ContractError, ImageError
-from facereg.runners.spec import file_sha256
 from facereg.types import FloatArray
 
 

@@ -19,10 +19,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from facereg.disk import write_atomically
 from facereg.errors import ContractError, FaceregError, GalleryError, SpaceMismatchError
 from facereg.gallery.rows import Row, Source, checksum, insert_row, person_key
 from facereg.gallery.schema import APPLICATION_ID, TABLES, VERSION
-from facereg.images import write_atomically
 from facereg.interfaces import Matcher
 from facereg.types import Embeddings
 
@@ -272,7 +272,7 @@ class Gallery:
             space=np.array(self.space),
         )
         try:
-            write_atomically(Path(path), stream.getvalue())
+            write_atomically(Path(path), stream.getvalue(), private=True)
         except OSError as error:
             raise GalleryError(f"{path}: cannot be written ({error}); check the folder's rights and space") from error
         return len(names)

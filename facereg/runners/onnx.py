@@ -7,9 +7,10 @@ from pathlib import Path
 
 import onnxruntime
 
+from facereg.disk import file_sha256
 from facereg.errors import DeviceError, RunnerError
 from facereg.runners.base import Runner, Tensor
-from facereg.runners.spec import NetworkSpec, file_sha256
+from facereg.runners.spec import NetworkSpec
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from facereg.disk import file_sha256
 from facereg.errors import RunnerError
 from facereg.runners.base import Runner
-from facereg.runners.spec import NetworkSpec, file_sha256
+from facereg.runners.spec import NetworkSpec
 
 
 def open_network(

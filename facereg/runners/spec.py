@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
 from typing import Any, Literal
 
+from facereg.disk import file_sha256
 from facereg.errors import MissingExtraError, PluginError, WeightsError
 
 TRAINING = frozenset(
@@ -86,12 +86,6 @@ class NetworkSpec:
                 f"reinstall {self.package}"
             )
         return path
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hex sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def weights_version(sha256: str) -> int:

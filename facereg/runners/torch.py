@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from facereg.disk import file_sha256
 from facereg.errors import DeviceError, MissingExtraError, RunnerError
 from facereg.runners.base import Runner, Tensor
-from facereg.runners.spec import NetworkSpec, file_sha256, import_object
+from facereg.runners.spec import NetworkSpec, import_object
 
 try:
     import torch

@@ -10,13 +10,14 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from facereg.disk import file_sha256
 from facereg.errors import FaceregError, WeightsError
 from facereg.hookspecs import ModelSpec
 from facereg.registry import Registry
 from facereg.runners.address import TritonAddress, parse_address
 from facereg.runners.base import Tensor
 from facereg.runners.opening import open_network
-from facereg.runners.spec import NetworkSpec, TensorSpec, file_sha256
+from facereg.runners.spec import NetworkSpec, TensorSpec
 from facereg.runners.triton import TritonRunner
 from facereg.types import Image
 

@@ -6,19 +6,18 @@ NumPy below 2 (with NumPy 2 it answers with empty tensors), so none of this goes
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from facereg.disk import locked, whole_folder
 from facereg.errors import RunnerError
 
 CARRIER = "nvidia-pytriton==0.7.0"  # Triton 2.51.0
@@ -85,12 +84,10 @@ def own_environment(cache: Path | None = None, *, progress: Progress = lambda _:
     if made.folder.is_dir():
         return made
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(cache / f"{name}.lock"):
         if not made.folder.is_dir():
-            with tempfile.TemporaryDirectory(dir=cache, prefix=f".{name}.") as temporary:
-                _make(Path(temporary) / "new", interpreter, runtime, progress)
-                (Path(temporary) / "new").rename(made.folder)  # whole or not at all
+            with whole_folder(made.folder) as new:
+                _make(new, interpreter, runtime, progress)
     return made
 
 

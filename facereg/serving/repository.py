@@ -8,11 +8,11 @@ from pathlib import Path
 
 import onnxruntime
 
+from facereg.disk import file_sha256, write_atomically
 from facereg.errors import PluginError, RunnerError, WeightsError
 from facereg.hookspecs import ModelSpec
-from facereg.images import write_atomically
 from facereg.registry import Registry
-from facereg.runners.spec import NetworkSpec, TensorSpec, file_sha256
+from facereg.runners.spec import NetworkSpec, TensorSpec
 from facereg.serving.config import ServedNetwork, ServingOptions, config_text, model_py
 
 TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int64)": "int64"}

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from facereg.runners.spec import NetworkSpec, file_sha256
+from facereg.disk import file_sha256
+from facereg.runners.spec import NetworkSpec
 from facereg.training.export import HasMetadata, export_onnx
 
 

@@ -11,10 +11,11 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from facereg.disk import file_sha256
 from facereg.errors import ContractError, PluginError, RunnerError, WeightsError
 from facereg.hookspecs import ModelSpec, hookimpl
 from facereg.registry import default_registry
-from facereg.runners.spec import NetworkSpec, TensorSpec, file_sha256
+from facereg.runners.spec import NetworkSpec, TensorSpec
 from facereg.serving.config import ServedNetwork, ServingOptions, config_text, model_py
 from facereg.serving.repository import build_repository, repository_texts, served_network
 from tests.triton.third_party import COLOURS, third_party_registry, write_colours

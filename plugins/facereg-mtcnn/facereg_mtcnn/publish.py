@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from facereg.disk import file_sha256
 from facereg.errors import WeightsError
-from facereg.runners.spec import file_sha256
 from facereg.training import publishing
 from facereg_mtcnn.networks import BUILDERS, DeployedONet, DeployedPNet, DeployedRNet
 from facereg_mtcnn.plugin import networks
