@@ -37,7 +37,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 if TYPE_CHECKING:
     from facereg.errors import FaceregError
     from facereg.gallery import Gallery
-    from facereg.images import find_images, load_images, read_image, write_image
+    from facereg.images import Picture, find_images, load_images, read_image, read_picture, write_image
     from facereg.interfaces import Aligner, Detector, Embedder, Matcher
     from facereg.matching.exact import ExactMatcher
     from facereg.pipeline import Pipeline
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "facereg.errors": ("FaceregError",),
     "facereg.gallery": ("Gallery",),
-    "facereg.images": ("find_images", "load_images", "read_image", "write_image"),
+    "facereg.images": ("Picture", "find_images", "load_images", "read_image", "read_picture", "write_image"),
     "facereg.interfaces": ("Aligner", "Detector", "Embedder", "Matcher"),
     "facereg.matching.exact": ("ExactMatcher",),
     "facereg.pipeline": ("Pipeline",),
@@ -70,12 +70,14 @@ __all__ = [
     "Gallery",
     "Matcher",
     "Matches",
+    "Picture",
     "Pipeline",
     "Registry",
     "Result",
     "find_images",
     "load_images",
     "read_image",
+    "read_picture",
     "write_image",
 ]
 

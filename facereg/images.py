@@ -1,90 +1,132 @@
-"""Files to pixels and back: the only module that opens pictures."""
+"""Files to pixels and back: the only module that opens pictures; `facereg.decoding` is how."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, ImageOps, UnidentifiedImageError
-from PIL import Image as Pillow
+import numpy.typing as npt
 
+from facereg.decoding.containers import START, kind_of
+from facereg.decoding.decoder import opened
+from facereg.decoding.source import Source
 from facereg.disk import write_atomically
 from facereg.errors import ImageError
-from facereg.types import Image, check_image
+from facereg.types import Faces, Image, check_image
 
-MAX_PIXELS = 89_000_000  # 267 MB of pixels, about where Pillow begins to warn; 20,000 x 20,000 would take 1.2 GB
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+# By format; of HEIC too, so that such files are named where its reader is not installed.
+ENDINGS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".pbm", ".pgm", ".ppm", ".pnm", ".pfm"),
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "AVIF": (".avif", ".avifs"),
+    "HEIF": (".heic", ".heif", ".hif"),
+}
+SUFFIXES = frozenset(ending for endings in ENDINGS.values() for ending in endings)
+WRITTEN = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 
 
-def read_image(path: str | Path) -> Image:
-    """Return a picture as uint8 (H, W, 3) RGB, upright.
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture as it was read, and where its pixels lie in the file's.
 
-    EXIF orientation is applied; grey, palette, CMYK and 16-bit pictures are converted; transparent pixels
-    are shown on black.
+    Args:
+        image: uint8 (H, W, 3) RGB, upright.
+        width: of the file's picture, upright, in its own pixels; `image` is smaller where `reduction` is over 1.
+        height: likewise.
+        reduction: 1, 2, 4 or 8: a pixel of `image` is the mean of a square of so many of the file's pixels a side.
+        origin: (x, y) of the centre of the pixel `image[0, 0]` in the file's pixels.
+        several: whether the file holds more frames or pages than this, its first.
+    """
+
+    image: Image
+    width: int
+    height: int
+    reduction: int = 1
+    origin: tuple[float, float] = (0.0, 0.0)
+    several: bool = False
+
+    def in_file(self, faces: Faces) -> Faces:
+        """Return faces found in `image` in the pixels of the file."""
+        return faces if self.reduction == 1 else self._moved(faces, self.reduction, np.array(self.origin))
+
+    def in_image(self, faces: Faces) -> Faces:
+        """Return faces in the pixels of the file in those of `image`: the way back from `in_file`."""
+        if self.reduction == 1:
+            return faces
+        return self._moved(faces, 1 / self.reduction, -np.array(self.origin) / self.reduction)
+
+    @staticmethod
+    def _moved(faces: Faces, scale: float, shift: npt.NDArray[np.float64]) -> Faces:
+        boxes = (faces.boxes.reshape(-1, 2, 2) * scale + shift).astype(np.float32)
+        landmarks = (faces.landmarks * scale + shift).astype(np.float32)
+        return Faces(boxes.reshape(-1, 4), faces.scores, landmarks)
+
+
+def read_image(source: Source, *, whole: bool = False) -> Image:
+    """Return a picture as uint8 (H, W, 3) sRGB, upright: of several frames or pages the first.
+
+    docs/reference/pictures.md says what is read, how colours are converted, and within which limits.
+
+    Args:
+        source: a path, also of a pipe; bytes; a file opened in binary mode.
+        whole: refuse a JPEG that would be decoded at a half, a quarter or an eighth of its size, because it is over
+            the limit of pixels: for whoever has coordinates in its pixels. `read_picture` says by how much.
+    Raises:
+        ImageError: if the source is missing, unreadable, empty, truncated, no picture, of colours without a stated
+            meaning, or over a limit.
+    """
+    with opened(source, whole=whole) as picture:
+        return picture.decode()
+
+
+def read_picture(source: Source) -> Picture:
+    """Return a picture as `read_image` does, with what it needs to be put back into the file's pixels.
 
     Raises:
-        ImageError: if the file is missing, unreadable, empty, truncated, no picture, or over MAX_PIXELS.
+        ImageError: as `read_image`.
     """
-    with _opened(Path(path)) as picture:
-        return _to_rgb(ImageOps.exif_transpose(picture))
+    with opened(source) as found:
+        image, by = found.decode(), found.reduction
+        width, height = _upright(found.size, found.orientation)
+    if by == 1:
+        return Picture(image, width, height, several=found.several)
+    # the decoder reduces from the file's first pixel on: where the picture is turned, its last squares come first
+    across = width - by * image.shape[1] if found.orientation in (2, 3, 6, 7) else 0
+    down = height - by * image.shape[0] if found.orientation in (3, 4, 7, 8) else 0
+    return Picture(image, width, height, by, (across + (by - 1) / 2, down + (by - 1) / 2), found.several)
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Return the width and height that `read_image` would give, without reading the pixels.
+def image_size(source: Source) -> tuple[int, int]:
+    """Return the width and height of a file's picture, upright, without decoding it.
 
     Raises:
         ImageError: as `read_image`, as far as the header tells.
     """
-    with _opened(Path(path)) as picture:
-        width, height = picture.size
-        on_its_side = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-        return (height, width) if on_its_side else (width, height)
+    with opened(source) as found:
+        return _upright(found.size, found.orientation)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Pillow.Image]:
-    """Open a picture; whatever is wrong with it, now or while it is decoded, becomes one ImageError."""
+def looks_like_picture(path: Path) -> bool:
+    """Tell by its first bytes whether a file is of a kind that is read; False where it cannot be opened."""
     try:
-        if path.is_dir():
-            raise ImageError(path, "expected a picture, got a folder; name a file in it")
-        if path.stat().st_size == 0:
-            raise ImageError(path, "expected a picture, got a file of 0 bytes; copy it again")
-        with Pillow.open(path) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(
-                    path, f"expected at most {MAX_PIXELS:,} pixels, got {width:,} x {height:,}; make it smaller first"
-                )
-            yield picture
-    except UnidentifiedImageError as error:
-        raise ImageError(path, "expected a picture, got a file of another kind; check what it holds") from error
-    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning) as error:
-        raise ImageError(
-            path, f"expected at most {MAX_PIXELS:,} pixels, got far more; make it smaller first"
-        ) from error
-    except FileNotFoundError as error:
-        raise ImageError(path, "expected a picture, found no such file; check the path") from error
-    except PermissionError as error:
-        raise ImageError(path, "no right to read it; change its permissions") from error
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise on damage
-        raise ImageError(path, f"damaged or truncated picture ({_line(error)}); copy it again") from error
+        with path.open("rb") as stream:
+            return kind_of(stream.read(START)) is not None
+    except OSError:
+        return False
 
 
-def _to_rgb(picture: Pillow.Image) -> Image:
-    if picture.mode.startswith(("I", "F")):  # 16 and 32 bits a pixel: Pillow's own conversion clips at 255
-        pixels = np.asarray(picture).astype(np.float64)
-        top = 65535.0 if pixels.max() > 255 else 255.0
-        grey = np.clip(pixels * (255.0 / top) + 0.5, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        coloured = picture.convert("RGBA")
-        black = Pillow.new("RGBA", coloured.size, (0, 0, 0, 255))
-        picture = Pillow.alpha_composite(black, coloured)
-    return np.array(picture.convert("RGB"), dtype=np.uint8)
+def _upright(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return (size[1], size[0]) if orientation > 4 else size
 
 
 def write_image(path: str | Path, image: Image) -> None:
@@ -96,8 +138,8 @@ def write_image(path: str | Path, image: Image) -> None:
     """
     path = Path(path)
     check_image(image, name=str(path))
-    if path.suffix.lower() not in SUFFIXES:
-        raise ImageError(path, f"cannot write {path.suffix!r}; expected one of {', '.join(sorted(SUFFIXES))}")
+    if path.suffix.lower() not in WRITTEN:
+        raise ImageError(path, f"cannot write {path.suffix!r}; expected one of {', '.join(WRITTEN)}")
     _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,13 +172,19 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     return found
 
 
-def load_images(paths: Sequence[Path]) -> Iterator[tuple[Path, Image | ImageError]]:
-    """Yield each path with its pixels, or with what is wrong with it; one bad file stops nothing."""
+def load_pictures(paths: Iterable[Path]) -> Iterator[tuple[Path, Picture | ImageError]]:
+    """Yield each path with its picture, or with what is wrong with it; one bad file stops nothing."""
     for path in paths:
         try:
-            yield path, read_image(path)
+            yield path, read_picture(path)
         except ImageError as error:
             yield path, error
+
+
+def load_images(paths: Sequence[Path]) -> Iterator[tuple[Path, Image | ImageError]]:
+    """Yield each path with its pixels, or with what is wrong with it; one bad file stops nothing."""
+    for path, picture in load_pictures(paths):
+        yield path, picture if isinstance(picture, ImageError) else picture.image
 
 
 def _line(error: Exception) -> str:

@@ -91,7 +91,7 @@ def detection(
     whole, items, found = items, [], []
     with stages.detector_alone() as detector, progress("detecting", len(whole)) as advance:
         for item in whole:
-            image = read_image(item.path)
+            image = read_image(item.path, whole=True)
             parts = [(item, image)] if close_up is None else close_ups(item, image, share=close_up, least=least)
             found += detector.detect([part for _, part in parts])
             items += [labels for labels, _ in parts]
@@ -202,7 +202,7 @@ def landmarks(
     found = []
     with stages.detector_alone() as detector, progress("detecting", len(items)) as advance:
         for item in items:
-            found.append(_detect_enlarged(detector, read_image(item.path), enlarge))
+            found.append(_detect_enlarged(detector, read_image(item.path, whole=True), enlarge))
             advance(1)
     scores = score_landmarks(landmarks_of(found, labelled), labelled, inter_ocular(labelled))
     figures: dict[str, object] = {
@@ -379,7 +379,7 @@ def _detect_wider(paths: list[Path], stages: Stages) -> list[Faces]:
     found = []
     with stages.detector_alone() as detector, progress("detecting", len(paths)) as advance:
         for path in paths:
-            found += detector.detect([read_image(path)])
+            found += detector.detect([read_image(path, whole=True)])
             advance(1)
     return found
 

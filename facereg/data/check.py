@@ -57,7 +57,7 @@ def _picture_problems(item: LabelledImage, first_with: dict[bytes, Path]) -> Ite
         yield Problem(item.path, "missing", "the annotations name this picture, which is not there")
         return
     try:
-        height, width = read_image(item.path).shape[:2]
+        height, width = read_image(item.path, whole=True).shape[:2]
     except ImageError as error:
         yield Problem(item.path, "unreadable", error.reason)
         return

@@ -7,16 +7,32 @@ from pathlib import Path
 
 from facereg.data.boxes import PseudoLabels
 from facereg.errors import ImageError
-from facereg.images import load_images
+from facereg.images import Picture, load_pictures
 from facereg.interfaces import Detector
 
 CHUNK = 16  # pictures detected together
+CHUNK_PIXELS = 24_000_000  # of them together
 
 
 def label_images(detector: Detector, paths: Sequence[Path]) -> Iterator[PseudoLabels | ImageError]:
     """Yield what the detector finds in each picture, or what is wrong with the picture, in order."""
-    for start in range(0, len(paths), CHUNK):
-        loaded = list(load_images(paths[start : start + CHUNK]))
-        found = iter(detector.detect([image for _, image in loaded if not isinstance(image, ImageError)]))
-        for path, image in loaded:
-            yield image if isinstance(image, ImageError) else PseudoLabels(path, next(found))
+    loaded: list[tuple[Path, Picture | ImageError]] = []
+    pixels = 0
+    for path, picture in load_pictures(paths):
+        loaded.append((path, picture))
+        pixels += 0 if isinstance(picture, ImageError) else picture.image[:, :, 0].size
+        if len(loaded) == CHUNK or pixels >= CHUNK_PIXELS:
+            yield from _labels(detector, loaded)
+            loaded, pixels = [], 0
+    yield from _labels(detector, loaded)
+
+
+def _labels(
+    detector: Detector, loaded: Sequence[tuple[Path, Picture | ImageError]]
+) -> Iterator[PseudoLabels | ImageError]:
+    found = iter(detector.detect([picture.image for _, picture in loaded if not isinstance(picture, ImageError)]))
+    for path, picture in loaded:
+        if isinstance(picture, ImageError):
+            yield picture
+        else:
+            yield PseudoLabels(path, picture.in_file(next(found)))

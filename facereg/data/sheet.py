@@ -44,7 +44,7 @@ def contact_sheet(items: Sequence[LabelledImage], *, columns: int = 6, side: int
 
 def _fitted(item: LabelledImage, side: int) -> Image:
     """Return the picture at most `side` px wide and high, drawn at that size so that lines stay visible."""
-    image = read_image(item.path)
+    image = read_image(item.path, whole=True)
     height, width = image.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -38,7 +38,7 @@ def draw_worst(
     for place, row in enumerate(worst_pictures(items, found, most=most), 1):
         item, faces = items[row], found[row]
         path = folder / f"{place:02}-{item.path.stem}.jpg"
-        write_image(path, _draw(read_image(item.path), item, faces, match_faces(item, faces)))
+        write_image(path, _draw(read_image(item.path, whole=True), item, faces, match_faces(item, faces)))
         drawn.append(path)
     return drawn
 

@@ -90,7 +90,7 @@ def make_samples(
         rng = np.random.default_rng((seed, plan.size, number))
         parts = []
         for item in items[start : start + CHUNK]:
-            image = read_image(item.path)
+            image = read_image(item.path, whole=True)
             mined = np.empty((0, 4), np.float32) if propose is None else propose(image)
             parts.append(_sample(item, image, mined, plan, rng))
         for field, values in zip(FIELDS, zip(*parts, strict=True), strict=True):

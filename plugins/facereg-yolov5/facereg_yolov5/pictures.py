@@ -87,7 +87,7 @@ def pack_pictures(hand: Sequence[LabelledImage], rest: Sequence[LabelledImage], 
         raise DatasetError("pictures: expected at least one labelled picture, got none; check the lists")
     encoded, labels = [], []
     for item in track(items, "packing pictures", console=Console(file=sys.stderr)):
-        image = read_image(item.path)
+        image = read_image(item.path, whole=True)
         small = _shrunk(image, longest / max(image.shape[:2]))
         _, content = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         encoded.append(content.reshape(-1))
