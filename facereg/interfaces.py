@@ -7,14 +7,16 @@ closing). A stage never calls another stage; only the pipeline knows all four.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from threading import RLock
 from types import TracebackType
 from typing import ClassVar, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
-from facereg.errors import ContractError
+from facereg.errors import ContractError, SpaceMismatchError
 from facereg.runners.base import Networks
 from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches, check_image
 
@@ -181,6 +183,10 @@ class Matcher(Stage):
         super().__init__(None)
         self.threshold = threshold
         self.space: str | None = None  # set by the first embeddings added
+        self.changes = 0  # how often people were added or removed: what is remembered of matches may be out of date
+        self._dim = 0
+        self._followed: list[Callable[[Matcher], None]] = []
+        self._turn = RLock()
 
     @property
     def threshold(self) -> float:
@@ -203,19 +209,29 @@ class Matcher(Stage):
 
         Raises:
             ContractError: if there are not as many labels as vectors.
-            SpaceMismatchError: if the vectors are of another space than those held.
+            SpaceMismatchError: if the vectors are of another space than those held, or of another length.
         """
         if len(labels) != len(embeddings):
             raise ContractError(f"labels: expected one for each of {len(embeddings)} vectors, got {len(labels)}")
-        if self.space is not None:
-            embeddings.require_space(self.space)
+        self._require_like(embeddings)
         self._add([str(label) for label in labels], embeddings.vectors)
         self.space = embeddings.space
+        self._dim = embeddings.vectors.shape[1] if len(embeddings) else self._dim
+        self.changes += 1
 
     @final
     def remove(self, label: str) -> int:
         """Forget a person; return how many vectors were held."""
+        self.changes += 1
         return self._remove(label)
+
+    @final
+    def follow(self, bring_up: Callable[[Matcher], None]) -> None:
+        """Call `bring_up(self)` before each match: whoever filled the matcher keeps it as its source is.
+
+        Matching goes one call at a time from then on: nobody is compared with people half brought up.
+        """
+        self._followed.append(bring_up)
 
     @final
     def match(self, probes: Embeddings, *, k: int = 5) -> Matches:
@@ -226,15 +242,28 @@ class Matcher(Stage):
 
         Raises:
             ContractError: if k < 1.
-            SpaceMismatchError: if the probes are of another space than the people held.
+            SpaceMismatchError: if the probes are of another space than the people held, or of another length.
+            FaceregError: what bringing the people up to their source raises, see `follow`.
         """
         if k < 1:
             raise ContractError(f"k: expected at least 1, got {k}")
-        if self.space is not None:
-            probes.require_space(self.space)
-        labels, similarities = self._match(probes.vectors, k)
+        with self._turn if self._followed else nullcontext():
+            for bring_up in self._followed:
+                bring_up(self)
+            self._require_like(probes)
+            labels, similarities = self._match(probes.vectors, k)
         best = similarities[:, 0] if similarities.shape[1] else np.full(len(probes), -np.inf, np.float32)
         return Matches(labels, similarities, best >= self.threshold, self.threshold)
+
+    def _require_like(self, embeddings: Embeddings) -> None:
+        """Raise SpaceMismatchError unless the embeddings can be compared with those held."""
+        if self.space is not None:
+            embeddings.require_space(self.space)
+        if self._dim and len(embeddings) and embeddings.vectors.shape[1] != self._dim:
+            raise SpaceMismatchError(
+                f"expected vectors of {self._dim} numbers as those held, got {embeddings.vectors.shape[1]}; "
+                "they come from another embedder"
+            )
 
     @property
     def comparisons(self) -> int:

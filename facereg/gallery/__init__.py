@@ -1,6 +1,7 @@
 """The people who are known: embeddings in one SQLite file."""
 
+from facereg.gallery.exports import exported_space
 from facereg.gallery.rows import Source
-from facereg.gallery.store import Enrolled, Gallery, Person, exported_space
+from facereg.gallery.store import Enrolled, Gallery, Person
 
 __all__ = ["Enrolled", "Gallery", "Person", "Source", "exported_space"]

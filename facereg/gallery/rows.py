@@ -1,20 +1,20 @@
-"""What a gallery's rows hold, and how each tells that it was altered."""
+"""What a gallery's rows hold, and how each is sealed and read."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-import unicodedata
-import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from facereg.disk import file_sha256
-from facereg.errors import ContractError, ImageError
-from facereg.types import FloatArray
+from facereg.errors import ContractError, GalleryError, ImageError
+from facereg.gallery.seals import SIZE, Sealer, added
+
+LONGEST_SOURCE = 4096  # characters: Linux's PATH_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Source:
     """Where an embedding came from: a name for people, and the sha256 of the picture file in hex.
 
     Raises:
-        ContractError: if the sha256 is none; a person has each only once.
+        ContractError: if the sha256 is none, or the name is too long; a person has each picture only once.
     """
 
     name: str
@@ -30,7 +30,9 @@ class Source:
 
     def __post_init__(self) -> None:
         if not re.fullmatch("[0-9a-f]{64}", self.sha256):
-            raise ContractError(f"sha256: expected 64 hex digits, got {self.sha256!r}; use Source.of(path)")
+            raise ContractError(f"sha256: expected 64 hex digits, got {self.sha256[:80]!r}; use Source.of(path)")
+        if len(self.name) > LONGEST_SOURCE or "\0" in self.name or _is_no_text(self.name):
+            raise ContractError(f"source: expected text of at most {LONGEST_SOURCE} characters, got {self.name[:80]!a}")
 
     @classmethod
     def of(cls, path: Path) -> Source:
@@ -46,54 +48,136 @@ class Source:
             raise ImageError(path, f"cannot be read ({error.strerror}); check that it is still there") from error
 
 
-def person_key(connection: sqlite3.Connection, name: str, created: str) -> int:
-    """Return the key of a person, who is made where unknown.
-
-    Raises:
-        ContractError: if the name is empty or not one line of text.
-    """
-    check_name(name)
-    connection.execute(
-        "INSERT OR IGNORE INTO people (name, created, crc32) VALUES (?, ?, ?)", (name, created, checksum(name, created))
-    )
-    return int(connection.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()[0])
-
-
-def insert_row(connection: sqlite3.Connection, person: int, vector: FloatArray, source: Source, created: str) -> int:
-    """Add one row; return 0 where the person has that source."""
-    blob = np.ascontiguousarray(vector, np.dtype("<f4")).tobytes()
-    return connection.execute(
-        "INSERT OR IGNORE INTO embeddings (person, vector, source, sha256, created, crc32) VALUES (?, ?, ?, ?, ?, ?)",
-        (person, blob, source.name, source.sha256, created, checksum(blob, source.name, source.sha256, created)),
-    ).rowcount
+def _is_no_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 class Row(NamedTuple):
-    """One embedding as the file holds it."""
+    """One embedding with its person, as the file holds it."""
 
+    person: int
     name: str
+    known_since: str
+    number: int
     vector: bytes
     source: str
     sha256: str
     created: str
-    crc32: int
+    seal: bytes
 
-    def problem(self) -> str:
-        """Say what is wrong with it; nothing where it is sound."""
-        if self.crc32 != checksum(self.vector, self.source, self.sha256, self.created):
-            return "its bytes were altered"
-        if len(self.vector) == 0 or len(self.vector) % 4:
-            return f"has {len(self.vector)} bytes, which is no float32 vector"
-        length = float(np.linalg.norm(np.frombuffer(self.vector, "<f4")))
-        return "" if abs(length - 1) < 1e-3 else f"has length {length:.3f}, expected 1"
+    def sealed(self, sealer: Sealer, gallery: str) -> bytes:
+        """Return the seal that it should have in the gallery of that id."""
+        return sealer.seal("embedding", gallery, *self[:-1])
 
 
-def checksum(*cells: object) -> int:
-    """Return the checksum of cells; repr tells bytes from text, which damage may swap, and parts the cells."""
-    return zlib.crc32(repr(cells).encode("utf-8", "backslashreplace"))
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a gallery says of itself: the one row of its table `gallery`.
+
+    Args:
+        id: made once; two galleries never share it.
+        dim: numbers of each vector; 0 until there is one.
+        key: fingerprint of the key that seals it; empty without one.
+        revision: counts changes.
+        people, embeddings: how many there are.
+        total: the sum of the embeddings' seals.
+        seal: over all of that.
+    """
+
+    id: str
+    space: str
+    created: str
+    dim: int
+    key: str
+    revision: int
+    people: int
+    embeddings: int
+    total: bytes
+    seal: bytes
+
+    @classmethod
+    def new(cls, id_: str, space: str, created: str, sealer: Sealer) -> State:
+        """Return the state of a gallery that knows nobody."""
+        return cls(id_, space, created, 0, sealer.fingerprint, 0, 0, 0, bytes(SIZE), b"").resealed(sealer)
+
+    @classmethod
+    def read(cls, connection: sqlite3.Connection) -> State:
+        """Return the state as the file has it.
+
+        Raises:
+            GalleryError: without the file's name, if there is not just one row, of the right kinds.
+        """
+        rows = connection.execute("SELECT * FROM gallery").fetchmany(2)
+        kinds = (str, str, str, int, str, int, int, int, bytes, bytes)
+        if len(rows) != 1 or tuple(map(type, rows[0])) != kinds:
+            raise GalleryError("is damaged; restore an export or a copy")
+        return cls(*rows[0])
+
+    def _seal(self, sealer: Sealer) -> bytes:
+        cells = (self.id, self.space, self.created, self.dim, self.key, self.revision, self.people, self.embeddings)
+        return sealer.seal("gallery", *cells, self.total)
+
+    def resealed(self, sealer: Sealer) -> State:
+        """Return it with the seal that it should have."""
+        return replace(self, seal=self._seal(sealer))
+
+    def is_sound(self, sealer: Sealer) -> bool:
+        """Tell whether it has that seal."""
+        return self.seal == self._seal(sealer)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Put it into the file in place of the old one."""
+        connection.execute("DELETE FROM gallery")
+        connection.execute(
+            "INSERT INTO gallery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(self.id, self.space, self.created, self.dim, self.key, self.revision),
+                *(self.people, self.embeddings, self.total, self.seal),
+            ),
+        )
 
 
-def check_name(name: str) -> None:
-    """Raise ContractError unless a name is one line of text."""
-    if not name.strip() or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
-        raise ContractError(f"name: expected a person's name in one line of text, got {name!r}; rename the person")
+# by name without sorting whole rows: people in the order of their index, and each one's few embeddings
+JOINED = "people CROSS JOIN embeddings ON person = people.id"
+CELLS = "people.id, name, people.created, embeddings.id, vector, source, sha256, embeddings.created, seal"
+
+
+def read_rows(connection: sqlite3.Connection, person: int | None = None) -> Iterator[Row]:
+    """Yield each embedding, by name, then in the order of enrolment, or those of one person, as the file has them."""
+    where = "" if person is None else "WHERE people.id = ?"
+    for row in connection.execute(
+        f"SELECT {CELLS} FROM {JOINED} {where} ORDER BY name, embeddings.id", () if person is None else (person,)
+    ):
+        yield Row(*row)
+
+
+def sound_rows(connection: sqlite3.Connection, state: State, sealer: Sealer) -> Iterator[Row]:
+    """Yield each embedding, by name and then in the order of enrolment, once its seal was looked at.
+
+    Use nothing of it before the last one came: only then it is known that none is missing.
+
+    Raises:
+        GalleryError: without the file's name, at the first one that was altered; at the end, if some were added or
+            taken away.
+    """
+    if not state.is_sound(sealer):
+        raise GalleryError("what it says of itself was altered by another program; run gallery check")
+    count, total, people = 0, bytes(SIZE), set()
+    for row in read_rows(connection):
+        if row.seal != row.sealed(sealer, state.id):
+            raise GalleryError(f"holds damaged embeddings, the first of {row.name!r}; run gallery check")
+        count, total = count + 1, added(total, row.seal)
+        people.add(row.person)
+        yield row
+    listed = connection.execute("SELECT count(*) FROM people").fetchone()[0]
+    if (count, len(people), total, listed) != (state.embeddings, state.people, state.total, state.people):
+        raise GalleryError("people or embeddings were added or taken away by another program; run gallery check")
+
+
+def now() -> str:
+    """Return the time as a gallery writes it: UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,9 +1,17 @@
-"""The tables of a gallery file."""
+"""The tables of a gallery file, as this version and the ones before it make them."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import cache
+
+from facereg.errors import GalleryError
 
 APPLICATION_ID = 0x46414345  # "FACE", in SQLite's header: tells a gallery from other databases
-VERSION = 1
-# crc32: of the other columns of its row, keys aside; SQLite's own check sees pages and keys, not what is in a cell
-TABLES = """
+VERSION = 2
+TABLES = {
+    # crc32: of the other columns of its row, keys aside
+    1: """
 CREATE TABLE gallery (space TEXT NOT NULL, created TEXT NOT NULL, crc32 INTEGER NOT NULL);
 CREATE TABLE people (
     id INTEGER PRIMARY KEY,
@@ -21,4 +29,80 @@ CREATE TABLE embeddings (
     crc32 INTEGER NOT NULL,
     UNIQUE (person, sha256)
 );
-"""
+""",
+    # seal of an embedding: over it, its person's row and the gallery's id; seal of the gallery: over its row, which has
+    # the sum of the embeddings' seals. sha256: of the picture file, by which one picture under two names is found
+    2: """
+CREATE TABLE gallery (
+    id TEXT NOT NULL,
+    space TEXT NOT NULL,
+    created TEXT NOT NULL,
+    dim INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    people INTEGER NOT NULL,
+    embeddings INTEGER NOT NULL,
+    total BLOB NOT NULL,
+    seal BLOB NOT NULL
+);
+CREATE TABLE people (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    created TEXT NOT NULL
+);
+CREATE TABLE embeddings (
+    id INTEGER PRIMARY KEY,
+    person INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
+    vector BLOB NOT NULL,
+    source TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    created TEXT NOT NULL,
+    seal BLOB NOT NULL,
+    UNIQUE (person, sha256)
+);
+CREATE INDEX embeddings_by_picture ON embeddings (sha256);
+""",
+}
+
+
+def make_tables(connection: sqlite3.Connection, version: int = VERSION) -> None:
+    """Make the tables of a version, in the transaction that is open."""
+    for statement in TABLES[version].split(";")[:-1]:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {version}")
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Return which version's tables a file has; nothing else may be in it.
+
+    A trigger or a view would be run by reading or writing, and could say anything.
+
+    Raises:
+        GalleryError: without the file's name, if it is another database, a newer gallery, or holds more or less.
+    """
+    identity = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if identity != APPLICATION_ID:
+        raise GalleryError("this is no gallery but another SQLite database; check the path")
+    if version not in TABLES:
+        raise GalleryError(f"expected gallery version {VERSION}, got {version}; upgrade facereg")
+    held, expected = _schema(connection), _expected_schema(version)
+    if held != expected:
+        odd = sorted({f"{kind} {name!a}" for kind, name, _, _ in held ^ expected})
+        raise GalleryError(f"its tables are not a gallery's ({', '.join(odd)[:200]}); restore an export or a copy")
+    return version
+
+
+def _schema(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str, str]]:
+    return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+
+
+@cache
+def _expected_schema(version: int) -> frozenset[tuple[str, str, str, str]]:
+    connection = sqlite3.connect(":memory:")
+    try:
+        make_tables(connection, version)
+        return _schema(connection)
+    finally:
+        connection.close()

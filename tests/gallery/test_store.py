@@ -15,7 +15,7 @@ import pytest
 
 from facereg.errors import ContractError, GalleryError, ImageError, SpaceMismatchError
 from facereg.gallery import Enrolled, Gallery, Source, exported_space
-from facereg.gallery import store as store_module
+from facereg.gallery import files as files_module
 from facereg.matching.exact import ExactMatcher
 from facereg.testing.pictures import vectors
 from facereg.types import Embeddings
@@ -154,7 +154,7 @@ def test_threads_may_share_one_instance(gallery: Gallery) -> None:
 
 
 def test_a_writer_that_waits_in_vain_says_so(path: Path, gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "WAIT_S", 0.05)
+    monkeypatch.setattr(files_module, "WAIT_S", 0.05)
     messages: list[str] = []
 
     def write_too() -> None:
@@ -289,12 +289,11 @@ def test_embeddings_of_another_space_are_refused(gallery: Gallery, path: Path) -
         Gallery.open(path, space="b")
 
 
-def test_vectors_of_several_lengths_are_found(gallery: Gallery) -> None:
+def test_vectors_of_another_length_are_refused(gallery: Gallery) -> None:
     gallery.enroll("Ada", vectors(2, DIM, "a"), sources(2))
-    gallery.enroll("Bob", Embeddings(np.eye(1, 5, dtype=np.float32), "a"), sources(1))
-    with pytest.raises(GalleryError, match="several lengths; run gallery check"):
-        gallery.embeddings()
-    assert gallery.check() == ["'Bob', 0.jpg: has 5 numbers, the others 8; remove the person and enrol again"]
+    with pytest.raises(GalleryError, match="team.gallery: expected vectors of 8 numbers as the gallery holds, got 5"):
+        gallery.enroll("Bob", Embeddings(np.eye(1, 5, dtype=np.float32), "a"), sources(1))
+    assert [person.name for person in gallery.people()] == ["Ada"]
 
 
 def test_nothing_there_is_an_error_that_says_how_to_make_one(path: Path) -> None:
@@ -327,7 +326,7 @@ def newer_gallery(path: Path) -> None:
     [
         (no_database, "no gallery but another kind of file; check the path"),
         (other_database, "no gallery but another SQLite database; check the path"),
-        (newer_gallery, "expected gallery version 1, got 99; upgrade facereg"),
+        (newer_gallery, "expected gallery version 2, got 99; upgrade facereg"),
         (Path.mkdir, "cannot be opened; check"),
     ],
     ids=["text", "database", "newer", "folder"],

@@ -1,0 +1,309 @@
+"""An open gallery file: transactions to read and to change it; each looks whether it is that file still."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import RLock
+
+from facereg.errors import FaceregError, GalleryError, SpaceMismatchError
+from facereg.gallery.changing import Change
+from facereg.gallery.checking import structure_problems
+from facereg.gallery.files import (
+    FAILURES,
+    Place,
+    Signature,
+    connect,
+    empty_log,
+    log_ahead,
+    log_of,
+    log_size,
+    make_file,
+    open_to_read,
+    reason_of,
+    tidy,
+)
+from facereg.gallery.migration import migrate
+from facereg.gallery.rows import Row, State, now, sound_rows
+from facereg.gallery.schema import VERSION, make_tables, schema_version
+from facereg.gallery.seals import Sealer
+
+
+class Access:
+    """A gallery's file, opened to read until the first change; see `Gallery`."""
+
+    def __init__(self, path: Path, sealer: Sealer) -> None:
+        self.path, self.sealer = path, sealer
+        self._lock = RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._writable = self._looked = False
+        self._frozen: Signature | None = None  # set where the connection does not see what others change
+        self._open()
+
+    def _open(self) -> None:
+        """Open the file to read; take up what it says of itself."""
+        self._place = Place.of(self.path)
+        with named(self.path):
+            _require_own_log(self.path)
+            signature = Signature.of(self.path)
+            connection, alone = open_to_read(self.path)
+            try:
+                if schema_version(connection) != VERSION:
+                    connection = _migrated_copy(connection)
+                    alone = True
+                state = State.read(connection)
+                _require_key(state, self.sealer)
+            except BaseException:
+                connection.close()
+                raise
+        self._connection, self._frozen = connection, signature if alone else None
+        self.id, self.space = state.id, state.space
+        self._place.require(self.path)
+
+    def close(self) -> None:
+        """Close the file; closing twice is allowed."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+                if not self._writable and self._frozen is None:
+                    tidy(self.path)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield every embedding with its person and seal, by name, in one read transaction.
+
+        Use nothing of it before the last one came: only then it is known that none is missing.
+
+        Raises:
+            GalleryError: if something was altered by another program.
+        """
+        with self.reading() as (connection, state):
+            self._look_once(connection)
+            yield from sound_rows(connection, state, self.sealer)
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[sqlite3.Connection, State]]:
+        """Hold one read transaction: what is read in it is of one moment.
+
+        Raises:
+            GalleryError: if the file was moved, removed or replaced, or cannot be read.
+        """
+        with self._lock, named(self.path):
+            connection = self._connection_to_read()
+            if connection.in_transaction:  # reading within reading, or within a change
+                yield connection, State.read(connection)
+                return
+            self._place.require(self.path)
+            connection.execute("BEGIN")
+            try:
+                yield connection, self._own_state(connection)
+            finally:
+                with suppress(sqlite3.Error):
+                    connection.execute("COMMIT")
+
+    @contextmanager
+    def writing(self) -> Iterator[Change]:
+        """Hold one transaction that changes the file; an error leaves it as it was.
+
+        Raises:
+            GalleryError: if the file was moved, removed or replaced, is damaged, or cannot be written.
+        """
+        with self._lock, named(self.path):
+            connection = self._connection_to_write()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                self._place.require(self.path)
+                state = self._own_state(connection)
+                if not state.is_sound(self.sealer):
+                    raise GalleryError("what it says of itself was altered by another program; run gallery check")
+                change = Change(connection, state, self.sealer)
+                yield change
+                if change.state is not state:
+                    change.finish()
+                self._place.require(self.path)  # a file that is nobody's any more would take it without a word
+                connection.execute("COMMIT")
+            except BaseException as error:
+                with suppress(sqlite3.Error):  # closed, or rolled back by SQLite itself
+                    connection.execute("ROLLBACK")
+                if isinstance(error, FAILURES):
+                    raise GalleryError(f"{reason_of(error)}; nothing was changed") from error
+                raise
+
+    def _own_state(self, connection: sqlite3.Connection) -> State:
+        if schema_version(connection) != VERSION:
+            raise GalleryError("is of another version than when it was opened; open it again")
+        state = State.read(connection)
+        if state.id != self.id:
+            raise GalleryError(
+                "another gallery was copied over this one while it was open; open it again, and put galleries in "
+                "place with 'facereg gallery restore'"
+            )
+        return state
+
+    def _connection_to_read(self) -> sqlite3.Connection:
+        """Return the connection; one that does not see what others change is made anew where they may have."""
+        if self._connection is None:
+            raise GalleryError("this gallery is closed; open it again")
+        if self._frozen is None or self._connection.in_transaction or self._frozen.still(self.path):
+            return self._connection
+        before = self.id
+        self._connection.close()
+        self._connection = None
+        self._open()
+        if self.id != before:
+            raise GalleryError("another gallery lies here now; open it again")
+        return self._connection or self._connection_to_read()
+
+    def _connection_to_write(self) -> sqlite3.Connection:
+        """Return the connection that may write, opened at the first change."""
+        if self._connection is None:
+            raise GalleryError("this gallery is closed; open it again")
+        if self._writable:
+            return self._connection
+        self._place.require(self.path)
+        if log_size(self.path):  # it will be written into the file: only if it belongs to it
+            for _ in self.rows():
+                pass
+        try:
+            connection = connect(self.path, "rw")
+        except FAILURES as error:
+            raise GalleryError(f"{reason_of(error)}; nothing was changed") from error
+        try:
+            _bring_up_to_date(connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, FAILURES):
+                raise GalleryError(f"{reason_of(error)}; nothing was changed") from error
+            raise
+        self._connection.close()
+        self._connection, self._writable, self._frozen = connection, True, None
+        return connection
+
+    def empty_log(self, name: str = "") -> None:
+        """Write the log into the file and cut it to nothing.
+
+        Args:
+            name: of who was removed.
+        Raises:
+            GalleryError: if another program that reads keeps the log from being cut, or the file may not be written.
+        """
+        with self._lock, named(self.path):
+            if log_size(self.path) and not empty_log(self._connection_to_write()):
+                raise GalleryError(
+                    f"{name!r} is gone from the gallery, but another program reads it and keeps the log "
+                    f"{log_of(self.path).name}, in which bytes of it are; end that program, then run 'facereg gallery "
+                    "check', which empties it"
+                )
+
+    def _look_once(self, connection: sqlite3.Connection) -> None:
+        """Have SQLite look through the file's pages before the first use: it may come from anybody."""
+        if not self._looked:
+            found = structure_problems(connection, quick=True)
+            if found:
+                raise GalleryError(f"is damaged ({found[0][:200]}); restore an export or a copy")
+            self._looked = True
+
+
+def make_gallery(path: Path, space: str, sealer: Sealer) -> None:
+    """Make the file and its tables, unless there is one; nobody but its owner may read a new one.
+
+    Raises:
+        GalleryError: if it cannot be made.
+    """
+    try:
+        if path.exists() and path.stat().st_size:
+            return
+        make_file(path)
+    except OSError as error:
+        raise GalleryError(
+            f"{path}: cannot be opened ({error.strerror}); check that its folder exists and may be written"
+        ) from error
+    with named(path):
+        connection = connect(path, "rw")
+        try:
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                log_ahead(connection)
+                connection.execute("BEGIN IMMEDIATE")
+                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:  # nobody was quicker
+                    make_tables(connection)
+                    State.new(uuid.uuid4().hex, space, now(), sealer).write(connection)
+                connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Migrate a file of an earlier version, which had no key; its old tables leave no bytes behind."""
+    if schema_version(connection) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    if schema_version(connection) != VERSION:  # nobody was quicker
+        migrate(connection, Sealer())
+    connection.execute("COMMIT")
+    connection.execute("VACUUM")
+    empty_log(connection)
+
+
+def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a copy in memory, of this version, sealed without a key; the file is migrated by the first change."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    try:
+        connection.backup(copy)
+        copy.execute("PRAGMA trusted_schema = OFF")
+        copy.execute("BEGIN")
+        migrate(copy, Sealer())
+        copy.execute("COMMIT")
+    except BaseException:
+        copy.close()
+        raise
+    connection.close()
+    return copy
+
+
+def _require_key(state: State, sealer: Sealer) -> None:
+    if state.key == sealer.fingerprint:
+        return
+    if not sealer.fingerprint:
+        raise GalleryError("is sealed with a key, got none; name its file in FACEREG_GALLERY_KEY_FILE")
+    held = "another key" if state.key else "no key"
+    raise GalleryError(
+        f"expected the seal of the key given, got that of {held}; give that one, or seal it anew with "
+        "'facereg gallery rebuild'"
+    )
+
+
+def _require_own_log(path: Path) -> None:
+    """Refuse a file with the log of another gallery beside it: SQLite would write one into the other."""
+    if not log_size(path):
+        return
+    ids = []
+    for mode in ("immutable", "ro"):
+        with suppress(sqlite3.Error, FaceregError):  # what else is wrong with it is said by who opens it
+            connection = connect(path, mode)
+            try:
+                ids.append(State.read(connection).id)
+            finally:
+                connection.close()
+    if len(set(ids)) > 1:
+        raise GalleryError(
+            f"the log {log_of(path).name} beside it belongs to another gallery: one was copied or moved over one in "
+            "use; move that file away, and put galleries in place with 'facereg gallery restore'"
+        )
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it, once; SQLite's words become ours."""
+    try:
+        yield
+    except FAILURES as error:
+        raise GalleryError(f"{path}: {reason_of(error)}") from error
+    except SpaceMismatchError:
+        raise
+    except GalleryError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
+        raise GalleryError(f"{path}: {error}") from error

@@ -1,0 +1,113 @@
+"""A change of a gallery: people and embeddings put in, taken out and renamed in one transaction, seals kept right."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+
+import numpy as np
+
+from facereg.errors import GalleryError
+from facereg.gallery.rows import Row, Source, State, now, read_rows
+from facereg.gallery.seals import Sealer, added
+from facereg.names import clean_name
+from facereg.types import FloatArray
+
+
+class Change:
+    """One transaction's work on a gallery; `finish` writes what the gallery then says of itself.
+
+    Rows that are not touched are not looked at: one that was altered stays so, and is found by who reads.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, state: State, sealer: Sealer) -> None:
+        self.connection, self.state, self.sealer = connection, state, sealer
+
+    def finish(self) -> State:
+        """Count the change, seal the gallery, and return its state."""
+        state = replace(self.state, revision=self.state.revision + 1).resealed(self.sealer)
+        state.write(self.connection)
+        return state
+
+    def person(self, name: str, created: str) -> int:
+        """Return the key of a person, who is made where unknown.
+
+        Raises:
+            ContractError: if the name is no person's name.
+        """
+        spelling = clean_name(name)
+        self.connection.execute("INSERT OR IGNORE INTO people (name, created) VALUES (?, ?)", (spelling, created))
+        return int(self.connection.execute("SELECT id FROM people WHERE name = ?", (spelling,)).fetchone()[0])
+
+    def add(self, person: int, vector: FloatArray, source: Source, created: str) -> bool:
+        """Add one embedding; return False where the person has that source.
+
+        Args:
+            vector: (D,) float32, of unit length.
+        Raises:
+            GalleryError: if it has not as many numbers as the others.
+        """
+        if self.state.dim not in (0, len(vector)):
+            raise GalleryError(
+                f"expected vectors of {self.state.dim} numbers as the gallery holds, got {len(vector)}; "
+                "they come from another embedder"
+            )
+        blob = np.ascontiguousarray(vector, np.dtype("<f4")).tobytes()
+        return self._insert(person, blob, source.name, source.sha256, created)
+
+    def _insert(self, person: int, vector: bytes, source: str, sha256: str, created: str) -> bool:
+        ask = self.connection.execute
+        if ask("SELECT 1 FROM embeddings WHERE person = ? AND sha256 = ?", (person, sha256)).fetchone():
+            return False
+        name, known_since = ask("SELECT name, created FROM people WHERE id = ?", (person,)).fetchone()
+        number = ask("SELECT coalesce(max(id), 0) + 1 FROM embeddings").fetchone()[0]
+        first = ask("SELECT 1 FROM embeddings WHERE person = ?", (person,)).fetchone() is None
+        row = Row(person, name, known_since, number, vector, source, sha256, created, b"")
+        self._write(row._replace(seal=row.sealed(self.sealer, self.state.id)))
+        self.state = replace(
+            self.state,
+            dim=len(vector) // 4,
+            people=self.state.people + first,
+            embeddings=self.state.embeddings + 1,
+        )
+        return True
+
+    def _write(self, row: Row) -> None:
+        self.connection.execute(
+            "INSERT INTO embeddings (id, person, vector, source, sha256, created, seal) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (row.number, row.person, row.vector, row.source, row.sha256, row.created, row.seal),
+        )
+        self.state = replace(self.state, total=added(self.state.total, row.seal))
+
+    def remove(self, person: int) -> int:
+        """Forget a person; return how many embeddings were held."""
+        rows = self.connection.execute("SELECT seal FROM embeddings WHERE person = ?", (person,)).fetchall()
+        total = self.state.total
+        for (seal,) in rows:
+            total = added(total, seal, -1)
+        self.state = replace(
+            self.state,
+            total=total,
+            people=self.state.people - bool(rows),
+            embeddings=self.state.embeddings - len(rows),
+        )
+        self.connection.execute("DELETE FROM embeddings WHERE person = ?", (person,))
+        self.connection.execute("DELETE FROM people WHERE id = ?", (person,))
+        return len(rows)
+
+    def rename(self, person: int, name: str) -> int:
+        """Give a person, with all embeddings, another name, which may be somebody's already: they are one then.
+
+        Returns:
+            how many embeddings were taken along; those of pictures that the other one had already are dropped.
+        Raises:
+            GalleryError: if an embedding was altered: a new seal would hide it.
+        """
+        rows = list(read_rows(self.connection, person))
+        for row in rows:
+            if row.seal != row.sealed(self.sealer, self.state.id):
+                raise GalleryError(f"an embedding of {row.name!r} was altered by another program; run gallery check")
+        known_since = rows[0].known_since if rows else now()
+        self.remove(person)
+        target = self.person(name, known_since)
+        return sum(self._insert(target, row.vector, row.source, row.sha256, row.created) for row in rows)

@@ -1,0 +1,62 @@
+"""What is wrong with a gallery, line by line."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import numpy as np
+
+from facereg.gallery.rows import Row, State, read_rows
+from facereg.gallery.seals import SIZE, Sealer, added
+
+REMEDY = "remove the person and enrol again"
+
+
+def structure_problems(connection: sqlite3.Connection, *, quick: bool = False) -> list[str]:
+    """Return what SQLite finds wrong with its pages, tables and (unless quick) indexes."""
+    pragma = "quick_check(1)" if quick else "integrity_check"
+    return [f"database: {' '.join(row[0].split())}" for row in connection.execute(f"PRAGMA {pragma}") if row[0] != "ok"]
+
+
+def problems(connection: sqlite3.Connection, sealer: Sealer) -> list[str]:
+    """Return what is wrong with a gallery, a line each; nothing where it is sound."""
+    found = structure_problems(connection)
+    if found:
+        return found
+    state = State.read(connection)
+    if not state.is_sound(sealer):
+        found.append(
+            f"gallery {state.space!r}: its bytes were altered; restore an export or a copy, or run gallery rebuild"
+        )
+    found += [
+        f"embedding {row[1]}: its person is missing; run gallery rebuild"
+        for row in connection.execute("PRAGMA foreign_key_check")
+    ]
+    empty = connection.execute(
+        "SELECT name FROM people WHERE id NOT IN (SELECT person FROM embeddings) ORDER BY name"
+    ).fetchall()
+    found += [f"{name!r}: has no embedding; remove the person" for (name,) in empty]
+    count, total = 0, bytes(SIZE)
+    for row in read_rows(connection):
+        count, total = count + 1, added(total, row.seal) if isinstance(row.seal, bytes) else total
+        if problem := _problem(row, state, sealer):
+            found.append(f"{row.name!r}, {row.source}: {problem}; {REMEDY}")
+    if not found and (count, total) != (state.embeddings, state.total):
+        found.append(
+            f"embeddings: {count} are there, {state.embeddings} were enrolled; some were added, exchanged or taken "
+            "away by another program; restore an export or a copy, or run gallery rebuild"
+        )
+    listed = connection.execute("SELECT count(*) FROM people").fetchone()[0]
+    if not found and listed != state.people:
+        found.append(f"people: {listed} are there, {state.people} were enrolled; run gallery rebuild")
+    return found
+
+
+def _problem(row: Row, state: State, sealer: Sealer) -> str:
+    """Say what is wrong with an embedding, its name among it; nothing where it is sound."""
+    if row.seal != row.sealed(sealer, state.id):
+        return "its bytes were altered"
+    if len(row.vector) != 4 * state.dim:
+        return f"has {len(row.vector) // 4} numbers, the others {state.dim}"
+    length = float(np.linalg.norm(np.frombuffer(row.vector, "<f4")))
+    return "" if abs(length - 1) < 1e-3 else f"has length {length:.3f}, expected 1"
