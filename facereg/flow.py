@@ -60,6 +60,11 @@ class _Item:
     vectors: FloatArray | None = None  # (N, D), filled as batches come back
     missing: int = 0  # rows of `vectors` not filled yet
 
+    @property
+    def pixels(self) -> int:
+        """Number of pixels held."""
+        return 0 if self.image is None else self.image.shape[0] * self.image.shape[1]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
@@ -80,9 +85,11 @@ class Flow:
 
     Args:
         stages: what to run.
-        chunk: images of one detector call.
+        chunk: most images of one detector call.
+        pixels: of the images of a call together, after which no further one joins it: memory is bounded by pixels,
+            whatever the pictures' sizes.
         window: most images that were put and not taken.
-        inline: run the stages in the thread that calls `put` and `end`, for a single chunk.
+        inline: run the stages in the thread that calls `put` and `end`.
         on_change: called from any thread when there may be another step than `wait`.
     """
 
@@ -91,11 +98,13 @@ class Flow:
         stages: Stages,
         *,
         chunk: int,
+        pixels: int,
         window: int,
         inline: bool = False,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        self._stages, self._chunk, self._window, self._on_change = stages, chunk, window, on_change
+        self._stages, self._chunk, self._pixels, self._window = stages, chunk, pixels, window
+        self._on_change = on_change
         self._detections = min(stages.detector.in_flight, DETECTIONS)
         self._embeddings = stages.embedder.in_flight
         self._detector_pool = None if inline else ThreadPoolExecutor(self._detections, "facereg-detect")
@@ -106,6 +115,7 @@ class Flow:
         self._admitted = 0  # images put since that chunk began, bad ones too
         self._put = 0  # images put in all
         self._held = 0  # images whose pixels are held
+        self._held_pixels = self._filling_pixels = 0  # of those, and of the chunk being put together
         self._finding = 0  # chunks with the detector
         self._parts: deque[_Part] = deque()  # crops that wait for the embedder
         self._waiting = 0  # their number
@@ -151,8 +161,10 @@ class Flow:
             self._items.append(item)
             if item.image is not None:
                 self._held += 1
+                self._held_pixels += item.pixels
+                self._filling_pixels += item.pixels
                 self._filling.append(item)
-            full = self._admitted == self._chunk
+            full = self._admitted == self._chunk or self._filling_pixels >= self._pixels
         if full:
             self._submit()
 
@@ -206,7 +218,9 @@ class Flow:
         if self._admitted:  # the chunk begun may be filled
             return True
         chunks = self._detections + 1  # one is filled while the others are worked on
-        return len(self._items) + self._chunk <= self._window and self._held + self._chunk <= chunks * self._chunk
+        bounded = self._held + self._chunk <= chunks * self._chunk
+        bounded &= self._held_pixels + self._pixels <= chunks * self._pixels
+        return len(self._items) + self._chunk <= self._window and bounded
 
     def _batch_is_due(self) -> bool:
         """Return whether to embed: a full batch, or what there is when no further face can come before it is taken."""
@@ -228,7 +242,7 @@ class Flow:
     def _submit(self, *, last: bool = False) -> None:
         """Give the chunk put together to the detector."""
         with self._changed:
-            chunk, self._filling, self._admitted = self._filling, [], 0
+            chunk, self._filling, self._admitted, self._filling_pixels = self._filling, [], 0, 0
             self._finding += bool(chunk)
             self._ended |= last
         if chunk:
@@ -274,9 +288,10 @@ class Flow:
             self._settle(item, error)
 
     def _release(self, items: list[_Item]) -> None:
-        for item in items:
-            item.image = None
         with self._changed:
+            self._held_pixels -= sum(item.pixels for item in items)
+            for item in items:
+                item.image = None
             self._held -= len(items)
 
     # Embedder and matcher.

@@ -30,6 +30,7 @@ from facereg.types import Image, check_image
 __all__ = ["CHUNK", "Outcome", "Pipeline", "Result"]
 
 CHUNK = 16  # images of one detector call: enough to share its networks' batches, few enough to bound memory
+CHUNK_PIXELS = 24_000_000  # of them together: one photograph of 24 megapixels fills a call
 Outcome: TypeAlias = Result | FaceregError
 
 
@@ -143,11 +144,12 @@ class Pipeline:
 
         The stages work side by side, and faces of several chunks share full batches of the embedder. The source is
         read in the thread that takes the results, ahead of them: at most `window` images are on their way, and the
-        pixels of at most 2 chunks of them are held (of up to 5 where the detector runs on a server). Closing the
-        generator ends the work.
+        pixels of at most 2 chunks of them are held (of up to 5 where the detector runs on a server). A chunk ends
+        with the image that brings it to CHUNK_PIXELS, so that memory is bounded by pixels, not by pictures. Closing
+        the generator ends the work.
 
         Args:
-            chunk: images of one detector call.
+            chunk: most images of one detector call.
             window: most images read and not yielded; at least `chunk`. By default as many as keep the embedder's
                 batches full: `2 * chunk + embedder.in_flight * embedder.batch_size`. For a live source, where a
                 result should not wait for later images, pass `chunk=1, window=1`.
@@ -257,7 +259,7 @@ class Pipeline:
         stages = Stages(self.detector, self.aligner, self.embedder, self.matcher, self.metrics)
         if window is None:
             window = 2 * chunk + self.embedder.in_flight * self.embedder.batch_size
-        return Flow(stages, chunk=chunk, window=window, inline=inline, on_change=on_change)
+        return Flow(stages, chunk=chunk, pixels=CHUNK_PIXELS, window=window, inline=inline, on_change=on_change)
 
     def _retries(self) -> dict[RoleName, int]:
         stages = [stage for stage in (self.detector, self.aligner, self.embedder, self.matcher) if stage is not None]

@@ -154,12 +154,15 @@ def _threshold(stages: Stages, space: str, comparisons: int, given: float | None
 
 
 def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, candidates: int, json: bool) -> None:
+    from dataclasses import replace
+
     from facereg.files import run_files
-    from facereg.images import find_images, read_image, write_image
+    from facereg.images import find_images, read_picture, write_image
 
     paths = find_images([source])
     failed = 0
-    with progress("identifying", len(paths)) as advance, closing(run_files(pipeline, paths)) as outcomes:
+    files = run_files(pipeline, paths, notice=complain)
+    with progress("identifying", len(paths)) as advance, closing(files) as outcomes:
         for path, outcome in outcomes:
             if isinstance(outcome, ImageError):
                 failed += 1
@@ -168,7 +171,14 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, cand
                 for line in _lines(outcome, candidates):
                     _say({"image": str(path), **line}, json)
                 if draw is not None:  # read again: pictures on their way through the stages are not kept
-                    write_image(drawn_path(draw, path), drawn(read_image(path), outcome))
+                    try:
+                        picture = read_picture(path)
+                    except ImageError as error:  # a pipe gives a picture once
+                        failed += 1
+                        complain(f"not drawn: {error}")
+                    else:
+                        shown = replace(outcome, faces=picture.in_image(outcome.faces))
+                        write_image(drawn_path(draw, path), drawn(picture.image, shown))
             advance(1)
     if failed:
         complain(f"{failed} of {len(paths)} pictures could not be read; the others are done")

@@ -24,19 +24,23 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
 
     Example: facereg detect holiday/ --draw out --json
     """
-    from facereg.images import find_images, load_images, write_image
+    from facereg.files import FIRST_OF_SEVERAL
+    from facereg.images import find_images, load_pictures, write_image
 
     paths = find_images(images)
     failed = 0
     with stages.detector_alone() as detector, progress("detecting", len(paths)) as advance:
-        for path, image in load_images(paths):
-            if isinstance(image, ImageError):
+        for path, picture in load_pictures(paths):
+            if isinstance(picture, ImageError):
                 failed += 1
-                complain(str(image))
+                complain(str(picture))
                 if json:
-                    print_json({"image": str(path), "faces": [], "error": image.reason})
+                    print_json({"image": str(path), "faces": [], "error": picture.reason})
                 continue
-            [faces] = detector.detect([image])
+            if picture.several:
+                complain(f"{path}: {FIRST_OF_SEVERAL}")
+            [found] = detector.detect([picture.image])
+            faces = picture.in_file(found)
             if json:
                 print_json({"image": str(path), "faces": [_as_json(face) for face in faces]})
             else:
@@ -46,7 +50,8 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
             if draw is not None:
                 from facereg.drawing import draw_faces
 
-                write_image(drawn_path(draw, path), draw_faces(image, faces, [f"{face.score:.2f}" for face in faces]))
+                scores = [f"{face.score:.2f}" for face in found]
+                write_image(drawn_path(draw, path), draw_faces(picture.image, found, scores))
             advance(1)
     _finish(failed, len(paths))
 
@@ -76,7 +81,7 @@ def embed(
     with (
         stages.pipeline() as pipeline,
         progress("embedding", len(paths)) as advance,
-        closing(run_files(pipeline, paths)) as outcomes,
+        closing(run_files(pipeline, paths, notice=complain)) as outcomes,
     ):
         for path, outcome in outcomes:
             if isinstance(outcome, ImageError):
