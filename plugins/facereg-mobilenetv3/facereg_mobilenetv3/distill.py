@@ -1,9 +1,11 @@
-"""Recipe `mobilenetv3-distill`: learn the embeddings of any teacher given as ONNX; no labels needed.
+"""Recipe `mobilenetv3-distill`: learn the embeddings of one teacher or several, given as ONNX; no labels needed.
 
-`facereg train mobilenetv3-distill --data FACES --set teacher=TEACHER.onnx`
+`facereg train mobilenetv3-distill --data FACES --set teacher=TEACHER.onnx[,SECOND.onnx]`
 
-Loss: 1 - cosine to the teacher's vector of the same view, plus the mean squared difference of the two
-similarity matrices of a batch (similarity-preserving distillation, Tung and Mori 2019, on unit vectors).
+Loss for each teacher: 1 - cosine to its vector of the same view, plus the mean squared difference of the two
+similarity matrices of a batch (similarity-preserving distillation, Tung and Mori 2019, on unit vectors), both in
+units of the spread of its vectors: a teacher whose vectors all lie close together is to be met more closely.
+Each teacher has a head of its own on the shared features; the first one's is the head that is published.
 """
 
 from __future__ import annotations
@@ -11,31 +13,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from facereg.data.splits import held_out
 from facereg.errors import ContractError, DatasetError
 from facereg.images import find_images
 from facereg.training.batches import count_steps
 from facereg.training.optimizing import adamw
 from facereg.training.schedules import trapezoid
 from facereg.training.settings import parse_settings
-from facereg_mobilenetv3.networks import enlarged
+from facereg_mobilenetv3.networks import enlarged, make_head
 from facereg_mobilenetv3.publish import begin_network, fit_and_publish
 from facereg_mobilenetv3.views import Views, make_shard, open_teacher, read_crops
+
+SAMPLE = 8192  # views that begin a head
+RIDGE = 1e-3  # of the features' variance, which the batch norm makes 1
 
 
 @dataclass(frozen=True, slots=True)
 class DistillSettings:
     """Settings of the recipe; the model card names those that made the shipped weights."""
 
-    teacher: str = ""  # ONNX file
+    teacher: str = ""  # ONNX file; several with commas between them, the one to publish first
     engine: str = "onnx"  # what runs the teacher: onnx or openvino
     views: int = 8  # views of each image, made once
     folder: str = ""  # where the views lie; default OUT/views
@@ -50,7 +57,9 @@ class DistillSettings:
     dropout: float = 0.0
     freeze_norm: bool = False  # batch norms keep their running statistics: for the last phases, from `init`
     average: float = 0.0  # share of the averaged weights kept at each step; what is written is the average
+    keep_out: int = 0  # one person's folder in so many is not learned from; 0: none is kept out
     init: str = ""  # checkpoint or safetensors file to start from
+    init_head: int = 0  # whose head (0: the first teacher's) that file holds; least squares begin the others
     precision: str = "32-true"  # Lightning's: 16-mixed or bf16-mixed on a GPU
     devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
     compile: bool = False  # torch.compile
@@ -72,37 +81,86 @@ class ViewTable(Dataset[tuple[Tensor, Tensor]]):
 
 
 class Distillation(lightning.LightningModule):
-    """Student, loss, optimiser and schedule."""
+    """Student, loss, optimiser and schedule.
 
-    def __init__(self, settings: DistillSettings, *, steps: int) -> None:
+    Args:
+        views: what it will learn from; their first rows begin the heads that `init` does not hold.
+    """
+
+    def __init__(self, settings: DistillSettings, views: Views, *, steps: int) -> None:
         super().__init__()
-        self.settings, self.steps = settings, steps
+        self.settings, self.steps, self.dims = settings, steps, views.dims
         self.network = begin_network(settings)
+        self.heads = nn.ModuleList([self.network.head])  # in the order of the teachers
+        for dim in self.dims[1:]:
+            self.heads.append(make_head(dim, dropout=settings.dropout))
+        sample = [views[row] for row in np.random.default_rng(0).permutation(len(views))[:SAMPLE]]
+        targets = torch.from_numpy(np.stack([row[1] for row in sample]).astype(np.float32))
+        self.spreads = [float(part.var(0, correction=0).sum()) for part in torch.split(targets, self.dims, dim=1)]
+        if settings.init and len(self.dims) > 1:
+            if settings.init_head:
+                self.heads[settings.init_head].load_state_dict(self.network.head.state_dict())
+            self._fit_heads(torch.from_numpy(np.stack([row[0] for row in sample])), targets)
         # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
-        self.__dict__["run"] = torch.compile(self.network) if settings.compile else self.network
+        self.__dict__["run"] = torch.compile(self.network.pooled) if settings.compile else self.network.pooled
+
+    @torch.no_grad()
+    def _fit_heads(self, pixels: Tensor, targets: Tensor) -> None:
+        """Begin the heads that `init` does not hold by the least-squares map from features to targets."""
+        self.network.eval()
+        features = torch.cat(
+            [self.network.pooled(enlarged(part, self.settings.size)) for part in torch.split(pixels, 256)]
+        )
+        self.network.train()
+        for index, wanted in enumerate(torch.split(targets, self.dims, dim=1)):
+            if index == self.settings.init_head:
+                continue
+            head = cast(nn.Sequential, self.heads[index])
+            norm, linear = cast(nn.BatchNorm1d, head[0]), cast(nn.Linear, head[2])
+            mean, variance = features.mean(0), features.var(0)
+            norm.load_state_dict(norm.state_dict() | {"running_mean": mean, "running_var": variance})
+            scaled = F.batch_norm(features, mean, variance, norm.weight, norm.bias)
+            known = torch.cat([scaled, torch.ones(len(scaled), 1)], dim=1).double()
+            ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=torch.float64)
+            solved = torch.linalg.solve(known.T @ known + ridge, known.T @ wanted.double()).float()
+            linear.weight.copy_(solved[:-1].T)
+            linear.bias.copy_(solved[-1])
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         images, targets = batch
-        vectors = F.normalize(self.__dict__["run"](enlarged(images, self.settings.size)).float())
-        loss, cosine = distillation_loss(vectors, targets, similarity=self.settings.similarity)
-        self.log_dict({"loss": loss, "cosine": cosine}, prog_bar=True)
-        return loss
+        features = self.__dict__["run"](enlarged(images, self.settings.size)).float()
+        losses, cosines = [], []
+        for head, wanted, spread in zip(self.heads, torch.split(targets, self.dims, dim=1), self.spreads, strict=True):
+            vectors = F.normalize(head(features))
+            loss, cosine = distillation_loss(vectors, wanted, similarity=self.settings.similarity, spread=spread)
+            losses.append(loss)
+            cosines.append(1 - (1 - cosine) / spread)
+        total = torch.stack(losses).mean()
+        names = ["cosine", *(f"cosine{index}" for index in range(2, len(cosines) + 1))]
+        self.log_dict({"loss": total, **dict(zip(names, cosines, strict=True))}, prog_bar=True)
+        return total
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         settings = self.settings
         return adamw(
-            self.network,
+            self,
             lr=settings.lr,
             weight_decay=settings.weight_decay,
             share=lambda step: trapezoid(step, self.steps, settings.warmup, settings.decay),
         )
 
 
-def distillation_loss(vectors: Tensor, targets: Tensor, *, similarity: float) -> tuple[Tensor, Tensor]:
-    """Return the loss and the mean cosine for unit vectors (B, D) and unit targets (B, D)."""
+def distillation_loss(
+    vectors: Tensor, targets: Tensor, *, similarity: float, spread: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return the loss and the mean cosine for unit vectors (B, D) and unit targets (B, D).
+
+    Args:
+        spread: mean squared distance of the teacher's vectors from their mean, 1 for vectors in all directions.
+    """
     cosine = (vectors * targets).sum(1).mean()
-    difference = vectors @ vectors.T - targets @ targets.T  # (B, B)
-    return 1 - cosine + similarity * (difference**2).mean(), cosine
+    difference = (vectors @ vectors.T - targets @ targets.T) / spread  # (B, B)
+    return (1 - cosine) / spread + similarity * (difference**2).mean(), cosine
 
 
 def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str]) -> None:
@@ -120,7 +178,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     if len(views) == 0:
         raise DatasetError(f"{folder}: expected finished views, found none; check --data and --set views")
     steps = count_steps(len(views), batch=settings.batch, epochs=settings.epochs)
-    module = Distillation(settings, steps=steps)
+    module = Distillation(settings, views, steps=steps)
     fit_and_publish(
         module,
         module.network,
@@ -142,7 +200,10 @@ def make_views(data: Sequence[Path], folder: Path, settings: DistillSettings) ->
     if not data:
         raise ContractError("data: expected at least one folder of aligned faces, got none; pass --data DIR")
     folder.mkdir(parents=True, exist_ok=True)
-    teacher = open_teacher(Path(settings.teacher), engine=settings.engine)
-    crops = read_crops(find_images(data))
+    teachers = [open_teacher(Path(path), engine=settings.engine) for path in settings.teacher.split(",")]
+    paths = find_images(data)
+    if settings.keep_out:
+        paths, _ = held_out(paths, key=lambda path: path.parent.name, one_in=settings.keep_out)
+    crops = read_crops(paths)
     for index in missing:
-        make_shard(crops, teacher, folder, index=index, seed=settings.seed)
+        make_shard(crops, teachers, folder, index=index, seed=settings.seed)

@@ -25,13 +25,22 @@ class MobileNetV3Embedder(nn.Module):
         super().__init__()
         backbone = mobilenet_v3_small(weights=None)
         self.features = backbone.features
-        self.head = nn.Sequential(nn.BatchNorm1d(FEATURES), nn.Dropout(dropout), nn.Linear(FEATURES, EMBEDDING))
+        self.head = make_head(EMBEDDING, dropout=dropout)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (B, 128) vectors, not normalised, for (B, 3, H, W) float pixels in -1..1."""
-        maps = self.features(pixels)  # (B, 576, H / 32, W / 32)
-        vectors: Tensor = self.head(maps.mean((2, 3)))
+        vectors: Tensor = self.head(self.pooled(pixels))
         return vectors
+
+    def pooled(self, pixels: Tensor) -> Tensor:
+        """Return the (B, 576) features that the head reads."""
+        maps: Tensor = self.features(pixels)  # (B, 576, H / 32, W / 32)
+        return maps.mean((2, 3))
+
+
+def make_head(dim: int, *, dropout: float) -> nn.Sequential:
+    """Return the paper's head: batch norm, dropout, linear."""
+    return nn.Sequential(nn.BatchNorm1d(FEATURES), nn.Dropout(dropout), nn.Linear(FEATURES, dim))
 
 
 def freeze_norms(network: nn.Module) -> None:

@@ -6,6 +6,7 @@ softened, partly erased, mixed with another face. The teacher answers the very c
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,14 +23,16 @@ from facereg.types import FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 Teacher = Callable[[Pixels], FloatArray]  # (B, 112, 112, 3) uint8 RGB -> (B, D)
+DIMS = "dims.json"  # beside the shards: how many numbers each teacher answers with
 SIZE = 112
 
 
 def open_teacher(path: Path, *, engine: str = "onnx") -> Teacher:
-    """Return an ArcFace-style ONNX network as a function of uint8 crops.
+    """Return an ONNX network as a function of uint8 crops.
 
     Args:
-        path: ONNX with one input (N, 3, 112, 112) float32 RGB, (x - 127.5) / 127.5, and one output (N, D).
+        path: ONNX with one output (N, D) and one input: (N, 112, 112, 3) uint8 RGB as our own networks take it, or
+            (N, 3, 112, 112) float32 RGB, (x - 127.5) / 127.5, as ArcFace's do.
         engine: `onnx` (ONNX Runtime), or `openvino`, which uses bfloat16 units where the CPU has them.
     Raises:
         WeightsError: if the file is missing.
@@ -43,16 +46,21 @@ def open_teacher(path: Path, *, engine: str = "onnx") -> Teacher:
         except ImportError as error:
             raise MissingExtraError("openvino is not installed; pip install 'facereg-mobilenetv3[openvino]'") from error
         compiled = openvino.Core().compile_model(str(path), "CPU")
-        return lambda pixels: np.asarray(compiled([_scaled(pixels)])[0], np.float32)
+        ready = _prepared(takes_bytes=compiled.input(0).element_type == openvino.Type.u8)
+        return lambda pixels: np.asarray(compiled([ready(pixels)])[0], np.float32)
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
-    name = session.get_inputs()[0].name
-    return lambda pixels: np.asarray(session.run(None, {name: _scaled(pixels)})[0], np.float32)
+    taken = session.get_inputs()[0]
+    prepared = _prepared(takes_bytes=taken.type == "tensor(uint8)")
+    return lambda pixels: np.asarray(session.run(None, {taken.name: prepared(pixels)})[0], np.float32)
 
 
-def _scaled(pixels: Pixels) -> FloatArray:
-    return ((pixels.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
+def _prepared(*, takes_bytes: bool) -> Callable[[Pixels], npt.NDArray[np.generic]]:
+    """Return what makes a teacher's input of crops."""
+    if takes_bytes:
+        return np.ascontiguousarray
+    return lambda pixels: ((pixels.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
 
 
 def read_crops(paths: Sequence[Path]) -> Pixels:
@@ -108,8 +116,8 @@ def _recoloured(view: Pixels, rng: np.random.Generator) -> Pixels:
     return recoloured
 
 
-def make_shard(crops: Pixels, teacher: Teacher, folder: Path, *, index: int, seed: int) -> None:
-    """Write one view of every crop and the teacher's unit vectors: views-NNN.npy, targets-NNN.npy.
+def make_shard(crops: Pixels, teachers: Sequence[Teacher], folder: Path, *, index: int, seed: int) -> None:
+    """Write one view of every crop and the teachers' unit vectors side by side: views-NNN.npy, targets-NNN.npy.
 
     A shard appears whole or not at all, so an interrupted run goes on where it stopped.
     """
@@ -124,17 +132,25 @@ def make_shard(crops: Pixels, teacher: Teacher, folder: Path, *, index: int, see
         rows = range(start, min(start + 64, len(crops)))
         for row in rows:
             views[row] = make_view(crops[row], crops[partners[row]], rng)
-        targets.append(teacher(np.asarray(views[rows.start : rows.stop])))
+        seen = np.asarray(views[rows.start : rows.stop])
+        targets.append([_unit(teacher(seen)) for teacher in teachers])
     views.flush()
-    vectors = np.concatenate(targets)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    (folder / DIMS).write_text(json.dumps([vectors.shape[1] for vectors in targets[0]]), encoding="utf-8")
     partial = targets_path.with_suffix(".partial.npy")
-    np.save(partial, vectors.astype(np.float16))
+    np.save(partial, np.concatenate([np.concatenate(parts, axis=1) for parts in targets]).astype(np.float16))
     partial.rename(targets_path)
 
 
+def _unit(vectors: FloatArray) -> FloatArray:
+    scaled: FloatArray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled
+
+
 class Views:
-    """All finished shards of a folder, as one table: `views[rows]` gives pixels and targets."""
+    """All finished shards of a folder, as one table: `views[row]` gives pixels and targets.
+
+    `dims` tells how many of a row's targets are each teacher's.
+    """
 
     def __init__(self, folder: Path) -> None:
         finished = sorted(folder.glob("targets-[0-9][0-9][0-9].npy"))
@@ -143,6 +159,12 @@ class Views:
             np.load(path.with_name(path.name.replace("targets", "views")), mmap_mode="r") for path in finished
         ]
         self.starts = np.cumsum([0, *(len(part) for part in self.targets)])
+        listed = folder / DIMS  # shards of one teacher were once made without it
+        self.dims: list[int] = (
+            json.loads(listed.read_text(encoding="utf-8"))
+            if listed.is_file()
+            else [part.shape[1] for part in self.targets[:1]]
+        )
 
     def __len__(self) -> int:
         return int(self.starts[-1])

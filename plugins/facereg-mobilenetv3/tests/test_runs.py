@@ -18,7 +18,14 @@ import torch.nn.functional as F
 from facereg_mobilenetv3 import arcface, distill
 from facereg_mobilenetv3.arcface import ArcFaceSettings, ArcFaceTraining
 from facereg_mobilenetv3.distill import Distillation, DistillSettings, ViewTable, distillation_loss, make_views
-from facereg_mobilenetv3.networks import EMBEDDING, DeployedEmbedder, MobileNetV3Embedder, build_deployed, enlarged
+from facereg_mobilenetv3.networks import (
+    EMBEDDING,
+    FEATURES,
+    DeployedEmbedder,
+    MobileNetV3Embedder,
+    build_deployed,
+    enlarged,
+)
 from facereg_mobilenetv3.plugin import NETWORK
 from facereg_mobilenetv3.publish import load_network
 from facereg_mobilenetv3.views import SIZE, Views
@@ -113,10 +120,35 @@ def test_distillation_comes_closer_to_the_teacher(views: Path, distilled: Path) 
     assert (distilled / "curve.png").stat().st_size > 1000
 
 
+def test_a_second_teachers_head_begins_where_least_squares_puts_it_and_the_first_ones_is_published(
+    views: Path, distilled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # features that tell the views apart, as those of a network that has learned for long do
+    monkeypatch.setattr(MobileNetV3Embedder, "pooled", lambda self, pixels: pixels.flatten(1)[:, :FEATURES])
+    for path in sorted(views.iterdir()):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    targets = np.load(views / "targets-000.npy")
+    np.save(tmp_path / "targets-000.npy", np.concatenate([targets, targets[:, ::-1]], axis=1))
+    for extra in sorted(tmp_path.glob("targets-*.npy"))[1:]:
+        extra.unlink()
+    (tmp_path / "dims.json").write_text(json.dumps([EMBEDDING, EMBEDDING]))
+    init = distilled / "mobilenetv3-arcface.safetensors"
+    module = Distillation(DistillSettings(size=SMALL, init=str(init)), Views(tmp_path), steps=3)
+    assert module.spreads[0] == pytest.approx(module.spreads[1], rel=1e-3)
+    kept = module.network.state_dict()["head.2.weight"]
+    assert torch.equal(kept, load_file(init)["network.head.2.weight"])
+    pixels = torch.from_numpy(np.load(tmp_path / "views-000.npy"))
+    with torch.no_grad():
+        features = module.network.eval().pooled(enlarged(pixels, SMALL))
+        second = F.normalize(module.heads.eval()[1](features))
+    wanted = torch.from_numpy(targets[:, ::-1].astype(np.float32))
+    assert float((second * wanted).sum(1).mean()) > 0.9
+
+
 def test_frozen_batch_norms_learn_and_keep_their_statistics(views: Path, distilled: Path, tmp_path: Path) -> None:
     init = distilled / "mobilenetv3-arcface.safetensors"
     settings = DistillSettings(size=SMALL, init=str(init), freeze_norm=True, warmup=1)
-    module = Distillation(settings, steps=3)
+    module = Distillation(settings, Views(views), steps=3)
     fit(module, DataLoader(ViewTable(Views(views)), 24), tmp_path, steps=3)
     before, after = load_file(init), module.network.state_dict()
     changed = {name for name in after if not torch.equal(after[name], before[f"network.{name}"])}
@@ -206,7 +238,7 @@ def begin(request: pytest.FixtureRequest, views: Path) -> Begin:
     """Return what makes the module and the rows of a run of five steps, three of them a pass."""
     if request.param == "distill":
         return lambda: (
-            Distillation(DistillSettings(size=SMALL, warmup=2, dropout=0.5), steps=5),
+            Distillation(DistillSettings(size=SMALL, warmup=2, dropout=0.5), Views(views), steps=5),
             ViewTable(Views(views)),
         )
     pixels, labels = torch.from_numpy(crops(24, SIZE).pixels.copy()), torch.arange(24) % 6

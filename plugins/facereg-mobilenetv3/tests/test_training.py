@@ -40,6 +40,14 @@ def test_the_distillation_loss_by_hand() -> None:
     assert float(distillation_loss(targets, targets, similarity=10.0)[0]) == pytest.approx(0, abs=1e-6)
 
 
+def test_a_teacher_whose_vectors_lie_close_together_is_met_more_closely() -> None:
+    vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    targets = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    loss, cosine = distillation_loss(vectors, targets, similarity=10.0, spread=0.5)
+    assert float(cosine) == pytest.approx(0.9)
+    assert float(loss) == pytest.approx(0.1 / 0.5 + 10 * 2 * (0.6 / 0.5) ** 2 / 4)
+
+
 def test_the_rate_rises_stays_and_falls_to_zero() -> None:
     rates = [trapezoid(step, 100, 10, 0.2) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)

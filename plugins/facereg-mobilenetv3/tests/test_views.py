@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from facereg_mobilenetv3.views import SIZE, Pixels, Views, make_shard, make_view, open_teacher, read_crops
 
@@ -23,7 +24,7 @@ def teacher(pixels: Pixels) -> FloatArray:
 
 def shard(folder: Path, faces: Pixels, *, index: int = 0, seed: int = 0) -> tuple[Pixels, FloatArray]:
     folder.mkdir(exist_ok=True)
-    make_shard(faces, teacher, folder, index=index, seed=seed)
+    make_shard(faces, [teacher], folder, index=index, seed=seed)
     return np.load(folder / f"views-{index:03d}.npy"), np.load(folder / f"targets-{index:03d}.npy")
 
 
@@ -52,6 +53,35 @@ def test_targets_are_what_the_teacher_says_of_the_very_view_at_unit_length(tmp_p
     assert targets == pytest.approx(expected, abs=1e-3)  # float16
 
 
+def test_the_answers_of_several_teachers_lie_side_by_side_each_at_unit_length(tmp_path: Path) -> None:
+    def other(pixels: Pixels) -> FloatArray:
+        return teacher(pixels)[:, :3] ** 2
+
+    make_shard(crops(5, SIZE).pixels, [teacher, other], tmp_path, index=0, seed=0)
+    views = Views(tmp_path)
+    assert views.dims == [4, 3]
+    both = np.stack([views[row][1] for row in range(5)]).astype(np.float32)
+    assert both[:, :4] == pytest.approx(shard(tmp_path / "one", crops(5, SIZE).pixels)[1], abs=1e-3)
+    assert np.linalg.norm(both[:, 4:], axis=1) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_teacher_that_takes_bytes_sees_the_crops_as_they_are(tmp_path: Path) -> None:
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Cast", ["images"], ["x"], to=onnx.TensorProto.FLOAT),
+            onnx.helper.make_node("ReduceMean", ["x"], ["embedding"], axes=[1, 2], keepdims=0),
+        ],
+        "mean colour",
+        [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
+        [onnx.helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["n", 3])],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "teacher.onnx")
+    faces = crops(2, SIZE).pixels
+    answer = open_teacher(tmp_path / "teacher.onnx")(faces)
+    assert answer == pytest.approx(faces.astype(np.float64).mean((1, 2)), rel=1e-5)
+
+
 def test_a_shard_that_was_interrupted_is_absent_and_made_again(tmp_path: Path) -> None:
     faces = crops(70, SIZE).pixels
     calls = 0
@@ -64,14 +94,14 @@ def test_a_shard_that_was_interrupted_is_absent_and_made_again(tmp_path: Path) -
         return teacher(pixels)
 
     with pytest.raises(KeyboardInterrupt):
-        make_shard(faces, failing, tmp_path, index=0, seed=0)
+        make_shard(faces, [failing], tmp_path, index=0, seed=0)
     assert len(Views(tmp_path)) == 0
     expected = shard(tmp_path.with_name("whole"), faces)
     again = shard(tmp_path, faces)
     assert np.array_equal(again[0], expected[0])
     assert np.array_equal(again[1], expected[1])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["targets-000.npy", "views-000.npy"]
-    make_shard(faces, failing, tmp_path, index=0, seed=0)  # there already: nobody is asked
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dims.json", "targets-000.npy", "views-000.npy"]
+    make_shard(faces, [failing], tmp_path, index=0, seed=0)  # there already: nobody is asked
     assert calls == 2
 
 
