@@ -145,14 +145,15 @@ def fetch(
     from urllib.parse import unquote, urlsplit
 
     from facereg.data.fetch import fetch as bring
+    from facereg.paths import inside
 
     chosen = _source(source, sha256, table)
     path = out
     if out.is_dir():
-        name = Path(unquote(urlsplit(chosen.addresses[0]).path)).name
+        name = unquote(urlsplit(chosen.addresses[0]).path).rpartition("/")[2]
         if not name:
             raise ContractError(f"--out: expected a file's name, which the address {chosen.addresses[0]} does not give")
-        path = out / name
+        path = inside(out, name)
     with _bytes_shown(path.name) as show:
         fetched = bring(chosen, path, progress=show)
     folder = unpack if unpack is not None else (path.with_suffix("") if chosen.unpack else None)

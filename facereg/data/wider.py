@@ -13,6 +13,7 @@ from facereg.data.boxes import LabelledImage
 from facereg.data.lines import read_lines, require_files
 from facereg.disk import write_atomically
 from facereg.errors import DatasetError, MissingExtraError
+from facereg.paths import inside
 from facereg.types import Faces, FloatArray, IntArray
 
 SUBSETS = ("easy", "medium", "hard")
@@ -101,13 +102,17 @@ def read_wider_predictions(folder: Path, names: Sequence[str]) -> list[Predictio
 
 
 def write_wider_predictions(folder: Path, names: Sequence[str], found: Iterable[Faces]) -> None:
-    """Write what `read_wider_predictions` reads, one file a picture."""
+    """Write what `read_wider_predictions` reads, one file a picture.
+
+    Raises:
+        ContractError: if a name leads out of the folder.
+    """
     for name, faces in zip(names, found, strict=True):
         corners = np.concatenate([faces.boxes[:, :2], faces.boxes[:, 2:] - faces.boxes[:, :2]], 1)
         rows = [" ".join(f"{value:.3f}" for value in box) for box in corners]
         lines = [name.rpartition("/")[2], str(len(rows))]
         lines += [f"{row} {score:.6f}" for row, score in zip(rows, faces.scores, strict=True)]
-        path = folder / f"{name}.txt"
+        path = inside(folder, f"{name}.txt")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, ("\n".join(lines) + "\n").encode())
 

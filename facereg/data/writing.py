@@ -12,8 +12,9 @@ import numpy as np
 
 from facereg.data.boxes import LabelledImage
 from facereg.disk import whole_folder, write_atomically
-from facereg.errors import DatasetError
+from facereg.errors import ContractError, DatasetError
 from facereg.images import image_size
+from facereg.paths import inside, relative_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +138,14 @@ def write_five_points(items: Sequence[LabelledImage], out: Path, images: Path) -
 
 def _name(item: LabelledImage, images: Path) -> PurePosixPath:
     try:
-        return PurePosixPath(item.path.relative_to(images).as_posix())
-    except ValueError:
-        raise DatasetError(f"{item.path}: expected a picture inside {images}; check the folder of pictures") from None
+        name = item.path.relative_to(images).as_posix()
+        relative_parts(name)  # as `images/../a.jpg`
+    except ValueError as error:
+        reason = f" ({error})" if isinstance(error, ContractError) else ""
+        raise DatasetError(
+            f"{item.path}: expected a picture inside {images}{reason}; check the folder of pictures"
+        ) from None
+    return PurePosixPath(name)
 
 
 def _number(value: float) -> str:
@@ -162,9 +168,9 @@ def _write(path: Path, lines: Sequence[str]) -> None:
 
 
 def _write_folder(out: Path, files: Mapping[PurePosixPath, str]) -> None:
-    with folder_in_one_piece(out) as inside:
+    with folder_in_one_piece(out) as unfinished:
         for name, text in files.items():
-            path = inside / name
+            path = inside(unfinished, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
@@ -177,8 +183,8 @@ def folder_in_one_piece(out: Path) -> Iterator[Path]:
         DatasetError: if `out` is there and not empty, or cannot be written.
     """
     try:
-        with whole_folder(out) as inside:
-            yield inside
+        with whole_folder(out) as unfinished:
+            yield unfinished
     except FileExistsError as error:
         raise DatasetError(str(error)) from error
     except OSError as error:

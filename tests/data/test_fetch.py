@@ -105,10 +105,11 @@ def test_a_later_run_goes_on_where_an_earlier_one_gave_up(tmp_path: Path, server
 
 def test_a_file_that_changed_in_between_comes_whole(tmp_path: Path, server: Behaviour) -> None:
     server.break_after = [HALF]
+    changed = Source((server.address,), hashlib.sha256(CONTENT[::-1]).hexdigest())
     with pytest.raises(DatasetError):
-        fetch(Source((server.address,)), tmp_path / "faces.bin", attempts=1)
+        fetch(changed, tmp_path / "faces.bin", attempts=1)
     server.content, server.etag = CONTENT[::-1], '"two"'
-    assert fetch(Source((server.address,)), tmp_path / "faces.bin").resumed == 0
+    assert fetch(changed, tmp_path / "faces.bin").resumed == 0
     assert (tmp_path / "faces.bin").read_bytes() == CONTENT[::-1]
 
 
@@ -119,7 +120,7 @@ def test_without_a_mark_of_the_version_nothing_is_gone_on_from(tmp_path: Path, s
 
 
 def test_a_wrong_checksum_leaves_nothing(tmp_path: Path, server: Behaviour) -> None:
-    with pytest.raises(DatasetError, match=f"expected sha256 {'0' * 64}, got {DIGEST}"):
+    with pytest.raises(DatasetError, match=f"expected {'0' * 64} but got {DIGEST}"):
         fetch(Source((server.address,), "0" * 64), tmp_path / "faces.bin")
     assert names(tmp_path) == []
 
@@ -133,7 +134,7 @@ def test_the_next_address_is_tried(tmp_path: Path, server: Behaviour) -> None:
 def test_only_what_may_pass_is_asked_again(status: int, asked: int, tmp_path: Path, server: Behaviour) -> None:
     server.status = status
     with pytest.raises(DatasetError, match=f"HTTP {status}"):
-        fetch(Source((server.address,)), tmp_path / "faces.bin", attempts=3, pause_s=0)
+        fetch(Source((server.address,), DIGEST), tmp_path / "faces.bin", attempts=3, pause_s=0)
     assert len(server.ranges) == asked
 
 
@@ -143,28 +144,52 @@ def test_a_file_in_place_is_kept_where_its_sum_is_right_and_never_overwritten(
     path = tmp_path / "faces.bin"
     path.write_bytes(CONTENT)
     assert fetch(Source((server.address,), DIGEST), path).size == len(CONTENT)
-    for sha256 in (None, "0" * 64):
+    for address, sha256 in (("https://localhost/faces.bin", None), (server.address, "0" * 64)):
         with pytest.raises(DatasetError, match="is there already"):
-            fetch(Source((server.address,), sha256), path)
+            fetch(Source((address,), sha256), path)
     assert server.ranges == []
     assert path.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://a.org/b", "faces.zip", "https://"])
-def test_other_addresses_are_refused(address: str) -> None:
+@pytest.mark.parametrize(
+    "address",
+    ["file:///etc/passwd", "ftp://a.org/b", "faces.zip", "https://", "data:text/plain,x", "https://a.org/\x1b[2J"],
+)
+def test_other_addresses_are_refused(address: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="http://"):
-        check_source(Source((address,)), given=address)
+        check_source(Source((address,), DIGEST), given="given")
+    with pytest.raises(DatasetError, match="http://"):
+        fetch(Source((address,), DIGEST), tmp_path / "x")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://a.org:x/y", "http://a.org:99999/y"])
+def test_an_address_that_is_none_is_named(address: str) -> None:
+    with pytest.raises(DatasetError, match="expected an address"):
+        check_source(Source((address,), DIGEST), given="given")
+
+
+def test_an_address_without_tls_wants_a_checksum() -> None:
+    with pytest.raises(DatasetError, match="expected https://, or a sha256"):
+        check_source(Source(("http://a.org/x",)), given="given")
+
+
+def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
+    address = "https://eva:hunter2@a.org/x"
+    with pytest.raises(DatasetError) as refused:
+        check_source(Source((address,), DIGEST), given=address)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_table_names_addresses(tmp_path: Path) -> None:
     table = tmp_path / "sources.toml"
     table.write_text(
         f'[one]\naddress = "https://a.org/x.zip"\nsha256 = "{DIGEST.upper()}"\nunpack = true\n'
-        '[two]\naddress = ["https://a.org/y", "http://b.org/y"]\n'
+        '[two]\naddress = ["https://a.org/y", "https://b.org/y"]\n'
     )
     assert read_sources(table) == {
         "one": Source(("https://a.org/x.zip",), DIGEST, True),
-        "two": Source(("https://a.org/y", "http://b.org/y")),
+        "two": Source(("https://a.org/y", "https://b.org/y")),
     }
 
 

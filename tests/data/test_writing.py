@@ -13,6 +13,7 @@ from scipy.io import savemat
 from facereg.data.boxes import LabelledImage, PseudoLabels, read_wider, write_pseudo_labels
 from facereg.data.formats import WRITERS, read_boxes
 from facereg.data.points import read_five_points
+from facereg.data.wider import write_wider_predictions
 from facereg.data.writing import folder_in_one_piece, write_five_points, write_voc, write_wider, write_yolo
 from facereg.errors import ContractError, DatasetError
 from facereg.types import Faces
@@ -175,3 +176,23 @@ def test_pseudo_labels_are_labels(tmp_path: Path, images: Path) -> None:
 def test_only_celeba_has_partitions(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="celeba"):
         read_boxes("wider", tmp_path, tmp_path, partition="test")
+
+
+@pytest.mark.parametrize("layout", ["yolo", "voc", "wider"])
+@pytest.mark.parametrize("name", ["../victim.jpg", "a/../../victim.jpg", "a\\..\\..\\victim.jpg", "a\nb.jpg"])
+def test_a_listed_name_that_leads_out_writes_nothing(layout: str, name: str, tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", "a/x.jpg", name)
+    (tmp_path / "victim.txt").write_text("before")
+    item = LabelledImage.without_points(images / name, np.array([[0, 0, 9, 9]], np.float32))
+    with pytest.raises(DatasetError, match=r"inside"):
+        WRITERS[layout]([item], tmp_path / "out", images)
+    assert (tmp_path / "victim.txt").read_text() == "before"
+    assert not (tmp_path / "out").exists()
+
+
+def test_predictions_of_a_name_that_leads_out_are_not_written(tmp_path: Path) -> None:
+    (tmp_path / "victim.txt").write_text("before")
+    for name in ("../victim", str(tmp_path / "victim"), "event/../../victim"):
+        with pytest.raises(ContractError):
+            write_wider_predictions(tmp_path / "out", [name], [Faces.empty()])
+    assert (tmp_path / "victim.txt").read_text() == "before"
