@@ -1,4 +1,4 @@
-"""gallery list, show, remove, export, import, check."""
+"""gallery list, show, rename, remove, export, import, check, restore, rebuild."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import GalleryFile, Json, counted, print_json
-from facereg.errors import GalleryError
+from facereg.cli.options import GalleryFile, Json, counted, misused, print_json
+from facereg.names import shown
 
 app = typer.Typer(help="Keep a gallery of known people.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The person's name.")]
 Export = Annotated[Path, typer.Argument(help="An .npz file.")]
+Unsealed = Annotated[
+    bool, typer.Option("--unsealed", help="Take an export without a seal, or sealed without the key in force.")
+]
 
 
 @app.command("list")
@@ -25,7 +28,7 @@ def list_(gallery: GalleryFile, json: Json = False) -> None:
             if json:
                 print_json({"name": person.name, "embeddings": person.embeddings, "created": person.created})
             else:
-                typer.echo(f"{person.name}: {counted(person.embeddings, 'embedding')}, since {person.created}")
+                typer.echo(shown(f"{person.name}: {counted(person.embeddings, 'embedding')}, since {person.created}"))
 
 
 @app.command()
@@ -34,17 +37,34 @@ def show(name: Name, gallery: GalleryFile, json: Json = False) -> None:
     from facereg.gallery import Gallery
 
     with Gallery.open(gallery) as held:
-        for person in held.people():
-            if person.name == name:
-                break
-        else:
-            raise GalleryError(f"{gallery}: nobody named {name!r}; see 'facereg gallery list'")
+        person = held.person(name)
         if json:
-            print_json({"name": name, "created": person.created, "space": held.space, "sources": list(person.sources)})
+            own = {"name": person.name, "created": person.created, "space": held.space}
+            print_json({**own, "sources": list(person.sources)})
         else:
-            typer.echo(f"{name}: since {person.created}, {held.space}")
+            typer.echo(shown(f"{person.name}: since {person.created}, {held.space}"))
             for source in person.sources:
-                typer.echo(f"  {source}")
+                typer.echo(f"  {shown(source)}")
+
+
+@app.command()
+def rename(
+    name: Name,
+    new: Annotated[str, typer.Argument(help="The new name.")],
+    gallery: GalleryFile,
+    merge: Annotated[bool, typer.Option("--merge", help="Where somebody has that name, make them one person.")] = False,
+    json: Json = False,
+) -> None:
+    """Give a person another name. Example: facereg gallery rename Ada "Ada Lovelace" --gallery team.gallery"""
+    from facereg.gallery import Gallery
+
+    with Gallery.open(gallery) as held:
+        count = held.rename(name, new, merge=merge)
+        person = held.person(new)
+    if json:
+        print_json({"name": person.name, "was": name, "renamed": count, "embeddings": person.embeddings})
+    else:
+        typer.echo(shown(f"{name}: {counted(count, 'embedding')} under {person.name} now"))
 
 
 @app.command()
@@ -57,7 +77,7 @@ def remove(name: Name, gallery: GalleryFile, json: Json = False) -> None:
     if json:
         print_json({"name": name, "removed": count})
     else:
-        typer.echo(f"{name}: {counted(count, 'embedding')} removed")
+        typer.echo(shown(f"{name}: {counted(count, 'embedding')} removed"))
 
 
 @app.command()
@@ -74,15 +94,15 @@ def export(file: Export, gallery: GalleryFile, json: Json = False) -> None:
 
 
 @app.command("import")
-def import_(file: Export, gallery: GalleryFile, json: Json = False) -> None:
+def import_(file: Export, gallery: GalleryFile, unsealed: Unsealed = False, json: Json = False) -> None:
     """Add what export wrote; the gallery is made where there is none.
 
     Example: facereg gallery import team.npz --gallery copy.gallery
     """
     from facereg.gallery import Gallery, exported_space
 
-    with Gallery.open(gallery, space=exported_space(file), create=True) as held:
-        count = held.import_(file)
+    with Gallery.open(gallery, space=exported_space(file, unsealed=unsealed), create=True) as held:
+        count = held.import_(file, unsealed=unsealed)
     if json:
         print_json({"file": str(file), "added": count})
     else:
@@ -101,8 +121,60 @@ def check(gallery: GalleryFile, json: Json = False) -> None:
         print_json({"sound": not problems, "people": people, "problems": problems})
     else:
         for problem in problems:
-            typer.echo(problem)
+            typer.echo(shown(problem))
         if not problems:
             typer.echo(f"{gallery}: sound, {people} people")
     if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(help="A copy of a gallery, or an export.")],
+    gallery: GalleryFile,
+    unsealed: Unsealed = False,
+    json: Json = False,
+) -> None:
+    """Put a backup in the place of a gallery: programs that have it open are told, and its log goes.
+
+    Example: facereg gallery restore monday.gallery --gallery team.gallery
+    """
+    from facereg.gallery import restore_gallery
+
+    people = restore_gallery(backup, gallery, unsealed=unsealed)
+    if json:
+        print_json({"file": str(backup), "people": people})
+    else:
+        typer.echo(f"{gallery}: restored, {people} people")
+
+
+@app.command()
+def rebuild(
+    damaged: Annotated[Path, typer.Argument(help="The damaged gallery, which stays as it is.")],
+    gallery: GalleryFile,
+    old_key_file: Annotated[
+        Path | None, typer.Option("--old-key-file", help="Key that the damaged one is sealed with, if another.")
+    ] = None,
+    unkeyed: Annotated[bool, typer.Option("--unkeyed", help="The damaged one is sealed without a key.")] = False,
+    json: Json = False,
+) -> None:
+    """Make a new gallery of what is sound in a damaged one; exit status 1 where something was left out.
+
+    Example: facereg gallery rebuild team.gallery --gallery new.gallery
+    """
+    from facereg.gallery import rebuild_gallery
+    from facereg.gallery.seals import key_from_environment, read_key_file
+
+    if unkeyed and old_key_file is not None:
+        raise misused("--unkeyed", "expected it without --old-key-file; leave one of them out")
+    old = None if unkeyed else key_from_environment() if old_key_file is None else read_key_file(old_key_file)
+    done = rebuild_gallery(damaged, gallery, old_key=old)
+    if json:
+        print_json({"embeddings": done.embeddings, "people": done.people, "left_out": list(done.left_out)})
+    else:
+        for line in done.left_out:
+            typer.echo(shown(line))
+        kept = f"{counted(done.embeddings, 'embedding')} of {done.people} people"
+        typer.echo(f"{gallery}: {kept}, {len(done.left_out)} left out")
+    if done.left_out:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 
@@ -40,6 +40,7 @@ class Access:
         self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
         self._writable = self._looked = False
+        self._own: Signature | None = None  # of the files when the gallery's own id was last seen in them
         self._frozen: Signature | None = None  # set where the connection does not see what others change
         self._open()
 
@@ -52,7 +53,7 @@ class Access:
             connection, alone = open_to_read(self.path)
             try:
                 if schema_version(connection) != VERSION:
-                    connection = _migrated_copy(connection)
+                    connection = migrated_copy(connection)
                     alone = True
                 state = State.read(connection)
                 _require_key(state, self.sealer)
@@ -67,10 +68,21 @@ class Access:
         """Close the file; closing twice is allowed."""
         with self._lock:
             if self._connection is not None:
-                self._connection.close()
+                with self._keeping_another():
+                    self._connection.close()
                 self._connection = None
                 if not self._writable and self._frozen is None:
                     tidy(self.path)
+
+    @contextmanager
+    def _keeping_another(self) -> Iterator[None]:
+        """Keep SQLite from writing the log, as the last to close does, into a gallery that was copied over this one."""
+        with ExitStack() as held:
+            if self._writable and id_in_file(self.path) not in ("", self.id):
+                with suppress(sqlite3.Error):
+                    reader = held.enter_context(closing(connect(self.path, "ro")))
+                    reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            yield
 
     def rows(self) -> Iterator[Row]:
         """Yield every embedding with its person and seal, by name, in one read transaction.
@@ -133,10 +145,17 @@ class Access:
                 raise
 
     def _own_state(self, connection: sqlite3.Connection) -> State:
+        """Return the state; pages that SQLite still holds may hide that the file is another's by now."""
         if schema_version(connection) != VERSION:
             raise GalleryError("is of another version than when it was opened; open it again")
         state = State.read(connection)
-        if state.id != self.id:
+        found = state.id
+        if found == self.id and (self._own is None or not self._own.still(self.path)):
+            signature = Signature.of(self.path)
+            found = id_in_file(self.path) or self.id
+            self._own = signature
+        if found != self.id:
+            self._own = None
             raise GalleryError(
                 "another gallery was copied over this one while it was open; open it again, and put galleries in "
                 "place with 'facereg gallery restore'"
@@ -247,7 +266,7 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
     empty_log(connection)
 
 
-def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
+def migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
     """Return a copy in memory, of this version, sealed without a key; the file is migrated by the first change."""
     copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     try:
@@ -275,23 +294,26 @@ def _require_key(state: State, sealer: Sealer) -> None:
     )
 
 
+def id_in_file(path: Path) -> str:
+    """Return the id of the gallery in the file alone, without its log; empty where that does not tell."""
+    with suppress(sqlite3.Error, FaceregError), closing(connect(path, "immutable")) as connection:
+        return State.read(connection).id
+    return ""
+
+
 def _require_own_log(path: Path) -> None:
     """Refuse a file with the log of another gallery beside it: SQLite would write one into the other."""
     if not log_size(path):
         return
-    ids = []
-    for mode in ("immutable", "ro"):
-        with suppress(sqlite3.Error, FaceregError):  # what else is wrong with it is said by who opens it
-            connection = connect(path, mode)
-            try:
-                ids.append(State.read(connection).id)
-            finally:
-                connection.close()
-    if len(set(ids)) > 1:
-        raise GalleryError(
-            f"the log {log_of(path).name} beside it belongs to another gallery: one was copied or moved over one in "
-            "use; move that file away, and put galleries in place with 'facereg gallery restore'"
-        )
+    found = ""
+    with suppress(sqlite3.Error, FaceregError), closing(connect(path, "ro")) as connection:
+        found = State.read(connection).id
+    if not found or id_in_file(path) in ("", found):
+        return  # what else is wrong with it is said by who opens it
+    raise GalleryError(
+        f"the log {log_of(path).name} beside it belongs to another gallery: one was copied or moved over one in "
+        "use; move that file away, and put galleries in place with 'facereg gallery restore'"
+    )
 
 
 @contextmanager

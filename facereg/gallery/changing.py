@@ -63,7 +63,7 @@ class Change:
         number = ask("SELECT coalesce(max(id), 0) + 1 FROM embeddings").fetchone()[0]
         first = ask("SELECT 1 FROM embeddings WHERE person = ?", (person,)).fetchone() is None
         row = Row(person, name, known_since, number, vector, source, sha256, created, b"")
-        self._write(row._replace(seal=row.sealed(self.sealer, self.state.id)))
+        self._write(row._replace(seal=row.sealed(self.sealer, self.state)))
         self.state = replace(
             self.state,
             dim=len(vector) // 4,
@@ -105,8 +105,8 @@ class Change:
         """
         rows = list(read_rows(self.connection, person))
         for row in rows:
-            if row.seal != row.sealed(self.sealer, self.state.id):
-                raise GalleryError(f"an embedding of {row.name!r} was altered by another program; run gallery check")
+            if row.seal != row.sealed(self.sealer, self.state):
+                raise GalleryError(f"holds damaged embeddings, the first of {row.name!r}; run gallery check")
         known_since = rows[0].known_since if rows else now()
         self.remove(person)
         target = self.person(name, known_since)

@@ -54,7 +54,7 @@ def problems(connection: sqlite3.Connection, sealer: Sealer) -> list[str]:
 
 def _problem(row: Row, state: State, sealer: Sealer) -> str:
     """Say what is wrong with an embedding, its name among it; nothing where it is sound."""
-    if row.seal != row.sealed(sealer, state.id):
+    if row.seal != row.sealed(sealer, state):
         return "its bytes were altered"
     if len(row.vector) != 4 * state.dim:
         return f"has {len(row.vector) // 4} numbers, the others {state.dim}"

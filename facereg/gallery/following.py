@@ -20,7 +20,7 @@ class Following:
     """Looks at a gallery's file before each match and brings the matcher up to it.
 
     It keeps no file open: sizes and times of the files tell whether something can have changed, then the gallery's
-    own count of changes whether it has.
+    own seal whether it has.
 
     Args:
         path: of the gallery.
@@ -33,7 +33,7 @@ class Following:
         self.path, self.space, self.gallery = path, space, gallery
         self._sealer = sealer
         self._signature: Signature | None = None
-        self._revision = -1
+        self._seal = b""
         self._people: dict[str, bytes] = {}  # a digest of each one's seals
 
     def __call__(self, matcher: Matcher) -> None:
@@ -49,7 +49,7 @@ class Following:
             if held.id != self.gallery:
                 raise GalleryError(f"{self.path}: another gallery lies here now; fill the matcher from it anew")
             with held.reading() as (_, state):
-                if state.revision != self._revision or not state.is_sound(self._sealer):
+                if state.seal != self._seal or not state.is_sound(self._sealer):
                     self.take_up(held, matcher)
         self._signature = signature
 
@@ -69,4 +69,4 @@ class Following:
         names = [name for name in new for _ in vectors[name]]
         added = [vector for name in new for vector in vectors[name]]
         matcher.add(names, Embeddings(np.stack(added) if added else np.empty((0, 0), np.float32), self.space))
-        self._people, self._revision = people, state.revision
+        self._people, self._seal = people, state.seal

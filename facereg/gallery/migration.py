@@ -61,7 +61,7 @@ def _take_along(
         if sound and crc32 == _checksum(*cells) and isinstance(vector, bytes) and len(vector) % 4 == 0:
             state = replace(state, dim=state.dim or len(vector) // 4)
             if len(vector) == 4 * state.dim:
-                row = row._replace(seal=row.sealed(sealer, state.id))
+                row = row._replace(seal=row.sealed(sealer, state))
         done = connection.execute(
             "INSERT OR IGNORE INTO embeddings (id, person, vector, source, sha256, created, seal) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",

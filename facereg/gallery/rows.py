@@ -69,9 +69,9 @@ class Row(NamedTuple):
     created: str
     seal: bytes
 
-    def sealed(self, sealer: Sealer, gallery: str) -> bytes:
-        """Return the seal that it should have in the gallery of that id."""
-        return sealer.seal("embedding", gallery, *self[:-1])
+    def sealed(self, sealer: Sealer, gallery: State) -> bytes:
+        """Return the seal that it should have in that gallery."""
+        return sealer.seal("embedding", gallery.id, gallery.space, *self[:-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def sound_rows(connection: sqlite3.Connection, state: State, sealer: Sealer) -> 
         raise GalleryError("what it says of itself was altered by another program; run gallery check")
     count, total, people = 0, bytes(SIZE), set()
     for row in read_rows(connection):
-        if row.seal != row.sealed(sealer, state.id):
+        if row.seal != row.sealed(sealer, state):
             raise GalleryError(f"holds damaged embeddings, the first of {row.name!r}; run gallery check")
         count, total = count + 1, added(total, row.seal)
         people.add(row.person)

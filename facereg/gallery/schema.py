@@ -60,7 +60,6 @@ CREATE TABLE embeddings (
     seal BLOB NOT NULL,
     UNIQUE (person, sha256)
 );
-CREATE INDEX embeddings_by_picture ON embeddings (sha256);
 """,
 }
 

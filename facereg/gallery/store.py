@@ -190,14 +190,16 @@ class Gallery:
             sources.setdefault((row.name, row.known_since), []).append(row.source)
         return [Person(name, len(own), created, tuple(own)) for (name, created), own in sources.items()]
 
-    def holders(self, sha256: str) -> tuple[str, ...]:
-        """Return the names under which a picture, by the sha256 of its file, is enrolled: to warn with."""
-        with self._access.reading() as (connection, _):
-            found = connection.execute(
-                "SELECT name FROM embeddings JOIN people ON people.id = person WHERE sha256 = ? ORDER BY name",
-                (sha256,),
-            )
-            return tuple(name for (name,) in found)
+    def pictures(self) -> dict[str, tuple[str, ...]]:
+        """Return the names under which each picture is enrolled, by the sha256 of its file.
+
+        Raises:
+            GalleryError: if something was altered by another program.
+        """
+        names: dict[str, tuple[str, ...]] = {}
+        for row in self._access.rows():
+            names[row.sha256] = (*names.get(row.sha256, ()), row.name)
+        return names
 
     def embeddings(self) -> tuple[list[str], Embeddings]:
         """Return the name of each embedding's person, and the embeddings.

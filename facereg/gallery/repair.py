@@ -1,0 +1,212 @@
+"""Galleries put in place of others, and galleries made anew of what is sound in a damaged one."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facereg.disk import PRIVATE
+from facereg.errors import GalleryError
+from facereg.gallery.access import Access, make_gallery, migrated_copy, named
+from facereg.gallery.checking import structure_problems
+from facereg.gallery.exports import exported_space
+from facereg.gallery.files import connect, log_ahead, log_of, open_to_read
+from facereg.gallery.rows import CELLS, Row, Source, State
+from facereg.gallery.seals import Sealer
+from facereg.gallery.store import Gallery
+from facereg.reading import open_file
+
+HEADER = b"SQLite format 3\0"  # of the file format, section 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What came of making a gallery anew: embeddings and people kept, and what was left out, a line each."""
+
+    embeddings: int
+    people: int
+    left_out: tuple[str, ...]
+
+
+def restore_gallery(backup: str | Path, path: str | Path, *, unsealed: bool = False, key: bytes | None = None) -> int:
+    """Put a backup in the place of a gallery, or where there is none; return how many people it knows.
+
+    The backup is looked through first. Whoever has the old file open is told at the next look at it; the log beside
+    it, which would be written into the new one, goes. Rights of a file that was there are kept.
+
+    Args:
+        backup: a gallery file, or an export; it stays as it is.
+        path: of the gallery.
+        unsealed, key: as `Gallery.import_` and `Gallery.open` take them.
+    Raises:
+        GalleryError: if the backup is no gallery or is damaged; if another program is writing to the old one.
+    """
+    backup, path, sealer = Path(backup), Path(path), Sealer.of(key)
+    with open_file(backup, expected="a gallery or an export of one", error=GalleryError) as stream:
+        is_gallery = stream.read(len(HEADER)) == HEADER
+    if path.exists() and path.samefile(backup):
+        raise GalleryError(f"{path}: expected another file than the backup itself; name the gallery to replace")
+    with _beside(path) as new:
+        if is_gallery:
+            _copy(backup, new, sealer)
+        else:
+            space = exported_space(backup, unsealed=unsealed, key=key)
+            make_gallery(new, space, sealer)
+            with closing(Gallery(Access(new, sealer))) as made:
+                made.import_(backup, unsealed=unsealed)
+        with closing(Access(new, sealer)) as made_access:
+            people = len({row.person for row in made_access.rows()})
+        _put_in_place(new, path)
+    return people
+
+
+def rebuild_gallery(
+    damaged: str | Path, path: str | Path, *, old_key: bytes | None = None, key: bytes | None = None
+) -> Rebuilt:
+    """Make a new gallery of what is sound in a damaged one, which stays as it is; seal it with the key given.
+
+    An embedding is sound where its seal is right. So a gallery gets another key, or its first: give the old one.
+
+    Args:
+        damaged: the gallery file.
+        path: of the new gallery; there must be none.
+        old_key: the key that the damaged one is sealed with; None for no key.
+        key: of the new one; as `Gallery.open` takes it.
+    Raises:
+        GalleryError: if the file holds nothing that can be told to be sound, or the new one is there already.
+    """
+    damaged, path, old = Path(damaged), Path(path), Sealer(old_key)
+    if path.exists():
+        raise GalleryError(f"{path}: is there already; name a new file, look at it, then use 'facereg gallery restore'")
+    with named(damaged):
+        connection, _ = open_to_read(damaged)
+        with closing(connection):
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            with closing(migrated_copy(connection) if version == 1 else connection) as held:
+                state = State.read(held)
+                if state.key != old.fingerprint:
+                    raise GalleryError("is sealed with another key than the old one given; give that one")
+                rows, left_out = _sound(held, state, old)
+    lost = state.embeddings - len(rows) - len(left_out)
+    if lost > 0 and state.is_sound(old):
+        left_out.append(f"{lost} embeddings are missing; enrol their pictures again")
+    if not rows and left_out:
+        raise GalleryError(f"{damaged}: found nothing whose seal is right; restore an export or a copy")
+    with _beside(path) as new:
+        sealer = Sealer.of(key)
+        make_gallery(new, state.space, sealer)
+        with closing(Access(new, sealer)) as made, made.writing() as change:
+            for row in rows:
+                person = change.person(row.name, row.known_since)
+                vector = np.frombuffer(row.vector, "<f4").astype(np.float32)
+                change.add(person, vector, Source(row.source, row.sha256), row.created)
+        _put_in_place(new, path)
+    return Rebuilt(len(rows), len({row.name for row in rows}), tuple(left_out))
+
+
+def _sound(connection: sqlite3.Connection, state: State, sealer: Sealer) -> tuple[list[Row], list[str]]:
+    """Return the embeddings whose seal is right, and a line for each other one that can be read."""
+    found: dict[int, Row] = {}
+    for order in ("ASC", "DESC"):  # a broken page ends a walk: from the other side what is behind it is read
+        with suppress(sqlite3.Error, UnicodeDecodeError):
+            for cells in connection.execute(
+                f"SELECT {CELLS} FROM embeddings CROSS JOIN people ON person = people.id ORDER BY embeddings.id {order}"
+            ):
+                row = Row(*cells)
+                found.setdefault(row.number, row)
+    rows, left_out = [], []
+    for _, row in sorted(found.items()):
+        if row.seal == row.sealed(sealer, state):
+            rows.append(row)
+        else:
+            left_out.append(f"{row.name!r}, {row.source}: its bytes were altered; enrol the picture again")
+    return rows, left_out
+
+
+def _copy(backup: Path, new: Path, sealer: Sealer) -> None:
+    """Copy a gallery, the changes in its log among it, after looking through it."""
+    with closing(Access(backup, sealer)) as held, held.reading() as (source, _):
+        if found := structure_problems(source):
+            raise GalleryError(f"is damaged ({found[0][:200]}); take another backup")
+        for _ in held.rows():
+            pass
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
+        with named(new), closing(connect(new, "rw")) as target:
+            source.backup(target)
+            log_ahead(target)
+            target.execute("VACUUM")  # what earlier versions left of who was removed is not taken along
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Yield a path in the same folder to make a gallery at; nothing of it stays unless it was put in place."""
+    target = Path(os.path.realpath(path))
+    new = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:12]}")
+    try:
+        yield new
+    except OSError as error:
+        raise GalleryError(
+            f"{path}: cannot be written ({error.strerror}); check the folder's rights and space"
+        ) from error
+    finally:
+        for file in (new, *_companions(new)):
+            file.unlink(missing_ok=True)
+
+
+def _put_in_place(new: Path, path: Path) -> None:
+    """Replace a gallery in one step, with nobody writing to it, and without the log beside it."""
+    target = Path(os.path.realpath(path))
+    with _no_writer(target):
+        if target.exists():
+            new.chmod(stat.S_IMODE(target.stat().st_mode))
+        aside = [(file, new.with_name(f"{new.name}.{number}")) for number, file in enumerate(_companions(target))]
+        moved = []
+        try:
+            for file, place in aside:  # first: nobody may find the new file with the old log
+                if file.exists():
+                    file.rename(place)
+                    moved.append((file, place))
+            os.replace(new, target)
+        except OSError:
+            for file, place in moved:
+                place.rename(file)
+            raise
+        for _, place in moved:
+            place.unlink()
+
+
+def _companions(path: Path) -> list[Path]:
+    return [log_of(path), path.with_name(path.name + "-shm"), path.with_name(path.name + "-journal")]
+
+
+@contextmanager
+def _no_writer(target: Path) -> Iterator[None]:
+    """Hold the right to write to the old file; one that is no database has no writer."""
+    if not target.is_file() or target.stat().st_size == 0:
+        yield
+        return
+    try:
+        with closing(connect(target, "rw")) as connection:
+            with _unless_busy():
+                connection.execute("BEGIN IMMEDIATE")
+            yield
+    except sqlite3.OperationalError as error:
+        raise GalleryError(f"{target}: another program is writing to it ({error}); end it first") from error
+
+
+@contextmanager
+def _unless_busy() -> Iterator[None]:
+    """Go on where a file is damaged or no database, not where it is busy."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            raise
