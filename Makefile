@@ -2,8 +2,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PROJECTS := pyproject.toml constraints.txt $(wildcard plugins/*/pyproject.toml)
-PLUGINS := $(foreach plugin,$(wildcard plugins/facereg-*),-e $(plugin))
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+# What others made comes by name, version and hash, then ours as it lies here: pip has no hash for a folder.
+PINNED := install -q --disable-pip-version-check --require-hashes -r
+OURS := install -q --disable-pip-version-check --no-deps --no-build-isolation -e . $(foreach plugin,$(wildcard plugins/facereg-*),-e $(plugin))
 
 .PHONY: demo test lint bench results install-size clean
 
@@ -53,29 +55,62 @@ $(VENV)/bin/pip:
 	$(PYTHON) -c 'import sys; sys.exit("facereg needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-# What inference and the demo need: no torch.
-$(VENV)/app.installed: $(VENV)/bin/pip $(PROJECTS)
-	$(BIN)/pip install -q -c constraints.txt -e ".[app]" $(PLUGINS)
+# What inference, the demo and a server's clients need: no torch.
+$(VENV)/app.installed: $(VENV)/bin/pip $(PROJECTS) requirements/app.txt
+	$(BIN)/pip $(PINNED) requirements/app.txt
+	$(BIN)/pip $(OURS)
 	touch $@
 
 # What training and the tests need, torch among it.
-$(VENV)/dev.installed: $(VENV)/bin/pip $(PROJECTS)
-	$(BIN)/pip install -q -c constraints.txt -e ".[dev]" $(PLUGINS)
+$(VENV)/dev.installed: $(VENV)/bin/pip $(PROJECTS) constraints.txt
+	$(BIN)/pip $(PINNED) constraints.txt
+	$(BIN)/pip $(OURS)
 	touch $@ $(VENV)/app.installed
 
 # The package that ours is compared with; its own pins are too old to install beside ours.
-$(VENV)/peer.installed: $(VENV)/dev.installed
-	$(BIN)/pip install -q --no-deps facenet-pytorch==2.6.0
+$(VENV)/peer.installed: $(VENV)/dev.installed requirements/peer.txt
+	$(BIN)/pip $(PINNED) requirements/peer.txt --no-deps
 	touch $@
 
 # make serve: a real Triton server with every network whose weights are here, until Ctrl-C.
 .PHONY: serve
-serve: $(VENV)/triton.installed
+serve: $(VENV)/app.installed
 	$(BIN)/facereg triton serve --build
 
-$(VENV)/triton.installed: $(VENV)/bin/pip $(PROJECTS)
-	$(BIN)/pip install -q -c constraints.txt -e ".[app,triton]" $(PLUGINS)
+# make pins: writes the versions and hashes again; UPGRADE=--upgrade takes the newest that pyproject.toml allows.
+.PHONY: pins test-lowest sbom
+TOOLS := .venv-tools
+COMPILE = $(TOOLS)/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
+  --custom-compile-command "make pins" $(UPGRADE)
+SERVER := facereg/serving/pins
+pins: $(TOOLS)/installed
+	$(COMPILE) pyproject.toml --group build --extra dev -o constraints.txt
+	$(COMPILE) pyproject.toml --group build --extra app --extra triton -c constraints.txt -o requirements/app.txt
+	$(COMPILE) pyproject.toml --group build -c constraints.txt -o requirements/inference.txt
+	$(COMPILE) --group tools -o requirements/tools.txt
+	echo facenet-pytorch==2.6.0 | $(COMPILE) --no-deps - -o requirements/peer.txt
+	printf 'numpy<2\n%s\n' "$$(grep -o '^onnxruntime==[^ ;]*' constraints.txt)" | $(COMPILE) - -o $(SERVER)/runtime.txt
+	echo nvidia-pytriton==0.7.0 | $(COMPILE) --no-deps - -o $(SERVER)/carrier.txt
+
+# The fast tests on the lowest versions that pyproject.toml allows: torch and CUDA among them, 5 GB once.
+LOWEST := .venv-lowest
+test-lowest: $(LOWEST)/installed
+	$(LOWEST)/bin/pytest -q -m "not slow" tests plugins
+
+$(LOWEST)/installed: $(TOOLS)/installed $(PROJECTS)
+	$(TOOLS)/bin/uv venv -q --clear --python $(PYTHON) $(LOWEST)
+	$(TOOLS)/bin/uv pip install -q --python $(LOWEST)/bin/python --resolution lowest-direct --group build -e ".[dev]"
+	$(TOOLS)/bin/uv pip $(filter-out --disable-pip-version-check,$(OURS)) --python $(LOWEST)/bin/python
 	touch $@
 
+$(TOOLS)/installed: requirements/tools.txt
+	$(PYTHON) -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/pip $(PINNED) requirements/tools.txt
+	touch $@
+
+# make sbom: a bill of materials of everything pinned, by name, version and hash (CycloneDX, sbom.json).
+sbom: $(TOOLS)/installed
+	$(TOOLS)/bin/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml --output-reproducible -o sbom.json
+
 clean:
-	rm -rf $(VENV) demo build
+	rm -rf $(VENV) $(LOWEST) $(TOOLS) demo build sbom.json

@@ -18,8 +18,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder, "bin", "python")
-        install = [python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", *(ROOT / p for p in PROJECTS)]
-        subprocess.run(list(map(str, install)), check=True)
+        install = [str(python), "-m", "pip", "install", "-q"]
+        pinned = ["--require-hashes", "-r", str(ROOT / "requirements/inference.txt")]
+        ours = ["--no-deps", "--no-build-isolation", *(str(ROOT / project) for project in PROJECTS)]
+        subprocess.run([*install, *pinned], check=True)
+        subprocess.run([*install, *ours], check=True)
         torch = subprocess.run([str(python), "-c", "import torch"], capture_output=True, check=False)
         if torch.returncode == 0:
             sys.exit("torch was installed; inference must not need it")

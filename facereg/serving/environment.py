@@ -2,10 +2,12 @@
 
 The package nvidia-pytriton carries Triton and its Python backend; only the binary is used. The backend needs
 NumPy below 2 (with NumPy 2 it answers with empty tensors), so none of this goes into the environment of facereg.
+What is installed is pinned by version and hash in `pins/`, with the ONNX Runtime of our own pins.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -14,14 +16,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from facereg.disk import locked, whole_folder
 from facereg.errors import RunnerError
 
 CARRIER = "nvidia-pytriton==0.7.0"  # Triton 2.51.0
-PYTHONS = ("3.11", "3.12", "3.13", "3.10")  # the carrier has a backend for each
+PINS = Path(__file__).parent / "pins"  # written by 'make pins'
+RUNTIME_PINS, CARRIER_PINS = PINS / "runtime.txt", PINS / "carrier.txt"
+PYTHONS = ("3.11", "3.12")  # the carrier has a backend for each, and NumPy below 2 a wheel
 ASK = (
     "import json, sys, sysconfig; print(json.dumps(['%d.%d' % sys.version_info[:2], "
     "sysconfig.get_config_var('LIBDIR'), sysconfig.get_config_var('INSTSONAME')]))"
@@ -78,8 +81,8 @@ def own_environment(cache: Path | None = None, *, progress: Progress = lambda _:
     """
     cache = cache or cache_folder()
     interpreter = find_interpreter()
-    runtime = _runtime()
-    name = f"triton-{CARRIER.rpartition('=')[2]}-python{interpreter.version}-{runtime.replace('==', '')}"
+    pins = hashlib.sha256(RUNTIME_PINS.read_bytes() + CARRIER_PINS.read_bytes()).hexdigest()
+    name = f"triton-{CARRIER.rpartition('=')[2]}-python{interpreter.version}-{pins[:12]}"
     made = Environment(cache / name, interpreter.libraries)
     if made.folder.is_dir():
         return made
@@ -87,7 +90,8 @@ def own_environment(cache: Path | None = None, *, progress: Progress = lambda _:
     with locked(cache / f"{name}.lock"):
         if not made.folder.is_dir():
             with whole_folder(made.folder) as new:
-                _make(new, interpreter, runtime, progress)
+                new.rmdir()  # who makes the environment makes its folder
+                _make(new, interpreter, progress)
     return made
 
 
@@ -123,22 +127,15 @@ def find_interpreter() -> Interpreter:
     )
 
 
-def _runtime() -> str:
-    """Return the ONNX Runtime to install: that of this process, so that results are the same."""
-    try:
-        return f"onnxruntime=={version('onnxruntime')}"
-    except PackageNotFoundError:  # onnxruntime-gpu and others go by another name
-        return "onnxruntime"
-
-
-def _make(folder: Path, interpreter: Interpreter, runtime: str, progress: Progress) -> None:
+def _make(folder: Path, interpreter: Interpreter, progress: Progress) -> None:
     progress(f"making the server's own Python {interpreter.version} environment, once")
     _run([interpreter.path, "-m", "venv", str(folder / "python")])
     pip = [str(folder / "python/bin/python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    progress(f"installing numpy<2 and {runtime}")
-    _run([*pip, "numpy<2", runtime])
+    pip += ["--no-cache-dir", "--no-deps", "--only-binary=:all:", "--require-hashes"]  # nothing is built, all is listed
+    progress("installing NumPy and ONNX Runtime")
+    _run([*pip, "-r", str(RUNTIME_PINS)])
     progress(f"installing {CARRIER}, which carries the server")
-    _run([*pip, "--no-deps", "--target", str(folder / "carrier"), CARRIER])
+    _run([*pip, "--target", str(folder / "carrier"), "-r", str(CARRIER_PINS)])
     backend = folder / "backends/python"
     backend.mkdir(parents=True)
     for name in (
