@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from facereg.disk import write_atomically
+from facereg.disk import locked, write_atomically
 from facereg.errors import ContractError, FaceregError, UnknownNameError
+from facereg.reading import MAX_SETTINGS, parse_json, read_text
 from facereg.registry import Registry
 
+FILE = "calibrations.json"
 HOME = "FACEREG_HOME"  # environment: folder of what facereg remembers
 
 
@@ -45,8 +49,10 @@ class Calibration:
     origin: str
 
     def __post_init__(self) -> None:
-        if not self.thresholds or min(self.thresholds) <= 0:
+        if not self.thresholds or not all(0 < rate <= 1 for rate in self.thresholds):
             raise ContractError(f"thresholds: expected one by a rate above 0 at least, got {dict(self.thresholds)}")
+        if not all(-1 <= value <= 1 for value in self.thresholds.values()):
+            raise ContractError(f"thresholds: expected cosine similarities in -1..1, got {dict(self.thresholds)}")
 
     def at(self, far: float | None = None) -> Threshold:
         """Return the threshold of a false accept rate; by default that of the highest one measured.
@@ -61,9 +67,25 @@ class Calibration:
 
 
 def calibrations_file() -> Path:
-    """Return where thresholds are kept: `calibrations.json` in FACEREG_HOME, or in `~/.config/facereg`."""
-    home = os.environ.get(HOME)
-    return (Path(home) if home else Path.home() / ".config" / "facereg") / "calibrations.json"
+    """Return where thresholds are kept: `calibrations.json` in FACEREG_HOME, or in `facereg` of the user's settings.
+
+    That is `$XDG_CONFIG_HOME/facereg`, by default `~/.config/facereg`, on Linux.
+
+    Raises:
+        FaceregError: if the user has no folder for settings.
+    """
+    if home := os.environ.get(HOME):
+        return Path(home) / FILE
+    import platformdirs
+
+    reason = f"no folder for settings: expected a home folder, found none; set {HOME} to a folder"
+    try:
+        folder = platformdirs.user_config_path("facereg", appauthor=False)
+    except RuntimeError as error:  # a user without a home, as in many containers; earlier versions give "~/..."
+        raise FaceregError(reason) from error
+    if not folder.is_absolute() or os.environ.get("HOME") == "":
+        raise FaceregError(reason)
+    return folder / FILE
 
 
 def calibration_for(space: str, registry: Registry) -> Calibration:
@@ -99,36 +121,80 @@ def far_for(comparisons: int, fpir: float) -> float:
 
 
 def store_calibration(space: str, calibration: Calibration) -> Path:
-    """Keep a calibration; return the file.
+    """Keep a calibration; return the file. Several may do so at once: each is kept.
 
     Raises:
         FaceregError: if the file cannot be written.
     """
     path = calibrations_file()
-    held = _read() | {space: calibration}
-    rows = {
-        key: {"thresholds": {f"{far:g}": value for far, value in one.thresholds.items()}, "origin": one.origin}
-        for key, one in held.items()
-    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
+        with locked(path.with_name(f".{FILE}.lock")):
+            held = _held(path) | {space: calibration}
+            rows = {key: _row(key, one) for key, one in held.items()}
+            write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
     except OSError as error:
         raise FaceregError(f"{path}: cannot be written ({error}); set {HOME} to a folder that can") from error
     return path
 
 
+def _row(space: str, calibration: Calibration) -> dict[str, object]:
+    thresholds = {repr(float(far)): float(value) for far, value in calibration.thresholds.items()}
+    return {
+        "thresholds": thresholds,
+        "origin": calibration.origin,
+        "sha256": _checksum(space, thresholds, calibration.origin),
+    }
+
+
+def _checksum(space: str, thresholds: Mapping[str, float], origin: str) -> str:
+    """Return what tells that an entry was damaged: a digit less is a threshold as good as another."""
+    return hashlib.sha256(json.dumps([space, sorted(thresholds.items()), origin]).encode()).hexdigest()
+
+
 def _read() -> dict[str, Calibration]:
-    path = calibrations_file()
+    """Return what was calibrated: nothing for a user who has no folder of settings, or one that is somebody else's."""
     try:
-        rows = json.loads(path.read_text("utf-8"))
-        return {
-            str(space): Calibration(
-                {float(far): float(value) for far, value in row["thresholds"].items()}, str(row["origin"])
-            )
-            for space, row in rows.items()
-        }
-    except FileNotFoundError:
+        path = calibrations_file()
+    except FaceregError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FaceregError(f"{path}: expected what 'facereg calibrate' wrote ({error}); move the file away") from error
+    try:
+        path.stat()
+        if os.access(path, os.R_OK) or HOME in os.environ:
+            return _held(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        if HOME in os.environ:  # asked for
+            raise FaceregError(f"{path}: cannot be read ({error.strerror}); change its rights, or {HOME}") from error
+    return {}
+
+
+def _held(path: Path) -> dict[str, Calibration]:
+    """Return the calibrations of a file; none where it is missing.
+
+    Raises:
+        FaceregError: if the file holds something else, or was damaged.
+    """
+    if not path.exists():
+        return {}
+    expected = "what 'facereg calibrate' wrote"
+    text = read_text(path, expected=expected, limit=MAX_SETTINGS, error=FaceregError)
+    rows = parse_json(text, place=str(path), expected=expected, error=FaceregError)
+    try:
+        return {space: _calibration(space, row) for space, row in rows.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, FaceregError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise FaceregError(f"{path}: expected {expected} ({words}); move the file away") from error
+
+
+def _calibration(space: str, row: dict[str, Any]) -> Calibration:
+    if not {"thresholds", "origin"} <= row.keys() <= {"thresholds", "origin", "sha256"}:
+        raise ValueError(f"{space!a} has other keys: {', '.join(map(ascii, row))}")
+    thresholds, origin = row["thresholds"], row["origin"]
+    if not isinstance(origin, str) or {type(value) for value in thresholds.values()} - {int, float}:
+        raise ValueError(f"{space!a} holds values of another kind")
+    # an entry of an earlier version has no checksum
+    if row.get("sha256", held := _checksum(space, thresholds, origin)) != held:
+        raise ValueError(f"{space!a} was altered")
+    return Calibration({float(far): float(value) for far, value in thresholds.items()}, origin)
