@@ -13,7 +13,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.measuring import TURNS, best
-from facereg.images import find_images, read_image
+from facereg.folders import find_images
+from facereg.images import read_image
 from facereg.interfaces import Detector
 from facereg.registry import Registry
 from facereg.types import Image

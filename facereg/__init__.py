@@ -36,8 +36,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
     from facereg.errors import FaceregError
+    from facereg.folders import find_images
     from facereg.gallery import Gallery
-    from facereg.images import Picture, find_images, load_images, read_image, read_picture, write_image
+    from facereg.images import Picture, load_images, read_image, read_picture, write_image
     from facereg.interfaces import Aligner, Detector, Embedder, Matcher
     from facereg.matching.exact import ExactMatcher
     from facereg.pipeline import Pipeline
@@ -47,8 +48,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "facereg.errors": ("FaceregError",),
+    "facereg.folders": ("find_images",),
     "facereg.gallery": ("Gallery",),
-    "facereg.images": ("Picture", "find_images", "load_images", "read_image", "read_picture", "write_image"),
+    "facereg.images": ("Picture", "load_images", "read_image", "read_picture", "write_image"),
     "facereg.interfaces": ("Aligner", "Detector", "Embedder", "Matcher"),
     "facereg.matching.exact": ("ExactMatcher",),
     "facereg.pipeline": ("Pipeline",),

@@ -8,6 +8,7 @@ FaceregError                  base: `except FaceregError` catches all of them
 │   └── UnknownNameError      no model, recipe or command of that name
 ├── MissingExtraError         a package that an optional feature needs
 ├── WeightsError              a weights file that is missing or altered
+│   └── BrokenNetworkError    one that holds no network, or another; a RunnerError, too
 ├── RunnerError               a network that could not be opened or run
 │   ├── DeviceError           the device that was asked for is not there
 │   ├── UnreachableError      no server answers at the address, or it let us not in
@@ -100,6 +101,10 @@ class ServerFaultError(RunnerError):
 
 class DeadModelError(ServerFaultError):
     """The model's process is gone, though the server still calls the model ready; load it anew."""
+
+
+class BrokenNetworkError(WeightsError, RunnerError):
+    """A weights file that holds no network, or another one than the plugin declares."""
 
 
 class DatasetError(FaceregError):

@@ -1,18 +1,20 @@
-"""Picture files through a pipeline."""
+"""Picture files through a pipeline, or through a detector alone; one bad file stops nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from facereg.errors import ImageError
-from facereg.images import Picture, read_picture
-from facereg.pipeline import Pipeline, Result
-from facereg.types import Image
+from facereg.errors import FaceregError, ImageError
+from facereg.flow import OF_ALL
+from facereg.images import Picture, load_pictures, read_picture
+from facereg.interfaces import Detector
+from facereg.pipeline import CHUNK_PIXELS, Outcome, Pipeline, Result
+from facereg.types import Faces, Image
 
 FIRST_OF_SEVERAL = "holds several frames or pages; the first is read"
 
@@ -23,12 +25,13 @@ def run_files(
     """Yield each file with its result, or with what is wrong with the file, in order; one bad file stops nothing.
 
     Files are read while the stages work on those before, with memory bounded as in `Pipeline.stream`. Boxes and
-    landmarks are in the pixels of the file, also where a huge JPEG was read at reduced size.
+    landmarks are in the pixels of the file, also where a huge JPEG was read at reduced size. Where a stage fails for
+    one picture, that is what is wrong with its file.
 
     Args:
         notice: called with a line about a file that was read in part: the first of several pages.
     Raises:
-        FaceregError: at its place, if a stage fails.
+        FaceregError: if a network is not to be had: it would be for no other picture.
     """
     unread: dict[int, ImageError] = {}
     reduced: dict[int, Picture] = {}
@@ -49,14 +52,73 @@ def run_files(
             yield pixels.pop()  # kept by no name here: the flow alone decides how long the pixels are held
 
     row = 0
-    with closing(pipeline.stream(read())) as results:
-        for result in results:  # the bad files before it were met before it
+    with closing(pipeline.outcomes(read())) as outcomes:
+        for outcome in outcomes:  # the bad files before it were met before it
             while row in unread:
                 yield paths[row], unread.pop(row)
                 row += 1
-            if row in reduced:
-                result = replace(result, faces=reduced.pop(row).in_file(result.faces))
-            yield paths[row], result
+            yield paths[row], _of_file(paths[row], outcome, reduced.pop(row, None))
             row += 1
     for row in sorted(unread):
         yield paths[row], unread[row]
+
+
+def detect_files(
+    detector: Detector, paths: Iterable[Path], *, chunk: int = 1, notice: Callable[[str], None] = lambda text: None
+) -> Iterator[tuple[Path, tuple[Picture, Faces] | ImageError]]:
+    """Yield each file with its picture and the faces in the picture's pixels, or with what is wrong, in order.
+
+    Args:
+        chunk: most pictures of one call of the detector; where it fails for several, each is tried alone.
+        notice: called with a line about a file that was read in part: the first of several pages.
+    Raises:
+        FaceregError: if a network is not to be had: it would be for no other picture.
+    """
+    loaded: list[tuple[Path, Picture | ImageError]] = []
+    pixels = 0
+    for path, picture in load_pictures(paths):
+        if isinstance(picture, Picture) and picture.several:
+            notice(f"{path}: {FIRST_OF_SEVERAL}")
+        loaded.append((path, picture))
+        pixels += 0 if isinstance(picture, ImageError) else picture.image[:, :, 0].size
+        if len(loaded) == chunk or pixels >= CHUNK_PIXELS:
+            yield from _detected(detector, loaded)
+            loaded, pixels = [], 0
+    yield from _detected(detector, loaded)
+
+
+def _detected(
+    detector: Detector, loaded: Sequence[tuple[Path, Picture | ImageError]]
+) -> Iterator[tuple[Path, tuple[Picture, Faces] | ImageError]]:
+    found = iter(_detect(detector, [(path, each) for path, each in loaded if isinstance(each, Picture)]))
+    for path, each in loaded:
+        yield path, each if isinstance(each, ImageError) else next(found)
+
+
+def _detect(detector: Detector, good: Sequence[tuple[Path, Picture]]) -> Sequence[tuple[Picture, Faces] | ImageError]:
+    """Return each picture with its faces, or with what went wrong."""
+    if not good:
+        return []
+    pictures = [picture for _, picture in good]
+    try:
+        return list(zip(pictures, detector.detect([picture.image for picture in pictures]), strict=True))
+    except FaceregError as error:
+        if len(good) == 1 or isinstance(error, OF_ALL):
+            return [_failed(good[0][0], error)]
+        return [outcome for each in good for outcome in _detect(detector, [each])]
+
+
+def _of_file(path: Path, outcome: Outcome, reduced: Picture | None) -> Result | ImageError:
+    """Return the outcome of a file; the faces in the file's own pixels."""
+    if not isinstance(outcome, Result):
+        return _failed(path, outcome)
+    return outcome if reduced is None else replace(outcome, faces=reduced.in_file(outcome.faces))
+
+
+def _failed(path: Path, error: FaceregError) -> ImageError:
+    """Return what a stage's error means for a file; raise it where it is that of all."""
+    if isinstance(error, OF_ALL):
+        raise error
+    failed = ImageError(path, str(error))
+    failed.__cause__ = error
+    return failed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,30 +145,6 @@ def write_image(path: str | Path, image: Image) -> None:
         write_atomically(path, encoded.tobytes())
     except OSError as error:
         raise ImageError(path, f"cannot be written ({_line(error)}); check the folder's rights and space") from error
-
-
-def find_images(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the picture files named, and those in the folders named, in order of name.
-
-    Raises:
-        ImageError: if a path is missing or a folder holds no picture.
-    """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        try:
-            is_folder = path.is_dir()
-            if is_folder:
-                os.scandir(path).close()  # rglob passes over what it may not read
-        except OSError as error:
-            raise ImageError(path, f"cannot be read ({error.strerror}); change the rights of its folder") from error
-        if not is_folder:
-            found.append(path)  # read_image says what is wrong with it, so that the others are done
-            continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        if not inside:
-            raise ImageError(path, f"expected pictures in this folder, found none ({', '.join(sorted(SUFFIXES))})")
-        found.extend(inside)
-    return found
 
 
 def load_pictures(paths: Iterable[Path]) -> Iterator[tuple[Path, Picture | ImageError]]:

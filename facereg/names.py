@@ -72,9 +72,14 @@ def names_alike(names: Iterable[str], known: Iterable[str] = ()) -> list[tuple[s
     return pairs
 
 
-def shown(text: str) -> str:
-    """Return text as a terminal may show it: control characters, line breaks and marks of direction are escaped."""
-    return "".join(_escaped(letter) if _is_hidden(letter) else letter for letter in text)
+def shown(text: str, *, lines: bool = False) -> str:
+    """Return text as a terminal may show it: control characters and marks of direction are escaped.
+
+    Args:
+        lines: keep ends of lines and tabs, for text that is more than a name.
+    """
+    kept = "\n\t" if lines else ""
+    return "".join(_escaped(letter) if _is_hidden(letter) and letter not in kept else letter for letter in text)
 
 
 def _likenesses(name: str) -> tuple[str, str]:

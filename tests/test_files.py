@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facereg.alignment import FivePointAligner
-from facereg.errors import ImageError, RunnerError
+from facereg.errors import ImageError, RunnerError, UnreachableError
 from facereg.files import run_files
 from facereg.images import write_image
 from facereg.pipeline import CHUNK, Pipeline
@@ -59,10 +59,23 @@ class Fussy(PaintedDetector):
         return super()._detect(images)
 
 
-def test_a_stage_that_fails_is_told_at_its_place(tmp_path: Path) -> None:
+def test_a_stage_that_fails_for_one_picture_is_told_at_its_place_and_stops_nothing(tmp_path: Path) -> None:
     paths = painted_files(tmp_path, {3})
     write_image(paths[20], picture(1, 2, 3, 4, 5))
     outcomes = run_files(Pipeline(Fussy(), FivePointAligner(), PaintedEmbedder()), paths)
-    assert [next(outcomes)[0] for _ in range(20)] == paths[:20]
-    with pytest.raises(RunnerError, match="five"):
-        next(outcomes)
+    told = dict(outcomes)
+    assert list(told) == paths
+    failed = {path: str(outcome) for path, outcome in told.items() if isinstance(outcome, ImageError)}
+    assert list(failed) == [paths[3], paths[20]]
+    assert failed[paths[20]] == f"{paths[20]}: five"
+
+
+class Unreachable(PaintedDetector):
+    def _detect(self, images: Sequence[Image]) -> list[Faces]:
+        raise UnreachableError("nobody there")
+
+
+def test_a_network_that_is_not_to_be_had_stops_all(tmp_path: Path) -> None:
+    outcomes = run_files(Pipeline(Unreachable(), FivePointAligner(), PaintedEmbedder()), painted_files(tmp_path, {3}))
+    with pytest.raises(UnreachableError, match="nobody there"):
+        list(outcomes)

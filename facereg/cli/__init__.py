@@ -5,27 +5,47 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import sys
 import warnings
+from contextlib import suppress
 from functools import partial
 
 
 def main() -> None:
-    """Run `facereg`; errors of ours are one line on stderr and exit status 1."""
-    _keep_out_of_the_home()
-    from facereg.cli.app import app
-    from facereg.errors import FaceregError
+    """Run `facereg`: an error is one line on stderr and exit status 1, an interruption 130, while it starts too."""
+    try:
+        from facereg.cli.streams import complain, plain_streams
+        from facereg.errors import FaceregError
 
+        try:
+            with plain_streams():
+                _run()
+        except FaceregError as error:
+            complain(str(error))
+            sys.exit(1)
+        except BrokenPipeError:  # the reader has seen enough
+            sys.exit(1)
+        except Exception as error:  # of a library or a plugin: named in one line, whatever it is
+            if os.environ.get("FACEREG_TRACEBACK"):
+                raise
+            name, words = type(error).__name__, " ".join(str(error).split())[:200]
+            complain(f"unexpected {name} ({words}); set FACEREG_TRACEBACK=1 to see where, and report it")
+            sys.exit(1)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one, while threads end, needs no traceback either
+        with suppress(OSError):
+            print("facereg: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _run() -> None:
+    _keep_out_of_the_home()
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet; read_frames says what is wrong with a video
     warnings.filterwarnings("ignore", module="PIL")  # of damage and size, in two lines; read_image says it in one
-    try:
-        app()
-    except FaceregError as error:
-        print(f"facereg: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("facereg: interrupted", file=sys.stderr)
-        sys.exit(130)
+    from facereg.cli.app import app
+
+    app()
 
 
 def _keep_out_of_the_home() -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facereg.cli.evaluate import Format, Images
-from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, say_without_area, with_stages
+from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, with_stages
+from facereg.cli.streams import say
+from facereg.cli.tally import Tally
 from facereg.errors import ContractError, DatasetError, ImageError
 
 if TYPE_CHECKING:
@@ -51,9 +53,7 @@ def convert(
     """
     from facereg.data.formats import WRITERS, read_boxes
 
-    items = read_boxes(from_, annotations, images, partition=partition)
-    say_without_area(items)
-    written = WRITERS[to](items, out, images)
+    written = WRITERS[to](read_boxes(from_, annotations, images, partition=partition), out, images)
     if json:
         print_json(
             {"out": str(out), "images": written.images, "faces": written.faces, "left_out": written.left_out},
@@ -121,7 +121,6 @@ def sheet(
     from facereg.images import write_image
 
     items = read_boxes(format, annotations, images, partition=partition)
-    say_without_area(items)
     rows = sorted(np.random.default_rng(seed).permutation(len(items))[:count].tolist())
     write_image(out, contact_sheet([items[row] for row in rows], columns=columns, side=side))
     if json:
@@ -190,31 +189,31 @@ def pseudo_label(
     """
     from facereg.data.boxes import PseudoLabels, write_pseudo_labels
     from facereg.data.pseudo import label_images
-    from facereg.images import find_images
+    from facereg.folders import find_pictures
 
-    root = root.resolve()
-    paths = [path.resolve() for path in find_images(images)]
+    root, tally = root.resolve(), Tally()
+    found = find_pictures(images)
+    tally.leave_out(found.skipped, found.failed)
+    paths = [path.resolve() for path in found.pictures]
     outside = [path for path in paths if not path.is_relative_to(root)]
     if outside:
         raise ContractError(f"--root: expected a folder that holds every picture, got {root} for {outside[0]}")
     kept: list[PseudoLabels] = []
-    failed = 0
     with stages.detector_alone() as detector, progress("labelling", len(paths)) as advance:
         for item in label_images(detector, paths):
             if isinstance(item, ImageError):
-                failed += 1
-                complain(str(item))
+                tally.fail(item)
             else:
+                tally.done += 1
                 kept.append(item)
             advance(1)
     write_pseudo_labels(out, kept, root=root)
     faces = sum(len(item.faces) for item in kept)
     if json:
-        print_json({"out": str(out), "images": len(kept), "faces": faces})
+        print_json({"out": str(out), "images": len(kept), "faces": faces, **tally.document})
     else:
-        typer.echo(f"{out}: {counted(faces, 'face')} in {counted(len(kept), 'picture')}")
-    if failed:
-        raise typer.Exit(1)
+        say(f"{out}: {counted(faces, 'face')} in {counted(len(kept), 'picture')}")
+    tally.finish()
 
 
 def _source(given: str, sha256: str | None, table: Path | None) -> Source:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from itertools import groupby
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import GalleryFile, Json, Stages, complain, counted, print_json, progress, with_stages
-from facereg.cli.pictures import DrawInto, drawn_path
-from facereg.errors import DatasetError, ImageError
+from facereg.cli.copies import Copies
+from facereg.cli.options import GalleryFile, Json, Stages, counted, print_json, progress, with_stages
+from facereg.cli.pictures import DrawInto
+from facereg.cli.streams import complain, say
+from facereg.cli.tally import Tally
+from facereg.errors import DatasetError, FaceregError, ImageError
 
 if TYPE_CHECKING:
-    from facereg.gallery import Gallery
+    from facereg.enrolling import EnrolmentReport
     from facereg.pipeline import Pipeline, Result
     from facereg.types import Image, Match
 
@@ -24,7 +28,12 @@ if TYPE_CHECKING:
 def enroll(
     folder: Annotated[Path, typer.Argument(help="Holds a folder of pictures for each person, named after them.")],
     gallery: GalleryFile,
-    largest: Annotated[bool, typer.Option("--largest", help="Of several faces take the largest; else skip.")] = False,
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Of several faces take the one that the picture is about; else skip.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option(help="Skip faces that are too small, blurred, upside down or turned away.")
+    ] = True,
     json: Json = False,
     *,
     stages: Stages,
@@ -33,73 +42,56 @@ def enroll(
 
     Example: facereg enroll people/ --gallery team.gallery
     """
-    from facereg.data.people import read_people
-    from facereg.files import run_files
+    from facereg.data.people import find_people, require_pictures
+    from facereg.enrolling import EnrolmentReport, enrol_people
     from facereg.gallery import Gallery
+    from facereg.quality import Limits
 
-    pictures = [(name, path) for name, paths in read_people(folder).items() for path in paths]
-    loose = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    skipped: list[dict[str, str]] = [
-        {"image": str(path), "reason": "expected it in a folder named after the person"} for path in sorted(loose)
-    ]
-    enrolled = 0
+    found = find_people(folder)
+    if not found.people:  # nobody: no gallery is made
+        if json and len(found):
+            _say_enrolled(EnrolmentReport([], found.skipped, found.failed), gallery, json)
+        require_pictures(found, folder)
     with (
         stages.pipeline() as pipeline,
         Gallery.open(gallery, space=pipeline.embedder.space, create=True) as held,
-        progress("enrolling", len(pictures)) as advance,
-        closing(run_files(pipeline, [path for _, path in pictures])) as outcomes,
+        progress("enrolling", len(found.pictures)) as advance,
     ):
-        # a name, the pictures under it and what came of them
-        for name, group in groupby(zip(pictures, outcomes, strict=True), key=lambda pair: pair[0][0]):
-            added, left_out = _enroll_person(held, name, (outcome for _, outcome in group), advance, largest=largest)
-            enrolled += added
-            skipped += left_out
-    for item in skipped:
-        complain(f"skipped {item['image']}: {item['reason']}")
+        report = enrol_people(
+            pipeline,
+            held,
+            found,
+            main_faces=largest,
+            limits=Limits() if check else Limits(0.0, 0.0, math.inf, turns=False),
+            same=_usual_threshold(stages, held.space),
+            progress=advance,
+        )
+    _say_enrolled(report, gallery, json)
+
+
+def _usual_threshold(stages: Stages, space: str) -> float | None:
+    """Return the similarity from which two faces are one person's; None where none was measured."""
+    try:
+        return stages.threshold_for(space, None).value
+    except FaceregError:
+        return None
+
+
+def _say_enrolled(report: EnrolmentReport, gallery: Path, json: bool) -> None:
+    """Print what became of the pictures; end with status 1 where one failed, or none is in the gallery."""
+    from facereg.enrolling import ENROLLED_ALREADY
+
+    tally = Tally(done=len(report.enrolled))
+    tally.leave_out(report.skipped, report.failed)
+    for warning in report.warnings:
+        complain(f"warning: {warning}")
     if json:
-        print_json({"enrolled": enrolled, "skipped": skipped})
+        print_json({"enrolled": len(report.enrolled), **tally.document, "warnings": report.warnings})
     else:
-        typer.echo(f"{gallery}: {counted(enrolled, 'picture')} enrolled, {len(skipped)} skipped")
-    if enrolled == 0 and any("already" not in item["reason"] for item in skipped):
+        say(f"{gallery}: {counted(len(report.enrolled), 'picture')} enrolled, {len(report.skipped)} skipped")
+    tally.finish()
+    if not report.enrolled and any(item.reason != ENROLLED_ALREADY and not item.minor for item in report.skipped):
         raise typer.Exit(1)
-
-
-def _enroll_person(
-    held: Gallery,
-    name: str,
-    outcomes: Iterable[tuple[Path, Result | ImageError]],
-    advance: Callable[[int], None],
-    *,
-    largest: bool,
-) -> tuple[int, list[dict[str, str]]]:
-    """Enrol a person's pictures in one transaction; return how many went in and what was skipped."""
-    import numpy as np
-
-    from facereg.gallery import Source
-    from facereg.geometry import box_areas
-    from facereg.types import Embeddings
-
-    vectors, sources, skipped = [], [], []
-    for path, outcome in outcomes:
-        advance(1)
-        reason = outcome.reason if isinstance(outcome, ImageError) else _refusal(len(outcome.faces), largest)
-        if isinstance(outcome, ImageError) or reason:
-            skipped.append({"image": str(path), "reason": reason})
-            continue
-        vectors.append(outcome.embeddings.vectors[int(box_areas(outcome.faces.boxes).argmax())])
-        sources.append(Source.of(path))
-    if not vectors:
-        return 0, skipped
-    done = held.enroll(name, Embeddings(np.stack(vectors), held.space), sources)
-    return done.added, skipped + [{"image": source, "reason": "enrolled already"} for source in done.repeated]
-
-
-def _refusal(faces: int, largest: bool) -> str:
-    if faces == 0:
-        return "expected a face, found none; use a larger or sharper picture"
-    if faces > 1 and not largest:
-        return f"expected one face, found {faces}; crop the picture, or pass --largest"
-    return ""
 
 
 @with_stages
@@ -154,35 +146,39 @@ def _threshold(stages: Stages, space: str, comparisons: int, given: float | None
 
 
 def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, candidates: int, json: bool) -> None:
-    from dataclasses import replace
-
     from facereg.files import run_files
-    from facereg.images import find_images, read_picture, write_image
+    from facereg.folders import find_pictures
+    from facereg.images import read_picture, write_image
 
-    paths = find_images([source])
-    failed = 0
-    files = run_files(pipeline, paths, notice=complain)
-    with progress("identifying", len(paths)) as advance, closing(files) as outcomes:
+    found, tally, copies = find_pictures([source]), Tally(), Copies(draw, [source])
+    tally.leave_out(found.skipped, found.failed)
+    if json:
+        for kind, items in (("skipped", found.skipped), ("error", found.failed)):
+            for item in items:
+                print_json({"image": str(item.path), kind: item.reason})
+    with (
+        progress("identifying", len(found.pictures)) as advance,
+        closing(run_files(pipeline, found.pictures, notice=complain)) as outcomes,
+    ):
         for path, outcome in outcomes:
-            if isinstance(outcome, ImageError):
-                failed += 1
-                complain(str(outcome))
-            else:
-                for line in _lines(outcome, candidates):
-                    _say({"image": str(path), **line}, json)
-                if draw is not None:  # read again: pictures on their way through the stages are not kept
-                    try:
-                        picture = read_picture(path)
-                    except ImageError as error:  # a pipe gives a picture once
-                        failed += 1
-                        complain(f"not drawn: {error}")
-                    else:
-                        shown = replace(outcome, faces=picture.in_image(outcome.faces))
-                        write_image(drawn_path(draw, path), drawn(picture.image, shown))
             advance(1)
-    if failed:
-        complain(f"{failed} of {len(paths)} pictures could not be read; the others are done")
-        raise typer.Exit(1)
+            if isinstance(outcome, ImageError):
+                tally.fail(outcome)
+                if json:
+                    print_json({"image": str(path), "error": outcome.reason})
+                continue
+            for line in _lines(outcome, candidates):
+                _say({"image": str(path), **line}, json)
+            if draw is not None:  # read again: pictures on their way through the stages are not kept
+                try:
+                    picture = read_picture(path)
+                except ImageError as error:  # a pipe gives a picture once
+                    tally.fail(ImageError(path, f"named, not drawn: {error.reason}"))
+                    continue
+                inside = replace(outcome, faces=picture.in_image(outcome.faces))
+                write_image(copies.of(path), drawn(picture.image, inside))
+            tally.done += 1
+    tally.finish()
 
 
 def _identify_video(
@@ -228,7 +224,7 @@ def _say(line: dict[str, object], json: bool) -> None:
         print_json(line)
     else:
         frame = f" frame {line['frame']} track {line['track']}" if "frame" in line else ""
-        typer.echo(f"{line['image']}{frame}: {line['label'] or 'unknown'} (similarity {line['similarity']:.3f})")
+        say(f"{line['image']}{frame}: {line['label'] or 'unknown'} (similarity {line['similarity']:.3f})")
 
 
 def drawn(image: Image, result: Result, names: Sequence[str | None] | None = None) -> Image:

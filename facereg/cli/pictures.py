@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, with_stages
+from facereg.cli.copies import Copies
+from facereg.cli.options import Json, Stages, counted, print_json, progress, with_stages
+from facereg.cli.streams import complain, say
+from facereg.cli.tally import Tally
 from facereg.errors import ImageError
 
 if TYPE_CHECKING:
+    from facereg.folders import Found
     from facereg.types import Face
 
 Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")]
@@ -24,36 +28,44 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
 
     Example: facereg detect holiday/ --draw out --json
     """
-    from facereg.files import FIRST_OF_SEVERAL
-    from facereg.images import find_images, load_pictures, write_image
+    from facereg.drawing import draw_faces
+    from facereg.files import detect_files
+    from facereg.folders import find_pictures
+    from facereg.images import write_image
 
-    paths = find_images(images)
-    failed = 0
-    with stages.detector_alone() as detector, progress("detecting", len(paths)) as advance:
-        for path, picture in load_pictures(paths):
-            if isinstance(picture, ImageError):
-                failed += 1
-                complain(str(picture))
-                if json:
-                    print_json({"image": str(path), "faces": [], "error": picture.reason})
-                continue
-            if picture.several:
-                complain(f"{path}: {FIRST_OF_SEVERAL}")
-            [found] = detector.detect([picture.image])
-            faces = picture.in_file(found)
-            if json:
-                print_json({"image": str(path), "faces": [_as_json(face) for face in faces]})
-            else:
-                typer.echo(f"{path}: {counted(len(faces), 'face')}")
-                for face in faces:
-                    typer.echo(f"  score {face.score:.3f}  box {' '.join(f'{v:.1f}' for v in face.box)}")
-            if draw is not None:
-                from facereg.drawing import draw_faces
-
-                scores = [f"{face.score:.2f}" for face in found]
-                write_image(drawn_path(draw, path), draw_faces(picture.image, found, scores))
+    found, tally = find_pictures(images), Tally()
+    _leave_out(found, tally, json)
+    copies = Copies(draw, images)
+    with stages.detector_alone() as detector, progress("detecting", len(found.pictures)) as advance:
+        for path, outcome in detect_files(detector, found.pictures, notice=complain):
             advance(1)
-    _finish(failed, len(paths))
+            if isinstance(outcome, ImageError):
+                tally.fail(outcome)
+                if json:
+                    print_json({"image": str(path), "faces": [], "error": outcome.reason})
+                continue
+            picture, faces = outcome
+            tally.done += 1
+            if json:
+                print_json({"image": str(path), "faces": [_as_json(face) for face in picture.in_file(faces)]})
+            else:
+                say(f"{path}: {counted(len(faces), 'face')}")
+                for face in picture.in_file(faces):
+                    say(f"  score {face.score:.3f}  box {' '.join(f'{v:.1f}' for v in face.box)}")
+            if draw is not None:
+                scores = [f"{face.score:.2f}" for face in faces]
+                write_image(copies.of(path), draw_faces(picture.image, faces, scores))
+    tally.finish()
+
+
+def _leave_out(found: Found, tally: Tally, json: bool) -> None:
+    """Say what is no picture to work on, in JSON a line each."""
+    tally.leave_out(found.skipped, found.failed)
+    if json:
+        for item in found.skipped:
+            print_json({"image": str(item.path), "faces": [], "skipped": item.reason})
+        for item in found.failed:
+            print_json({"image": str(item.path), "faces": [], "error": item.reason})
 
 
 @with_stages
@@ -64,7 +76,9 @@ def embed(
     *,
     stages: Stages,
 ) -> None:
-    """Write the embeddings of all faces to a .npz file: vectors, boxes, scores, images, space.
+    """Write the embeddings of all faces to a .npz file: vectors, boxes, scores, images, main, space.
+
+    A face is the main one where verify and enroll would take it of the faces in its picture.
 
     Example: facereg embed holiday/ --out faces.npz
     """
@@ -74,25 +88,29 @@ def embed(
 
     from facereg.disk import write_atomically
     from facereg.files import run_files
-    from facereg.images import find_images
+    from facereg.folders import find_pictures
+    from facereg.main_face import main_face_of
 
-    paths = find_images(images)
-    vectors, boxes, scores, names, failed = [], [], [], [], 0
+    found, tally = find_pictures(images), Tally()
+    tally.leave_out(found.skipped, found.failed)
+    vectors, boxes, scores, names, main = [], [], [], [], list[bool]()
     with (
         stages.pipeline() as pipeline,
-        progress("embedding", len(paths)) as advance,
-        closing(run_files(pipeline, paths, notice=complain)) as outcomes,
+        progress("embedding", len(found.pictures)) as advance,
+        closing(run_files(pipeline, found.pictures, notice=complain)) as outcomes,
     ):
         for path, outcome in outcomes:
-            if isinstance(outcome, ImageError):
-                failed += 1
-                complain(str(outcome))
-            else:
-                vectors.append(outcome.embeddings.vectors)
-                boxes.append(outcome.faces.boxes)
-                scores.append(outcome.faces.scores)
-                names += [str(path)] * len(outcome.faces)
             advance(1)
+            if isinstance(outcome, ImageError):
+                tally.fail(outcome)
+                continue
+            tally.done += 1
+            vectors.append(outcome.embeddings.vectors)
+            boxes.append(outcome.faces.boxes)
+            scores.append(outcome.faces.scores)
+            names += [str(path)] * len(outcome.faces)
+            about = main_face_of(path, outcome.faces)
+            main += [row == about for row in range(len(outcome.faces))]
         stream = io.BytesIO()
         np.savez_compressed(
             stream,
@@ -100,6 +118,7 @@ def embed(
             boxes=np.concatenate([np.empty((0, 4), np.float32), *boxes]),
             scores=np.concatenate([np.empty(0, np.float32), *scores]),
             images=np.array(names, np.str_),
+            main=np.array(main, np.bool_),
             space=np.array(pipeline.embedder.space),
         )
     try:
@@ -107,10 +126,10 @@ def embed(
     except OSError as error:
         raise ImageError(out, f"cannot be written ({error}); check the folder's rights and space") from error
     if json:
-        print_json({"out": str(out), "embeddings": len(names), "images": len(paths) - failed})
+        print_json({"out": str(out), "embeddings": len(names), "images": tally.done, **tally.document})
     else:
-        typer.echo(f"{out}: {counted(len(names), 'embedding')} of {counted(len(paths) - failed, 'picture')}")
-    _finish(failed, len(paths))
+        say(f"{out}: {counted(len(names), 'embedding')} of {counted(tally.done, 'picture')}")
+    tally.finish()
 
 
 @with_stages
@@ -143,12 +162,7 @@ def verify(
     else:
         far = "" if used.far is None else f", false accept rate {used.far:g}"
         verdict = "the same person" if same else "different people"
-        typer.echo(f"{verdict}: similarity {similarity:.3f}, threshold {used.value:.3f} ({used.origin}{far})")
-
-
-def drawn_path(folder: Path, path: Path) -> Path:
-    """Return where the drawn copy of a picture goes: two of one name in different folders do not meet."""
-    return folder / f"{path.parent.name}-{path.stem}.jpg" if path.parent.name else folder / f"{path.stem}.jpg"
+        say(f"{verdict}: similarity {similarity:.3f}, threshold {used.value:.3f} ({used.origin}{far})")
 
 
 def _as_json(face: Face) -> dict[str, object]:
@@ -157,10 +171,3 @@ def _as_json(face: Face) -> dict[str, object]:
         "score": round(face.score, 6),
         "landmarks": [[round(float(x), 3), round(float(y), 3)] for x, y in face.landmarks],
     }
-
-
-def _finish(failed: int, total: int) -> None:
-    """End with status 1 where a picture could not be read; the others are done."""
-    if failed:
-        complain(f"{failed} of {total} pictures could not be read; the others are done")
-        raise typer.Exit(1)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from facereg.cli.options import Json, Stages, complain, misused, print_json, progress, with_stages
+from facereg.cli.options import Json, Stages, misused, print_json, progress, with_stages
+from facereg.cli.tally import Tally
 from facereg.errors import ImageError
 from facereg.registry import default_registry
 
@@ -102,19 +103,26 @@ def quantize(
 
     Example: facereg quantize detector photos/ --detector yolov5s-face --out small
     """
-    from facereg.images import find_images, load_images
+    from facereg.folders import find_pictures
+    from facereg.images import load_images
+    from facereg.left_out import LeftOut
     from facereg.runners.spec import import_object
 
-    paths = find_images(images)
-    chosen = paths[:: max(1, len(paths) // pictures)][:pictures]
+    found, tally = find_pictures(images), Tally()
+    step = max(1, len(found.pictures) // pictures)
+    chosen = found.pictures[::step][:pictures]
+    beside = [path for row, path in enumerate(found.pictures) if row % step or row // step >= pictures]
+    unused = [LeftOut(path, "not among those measured, see --pictures", minor=True) for path in beside]
+    tally.leave_out(found.skipped + unused, found.failed)
     quantize_stage = import_object("facereg.training.quantizing:quantize_stage")
     with progress("measuring", len(chosen)) as advance:
 
         def read() -> Iterator[Image]:
             for _, image in load_images(chosen):
                 if isinstance(image, ImageError):
-                    complain(str(image))
+                    tally.fail(image)
                 else:
+                    tally.done += 1
                     yield image
                 advance(1)
 
@@ -125,3 +133,4 @@ def quantize(
         else:
             then = "; float32 kept" if one.kept else ""
             typer.echo(f"{one.path}: differs from float32 by {one.difference:.1%} of its outputs{then}")
+    tally.finish()

@@ -12,11 +12,9 @@ import numpy as np
 from facereg.errors import ImageError
 from facereg.files import run_files
 from facereg.interfaces import Detector
+from facereg.main_face import main_face
 from facereg.pipeline import Pipeline
 from facereg.types import BoolArray, Faces, FloatArray, Image
-
-ODDS_WEIGHT = 0.1  # of 0.02, 0.05, 0.1, 0.2 and 0.5 the least of the three that name the most of celeba-wild
-SURE = 0.999  # two faces scored higher differ by size and place alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,22 +25,6 @@ class MainFaces:
     found: BoolArray
     space: str
     errors: tuple[ImageError, ...]
-
-
-def main_face(faces: Faces, height: int, width: int) -> int | None:
-    """Return the row of the face that a photograph is about: large, near the centre, surely one; None: there is none.
-
-    The side in px, less the distance to the centre, plus a tenth of the picture's longer side for each unit of the
-    score's log-odds: a shirt taken for a face is often larger than the face above it, and scored lower.
-    """
-    if len(faces) == 0:
-        return None
-    scores = np.clip(faces.scores, 1 - SURE, SURE)
-    odds = np.log(scores / (1 - scores))
-    sides = np.sqrt(np.prod(np.maximum(faces.boxes[:, 2:] - faces.boxes[:, :2], 0), axis=1))
-    centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2
-    distances = np.linalg.norm(centres - np.array([(width - 1) / 2, (height - 1) / 2]), axis=1)
-    return int((sides - distances + ODDS_WEIGHT * max(height, width) * odds).argmax())
 
 
 def embed_main_faces(

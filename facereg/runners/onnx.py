@@ -8,7 +8,7 @@ from pathlib import Path
 import onnxruntime
 
 from facereg.disk import file_sha256
-from facereg.errors import DeviceError, RunnerError
+from facereg.errors import BrokenNetworkError, DeviceError, RunnerError
 from facereg.runners.base import Runner, Tensor
 from facereg.runners.spec import NetworkSpec
 
@@ -25,7 +25,7 @@ class OnnxRunner(Runner):
         threads: of one call; None lets ONNX Runtime take every core.
     Raises:
         DeviceError: if the device is not there.
-        RunnerError: if the file is no ONNX network or its tensors are not those of the spec.
+        BrokenNetworkError: if the file is no ONNX network or its tensors are not those of the spec.
     """
 
     def __init__(self, spec: NetworkSpec, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
@@ -42,7 +42,7 @@ class OnnxRunner(Runner):
                 str(path), options, providers=[provider]
             )
         except Exception as error:  # onnxruntime's errors share no base class
-            raise RunnerError(
+            raise BrokenNetworkError(
                 f"{path}: not a network that ONNX Runtime {onnxruntime.__version__} can open: {_line(error)}; "
                 f"copy or export it again, or pass other weights"
             ) from error
@@ -65,7 +65,7 @@ class OnnxRunner(Runner):
             elif set(want) <= set(got) and (kind == "outputs" or len(want) == len(got)):
                 names.append(want)
             else:
-                raise RunnerError(
+                raise BrokenNetworkError(
                     f"{path}: expected the {kind} {sorted(want)}, got {sorted(got)}; is it the right file?"
                 )
         return names[0], names[1]

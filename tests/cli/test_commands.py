@@ -144,7 +144,7 @@ def test_a_failure_is_one_line_and_ends_with_1(
 def test_detect_gives_a_line_a_picture_and_draws(people: Path, run: Run, tmp_path: Path) -> None:
     called = run("detect", people, "--draw", tmp_path / "drawn", "--json")
     assert called.status == 0
-    assert called.err == ""
+    assert called.error == "facereg: 4 entries: 4 done, 0 skipped, 0 failed"
     assert [Path(str(line["image"])).name for line in called.lines] == ["1.jpg", "2.png"] * 2
     for line in called.lines:
         assert set(line) == {"image", "faces"}
@@ -153,8 +153,8 @@ def test_detect_gives_a_line_a_picture_and_draws(people: Path, run: Run, tmp_pat
         assert len(faces) == 1
         assert set(faces[0]) == FACE
         assert np.shape(faces[0]["landmarks"]) == (5, 2)
-    drawn = sorted(path.name for path in (tmp_path / "drawn").iterdir())
-    assert drawn == ["Eileen Collins-1.jpg", "Eileen Collins-2.jpg", "Grace Hopper-1.jpg", "Grace Hopper-2.jpg"]
+    drawn = sorted(str(path.relative_to(tmp_path / "drawn")) for path in (tmp_path / "drawn").glob("*/*"))
+    assert drawn == ["Eileen Collins/1.jpg", "Eileen Collins/2.png", "Grace Hopper/1.jpg", "Grace Hopper/2.png"]
     assert not np.array_equal(read_image(tmp_path / "drawn" / drawn[0]), read_image(people / "Eileen Collins/1.jpg"))
 
 
@@ -168,12 +168,14 @@ def test_detect_says_how_many_for_people(people: Path, run: Run) -> None:
 def test_embed_writes_vectors_of_one_space(people: Path, run: Run, tmp_path: Path) -> None:
     called = run("embed", people, "--out", tmp_path / "faces.npz", "--json")
     assert called.status == 0
-    assert called.document == {"out": str(tmp_path / "faces.npz"), "embeddings": 4, "images": 4}
+    counts = {"embeddings": 4, "images": 4, "skipped": [], "failed": []}
+    assert called.document == {"out": str(tmp_path / "faces.npz"), **counts}
     with np.load(tmp_path / "faces.npz") as held:
         assert held["vectors"].shape == (4, 128)
         assert np.linalg.norm(held["vectors"], axis=1) == pytest.approx(np.ones(4), abs=1e-5)
         assert held["boxes"].shape == (4, 4)
         assert len(held["images"]) == len(held["scores"]) == 4
+        assert held["main"].tolist() == [True] * 4
         assert str(held["space"]).startswith("mobilenetv3-arcface:")
 
 
@@ -195,8 +197,8 @@ def test_verify_tells_one_person_from_two(people: Path, mirrored: Path, run: Run
 def test_enrolling_twice_adds_nothing(people: Path, run: Run, tmp_path: Path) -> None:
     gallery = tmp_path / "team.gallery"
     first = run("enroll", people, "--gallery", gallery, "--json")
-    assert (first.status, first.err) == (0, "")
-    assert first.document == {"enrolled": 4, "skipped": []}
+    assert (first.status, first.error) == (0, "facereg: 4 entries: 4 done, 0 skipped, 0 failed")
+    assert first.document == {"enrolled": 4, "skipped": [], "failed": [], "warnings": []}
     second = run("enroll", people, "--gallery", gallery, "--json")
     assert second.status == 0
     assert second.document["enrolled"] == 0
@@ -222,7 +224,7 @@ def test_identify_names_the_known_and_gives_null_for_a_stranger(
     gallery: Path, mirrored: Path, run: Run, tmp_path: Path
 ) -> None:
     called = run("identify", mirrored, "--gallery", gallery, "--draw", tmp_path / "drawn", "--json")
-    assert (called.status, called.err) == (0, "")
+    assert (called.status, called.error) == (0, "facereg: 2 entries: 2 done, 0 skipped, 0 failed")
     known, stranger = called.lines
     assert set(known) == set(stranger) == WHO
     assert known["label"] == "Eileen Collins"

@@ -62,10 +62,10 @@ UNREADABLE: dict[str, tuple[Make, str]] = {
     "0 bytes": (Path.touch, "expected a picture, got a file of 0 bytes; copy it again"),
     "text": (lambda path: path.write_text("not a picture"), "got a file of another kind; check what it holds"),
     "20,000 x 20,000": (huge, "expected at most 89,000,000 pixels, got"),
-    "folder": (Path.mkdir, "expected a picture, got a folder; name a file in it"),
-    "broken link": (lambda path: path.symlink_to("gone.jpg"), "found no such file; check the path"),
+    "broken link": (lambda path: path.symlink_to("gone.jpg"), "a link to what is not there; mend or remove it"),
 }
 NOT_ENROLLED: dict[str, tuple[Make, str]] = UNREADABLE | {
+    "folder": (Path.mkdir, "a folder in a person's folder; move its pictures up, or make it a person of its own"),
     "no face": (lambda path: as_written(path), "expected a face, found none; use a larger or sharper picture"),
     "many faces": (lambda path: as_written(path, 1, 2), "expected one face, found 2; crop the picture, or pass --"),
     "1 x 1": (lambda path: Pillow.new("RGB", (1, 1)).save(path), "expected a face, found none; use a larger"),
@@ -82,12 +82,17 @@ def test_a_bad_picture_is_skipped_with_one_line_and_the_good_one_is_enrolled(
     as_written(bad.with_name("good.jpg"), 1)
     make(bad)
     called = run("enroll", tmp_path / "people", "--gallery", gallery, "--json", *painted)
-    assert called.status == 0
+    assert called.status == (1 if kind in UNREADABLE else 0)
     assert called.document["enrolled"] == 1
-    [skipped] = called.document["skipped"]  # type: ignore[misc]
-    assert skipped["image"] == str(bad)  # type: ignore[has-type]
-    assert words in skipped["reason"]  # type: ignore[has-type]
-    assert called.error == f"facereg: skipped {bad}: {skipped['reason']}"  # type: ignore[has-type]
+    where, other = ("failed", "skipped") if kind in UNREADABLE else ("skipped", "failed")
+    assert called.document[other] == []
+    [item] = called.document[where]  # type: ignore[misc]
+    assert item["image"] == str(bad)  # type: ignore[has-type]
+    assert words in item["reason"]  # type: ignore[has-type]
+    line, total = called.err.splitlines()
+    said = "" if kind in UNREADABLE else "skipped "
+    assert line == f"facereg: {said}{bad}: {item['reason']}"  # type: ignore[has-type]
+    assert total == f"facereg: 2 entries: 1 done, {'0 skipped, 1' if not said else '1 skipped, 0'} failed"
     with Gallery.open(gallery) as held:
         assert [person.sources for person in held.people()] == [(str(bad.with_name("good.jpg")),)]
 
@@ -107,9 +112,7 @@ def test_in_a_batch_the_good_ones_are_done_and_the_bad_ones_listed(
     folder.mkdir()
     for number in range(20):  # more than are worked on together, the good among the bad
         as_written(folder / f"{number:02d}-good.jpg", 1)
-    for number, (make, _) in enumerate(
-        made for name, made in UNREADABLE.items() if name not in ("folder", "broken link")
-    ):
+    for number, (make, _) in enumerate(made for name, made in UNREADABLE.items() if name != "broken link"):
         make(folder / f"{number:02d}-bad.jpg")
     Gallery.open(gallery, space="painted:1", create=True).close()
     words: dict[str, list[object]] = {
@@ -122,7 +125,7 @@ def test_in_a_batch_the_good_ones_are_done_and_the_bad_ones_listed(
     assert called.status == 1
     *bad, total = called.err.splitlines()
     assert [line.split("/")[-1][:6] for line in bad] == ["00-bad", "01-bad", "02-bad", "03-bad"]
-    assert total == "facereg: 4 of 24 pictures could not be read; the others are done"
+    assert total == "facereg: 24 entries: 20 done, 0 skipped, 4 failed"
     if command == "embed":
         assert called.document["embeddings"] == 20
     else:
@@ -157,7 +160,7 @@ def test_folders_without_rights_are_named(painted: list[str], run: Run) -> None:
         folder.chmod(0o555)
         called = run("enroll", folder / "people", "--gallery", folder / "team.gallery", *painted)
         assert (called.status, called.out) == (1, "")
-        assert "team.gallery: cannot be opened; check that its folder exists and may be written" in called.error
+        assert "team.gallery: cannot be opened (Permission denied); check that its folder exists" in called.error
         called = run("detect", folder / "people", "--draw", folder / "drawn", *painted[:2])
         assert called.status == 1
         assert "cannot be written" in called.error
@@ -405,7 +408,7 @@ def test_painted_people_are_found_in_every_kind_of_picture(painted: list[str], r
     whole.convert("L").save(folder / "grey.tif")
     cv2.imwrite(str(folder / "deep.png"), upright.astype(np.uint16) * 257)
     called = run("detect", folder, "--json", *painted[:2])
-    assert (called.status, called.err) == (0, "")
+    assert (called.status, called.error) == (0, "facereg: 6 entries: 6 done, 0 skipped, 0 failed")
     assert len(called.lines) == 6
     for line in called.lines:
         assert [face["box"] for face in line["faces"]] == [[0, 0, 111, 111], [112, 0, 223, 111]]  # type: ignore[attr-defined]

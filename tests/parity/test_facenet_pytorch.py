@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facereg.folders import find_images
 from facereg.geometry import box_overlap
-from facereg.images import find_images, read_image
+from facereg.images import read_image
 from facereg.interfaces import Detector
 from facereg.registry import Registry
 from facereg.types import FloatArray, Image

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from facereg.alignment import FivePointAligner
-from facereg.images import find_images, read_image
+from facereg.folders import find_images
+from facereg.images import read_image
 from facereg.interfaces import Detector, Embedder
 from facereg.pipeline import Pipeline
 from facereg.registry import Registry, default_registry

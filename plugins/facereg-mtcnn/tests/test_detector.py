@@ -11,7 +11,8 @@ from facereg_mtcnn.plugin import networks
 from facereg_mtcnn.pyramid import crop_squares, pyramid_scales, resize_level, summed_area, window_edges
 
 from facereg.errors import ContractError, WeightsError
-from facereg.images import find_images, read_image
+from facereg.folders import find_images
+from facereg.images import read_image
 from facereg.interfaces import Detector
 from facereg.registry import Registry
 from facereg.testing import DetectorContract

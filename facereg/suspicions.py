@@ -1,0 +1,106 @@
+"""What looks wrong among enrolled pictures: one picture under two names, a picture unlike the person's others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from facereg.gallery import Source
+from facereg.types import FloatArray
+
+SAME_PICTURE = 0.97  # similarity from which two vectors are said to be of one picture
+BLOCK = 1024  # rows compared at once
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Enrolment:
+    """One face that is enrolled: whose, from which picture, its vector (D,)."""
+
+    name: str
+    path: Path
+    source: Source
+    vector: FloatArray
+
+
+def suspicions(
+    added: Sequence[Enrolment], known: Sequence[str], vectors: FloatArray, *, same: float | None
+) -> list[str]:
+    """Return what looks wrong with what was added, a line each.
+
+    Args:
+        added: to the gallery.
+        known: names of those that it held before, one for each of
+        vectors: (N, D) their vectors.
+        same: similarity from which two vectors are taken for one person's; None where that is not known.
+    """
+    if not added:
+        return []
+    new = np.stack([each.vector for each in added])
+    every = np.concatenate([vectors.reshape(-1, new.shape[1]), new])
+    names = np.array([*known, *(each.name for each in added)], np.object_)
+    paths = [*(None for _ in known), *(each.path for each in added)]
+    lines = _twice(added, new, every, names, paths)
+    return lines if same is None else lines + _unlike(added, new, every, names, same)
+
+
+def _twice(
+    added: Sequence[Enrolment],
+    new: FloatArray,
+    every: FloatArray,
+    names: npt.NDArray[np.object_],
+    paths: Sequence[Path | None],
+) -> list[str]:
+    """Say which pictures are enrolled under another name, too; of two that are new the later one says it."""
+    lines = []
+    before = len(every) - len(new)
+    for start in range(0, len(new), BLOCK):
+        similar = new[start : start + BLOCK] @ every.T  # (B, N)
+        for row, column in np.argwhere(similar >= SAME_PICTURE).tolist():
+            own = before + start + row
+            each = added[start + row]
+            if column < own and names[column] != each.name:
+                other = names[column] if paths[column] is None else f"{names[column]} ({paths[column]})"
+                lines.append(
+                    f"{each.path}: enrolled as {each.name}, and the same or nearly the same picture as {other} "
+                    f"(similarity {similar[row, column]:.3f}); remove the wrong one"
+                )
+    return lines
+
+
+def _unlike(
+    added: Sequence[Enrolment],
+    new: FloatArray,
+    every: FloatArray,
+    names: npt.NDArray[np.object_],
+    same: float,
+) -> list[str]:
+    """Say which pictures differ from the person's others, and whom they resemble instead."""
+    people, person = np.unique(names.astype(str), return_inverse=True)
+    sums = np.zeros((len(people), every.shape[1]), np.float64)
+    np.add.at(sums, person, every)
+    counts = np.bincount(person, minlength=len(people))
+    means = _unit(sums)
+    own = person[len(every) - len(new) :]  # the person of each new vector
+    others = _unit(sums[own] - new)  # without the picture itself
+    similar = (new * others).sum(1)
+    lines = []
+    for row in np.flatnonzero((counts[own] > 1) & (similar < same)).tolist():
+        nearest = means @ new[row]
+        nearest[own[row]] = -1
+        best = int(nearest.argmax())
+        instead = f"; nearer to {people[best]} ({nearest[best]:.3f})" if nearest[best] >= same else ""
+        lines.append(
+            f"{added[row].path}: far from the other pictures of {added[row].name} (similarity {similar[row]:.3f}, "
+            f"expected at least {same:.3f}){instead}; check whom it shows"
+        )
+    return lines
+
+
+def _unit(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: npt.NDArray[np.float64] = rows / np.maximum(lengths, 1e-12)
+    return unit
