@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, cast
 
 from facereg.errors import ContractError
 from facereg.interfaces import Matcher, RoleName, Stage
+from facereg.reading import MAX_SETTINGS, parse_toml, read_text
 from facereg.registry import Registry
 
 ROLES: tuple[RoleName, ...] = ("detector", "aligner", "embedder")  # those that `runner` and the like are given for
@@ -133,12 +134,8 @@ class Composition:
             ContractError: if the file cannot be read, is no TOML, or has another table, key or type.
         """
         path = Path(path)
-        try:
-            document = tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise ContractError(f"{path}: cannot be read ({error.strerror}); expected a pipeline file") from error
-        except ValueError as error:  # no TOML, or no UTF-8
-            raise ContractError(f"{path}: expected a pipeline file in TOML ({error})") from error
+        text = read_text(path, expected="a pipeline file", limit=MAX_SETTINGS, error=ContractError)
+        document = parse_toml(text, place=str(path), expected="a pipeline file", error=ContractError)
         tables: dict[str, type] = dict.fromkeys((*ROLES, "matcher"), dict)
         given = _checked(document, tables, f"{path}")
         made = cls()
@@ -182,6 +179,7 @@ def _checked(given: Mapping[str, Any], allowed: Mapping[str, type], place: str) 
         if key not in allowed:
             raise ContractError(f"{place}: unknown key {key!r}; allowed: {', '.join(allowed)}")
         kinds = (int, float) if allowed[key] is float else allowed[key]
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        unsound = isinstance(value, float) and not math.isfinite(value)
+        if not isinstance(value, kinds) or isinstance(value, bool) or unsound:
             raise ContractError(f"{place}: {key}: expected {TYPES[allowed[key]]}, got {value!r}")
     return dict(given)

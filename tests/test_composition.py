@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def test_what_a_file_says_wrong_is_named_with_the_file(tmp_path: Path, text: str
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match=r"none.toml: cannot be read \(No such file or directory\)"):
+    with pytest.raises(ContractError, match="none.toml: expected a pipeline file, but the file is missing"):
         Composition.read(tmp_path / "none.toml")
 
 
@@ -283,3 +284,28 @@ def test_another_model_leaves_the_weights_and_options_of_the_file_behind(tmp_pat
     path = written(tmp_path, f"[embedder]\nrunner = '{SERVER}'\nweights = 'w'\noptions = {{ flip = false }}")
     embedder = chosen("--pipeline", str(path), "--embedder", "onnx-arcface").composition.embedder
     assert embedder == StageChoice("embedder", "onnx-arcface", runner=SERVER)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[matcher]\nname = 'exact'\nthreshold = nan\n",
+        "[matcher]\nname = 'exact'\nthreshold = inf\n",
+        "detector = " + "[" * 50_000 + "]" * 50_000,
+        "[" + ".".join("a" * 50_000) + "]",
+        "[detector]\noptions = {" + ".".join("a" * 100) + " = 1}",
+        "#" * (2 << 20),
+    ],
+    ids=["nan", "inf", "list", "table", "options", "long"],
+)
+def test_a_pipeline_file_that_is_none_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "pipeline.toml").write_text(text)
+    with pytest.raises(ContractError, match=r"pipeline\.toml") as refused:
+        Composition.read(tmp_path / "pipeline.toml")
+    assert len(str(refused.value)) < 500
+
+
+def test_a_pipe_as_a_pipeline_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipeline.toml")
+    with pytest.raises(ContractError, match="got a pipe"):
+        Composition.read(tmp_path / "pipeline.toml")

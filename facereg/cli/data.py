@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facereg.cli.evaluate import Format, Images
-from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, with_stages
+from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, say_without_area, with_stages
 from facereg.cli.streams import say
 from facereg.cli.tally import Tally
 from facereg.errors import ContractError, DatasetError, ImageError
@@ -53,7 +53,9 @@ def convert(
     """
     from facereg.data.formats import WRITERS, read_boxes
 
-    written = WRITERS[to](read_boxes(from_, annotations, images, partition=partition), out, images)
+    items = read_boxes(from_, annotations, images, partition=partition)
+    say_without_area(items)
+    written = WRITERS[to](items, out, images)
     if json:
         print_json(
             {"out": str(out), "images": written.images, "faces": written.faces, "left_out": written.left_out},
@@ -121,6 +123,7 @@ def sheet(
     from facereg.images import write_image
 
     items = read_boxes(format, annotations, images, partition=partition)
+    say_without_area(items)
     rows = sorted(np.random.default_rng(seed).permutation(len(items))[:count].tolist())
     write_image(out, contact_sheet([items[row] for row in rows], columns=columns, side=side))
     if json:

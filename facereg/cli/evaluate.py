@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import Json, Stages, complain, counted, misused, print_json, progress, with_stages
+from facereg.cli.options import (
+    Json,
+    Stages,
+    complain,
+    counted,
+    misused,
+    print_json,
+    progress,
+    say_without_area,
+    with_stages,
+)
 from facereg.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -83,6 +93,7 @@ def detection(
     from facereg.images import read_image
 
     items = read_boxes(format, annotations, images, partition=partition)
+    say_without_area(items)
     if fifth:
         items = held_out(items, key=lambda item: item.path.name)[1]
     items = items[:limit]

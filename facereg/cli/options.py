@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +15,14 @@ import typer
 
 from facereg.cli.streams import complain as complain
 from facereg.composition import ROLES, Composition, MatcherChoice, StageChoice
+from facereg.errors import DatasetError
 from facereg.interfaces import RoleName
+from facereg.reading import parse_json
 from facereg.registry import Registry, default_registry
 
 if TYPE_CHECKING:
     from facereg.calibration import Threshold
+    from facereg.data.boxes import LabelledImage
     from facereg.interfaces import Detector, Matcher
     from facereg.pipeline import Pipeline
 
@@ -150,8 +153,8 @@ def _options(given: list[str]) -> dict[RoleName, dict[str, object]]:
         if not equals or not name or role not in chosen:
             raise misused("--option", f"expected ROLE.NAME=VALUE, as detector.min_face=40, got {text!r}")
         try:
-            chosen[role][name] = json.loads(value)
-        except ValueError:
+            chosen[role][name] = parse_json(value, place="--option", expected="a value")
+        except DatasetError:  # a text without quotes
             chosen[role][name] = value
     return chosen
 
@@ -204,6 +207,14 @@ def print_json(document: object) -> None:
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun: `1 face`, `2 faces`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def say_without_area(items: Sequence[LabelledImage]) -> None:
+    """Say how many labelled boxes are ignored because they have no width or no height."""
+    from facereg.data.boxes import count_without_area
+
+    if count := count_without_area(items):
+        complain(f"ignored {counted(count, 'face')} without width or height; 'facereg data check' names each")
 
 
 @contextmanager

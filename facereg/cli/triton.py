@@ -83,14 +83,100 @@ def build(
                     "model": entry.model,
                     "state": state,
                     "sha256": entry.sha256 or None,
+                    "version": entry.version,
                     "reason": entry.reason,
                 }
             )
         else:
-            tail = entry.reason or f"sha256 {entry.sha256[:12]}..."
+            tail = entry.reason or f"version {entry.version}, sha256 {entry.sha256[:12]}..."
             typer.echo(f"{state:8} {entry.network}: {tail}")
     if not json:
         typer.echo(f"{out}: {counted(sum(not entry.reason for entry in built), 'network')}")
+
+
+@app.command()
+def rollout(
+    repository: Repository = Path("triton_repo"),
+    model: Models = None,
+    weights: Weights = None,
+    runner: Annotated[str | None, typer.Option(help="Wait until this server answers with the new weights.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait.")] = 120.0,
+    json: Json = False,
+) -> None:
+    """Put new weights beside those that are served; a running server takes them up, and clients of the old go on.
+
+    Then start clients with the new weights, and take out the old ones with 'facereg triton retire'.
+
+    Example: facereg triton rollout --weights onnx-arcface=new.onnx --runner triton://127.0.0.1:8001
+    """
+    from facereg.serving.rollout import roll_out
+
+    if not model and not weights:
+        raise misused(
+            "--weights", "expected the weights to roll out, as --weights MODEL=PATH or --model MODEL; got none"
+        )
+    for entry in roll_out(
+        repository,
+        registry=default_registry(),
+        models=_named(model, weights),
+        weights=_by_model(weights),
+        address=runner,
+        timeout_s=timeout,
+    ):
+        others = [str(version) for version in entry.versions if version != entry.version]
+        if json:
+            print_json(
+                {
+                    "name": entry.network,
+                    "model": entry.model,
+                    "version": entry.version,
+                    "sha256": entry.sha256,
+                    "versions": list(entry.versions),
+                }
+            )
+        else:
+            typer.echo(f"{entry.network}: version {entry.version}, beside {', '.join(others) or 'no other'}")
+
+
+@app.command()
+def retire(
+    repository: Repository = Path("triton_repo"),
+    model: Models = None,
+    weights: Weights = None,
+    version: Annotated[
+        list[str] | None, typer.Option("--version", metavar="NETWORK=VERSION", help="As 'check' shows it.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Take weights out again: new ones to roll back, or old ones that no client asks for any more.
+
+    Example: facereg triton retire --weights onnx-arcface=new.onnx
+    """
+    from facereg.serving.rollout import roll_back
+    from facereg.serving.versions import retire as retire_version
+
+    if not model and not weights and not version:
+        raise misused(
+            "--weights", "expected what to retire, as --weights, --model or --version NETWORK=VERSION; got none"
+        )
+    numbers = [_numbered(text) for text in version or []]
+    gone = (
+        roll_back(
+            repository,
+            registry=default_registry(),
+            models=_named(model, weights),
+            weights=_by_model(weights),
+        )
+        if model or weights
+        else []
+    )
+    for network, number in numbers:
+        retire_version(repository, network, number)
+    for network, number in [*gone, *numbers]:
+        if json:
+            print_json({"name": network, "version": number, "state": "retired"})
+        else:
+            typer.echo(f"{network}: version {number} is retired")
 
 
 @app.command()
@@ -99,12 +185,13 @@ def check(
     picture: Annotated[Path | None, typer.Option(help="Default: a photograph that comes with scikit-image.")] = None,
     model: Models = None,
     weights: Weights = None,
-    mend: Annotated[bool, typer.Option("--mend", help="Unload and load a model whose process is dead.")] = False,
     json: Json = False,
 ) -> None:
     """Run every network here and on the server, on a real picture; exit status 1 where one differs.
 
-    Example: facereg triton check --runner triton://127.0.0.1:8001 --mend
+    Each line has the versions that the server holds: `rollout` adds one, `retire` takes one away.
+
+    Example: facereg triton check --runner triton://127.0.0.1:8001
     """
     from facereg.images import read_image
     from facereg.serving.check import check_server
@@ -116,9 +203,7 @@ def check(
             "the default picture needs scikit-image; pip install 'facereg-core[app]', or give --picture"
         )
     failed = passed = 0
-    for entry in check_server(
-        runner, image, registry=default_registry(), models=model, weights=_by_model(weights), mend=mend
-    ):
+    for entry in check_server(runner, image, registry=default_registry(), models=model, weights=_by_model(weights)):
         failed += entry.state == "failed"
         passed += entry.state == "passed"
         if json:
@@ -128,13 +213,16 @@ def check(
                     "model": entry.model,
                     "state": entry.state,
                     "difference": entry.difference,
+                    "version": entry.version,
+                    "versions": list(entry.versions),
                     "reason": entry.reason,
                 }
             )
         else:
             measured = "" if entry.difference is None else f" largest difference {entry.difference:.2g}"
+            held = f", versions {', '.join(map(str, entry.versions))}" if entry.versions else ""
             tail = f": {entry.reason}" if entry.reason else ""
-            typer.echo(f"{entry.state:8} {entry.network}{measured}{tail}")
+            typer.echo(f"{entry.state:8} {entry.network}{measured}{held}{tail}")
     if failed or not passed:
         complain(f"{failed} of {failed + passed} networks failed" if failed else "no network could be checked")
         raise typer.Exit(1)
@@ -149,7 +237,10 @@ def serve(
     metrics_port: Annotated[int, typer.Option(min=0)] = 8002,
     engine: Annotated[_Engine, typer.Option(help="auto: on PATH, else the container, else by pip.")] = _Engine.auto,
     image: Annotated[str | None, typer.Option(help="Of the container.")] = None,
-    log: Annotated[Path | None, typer.Option(help="File for what the server says.")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="As whom the server runs; where root starts it, default: nobody.")
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="File for what the server says, added to its end.")] = None,
     build: Annotated[bool, typer.Option("--build", help="Write the repository first.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to become ready.")] = 120.0,
     json: Json = False,
@@ -159,10 +250,20 @@ def serve(
 ) -> None:
     """Start a Triton server over the repository and keep it until SIGTERM or Ctrl-C.
 
+    Clients can run networks and ask about them, and change nothing: no load API, no settings of the server. What
+    changes in the repository is taken up, and a model whose process died is loaded anew.
+
     Example: facereg triton serve --build -- --log-verbose=1
     """
+    from facereg.serving.launch import IMAGE, Ports, refused_argument
     from facereg.serving.repository import build_repository
-    from facereg.serving.server import IMAGE, Ports, TritonServer
+    from facereg.serving.server import TritonServer
+
+    refused = refused_argument(arguments or ())
+    if refused is not None:
+        raise misused(
+            "ARGUMENT", f"{refused}: expected no other model control, which lets clients run code on the server"
+        )
 
     def end(*_: object) -> None:
         raise KeyboardInterrupt
@@ -179,6 +280,7 @@ def serve(
         engine=engine.value,
         image=image or IMAGE,
         arguments=arguments or (),
+        user=user,
         log=log,
         timeout_s=timeout,
         progress=complain,
@@ -191,9 +293,22 @@ def serve(
             else:
                 typer.echo(f"ready: {addresses['grpc']}  {addresses['http']}  metrics {addresses['metrics']}")
             status = server.wait()
+            said = server.last_words()
     except KeyboardInterrupt:
         return
-    raise FaceregError(f"the Triton server ended by itself with status {status}; see --log")
+    raise FaceregError(f"the Triton server ended by itself with status {status}: {said}")
+
+
+def _named(models: list[str] | None, weights: list[str] | None) -> list[str]:
+    """Return the models that are named, here or with their weights, each once."""
+    return list(dict.fromkeys([*(models or []), *_by_model(weights)]))
+
+
+def _numbered(text: str) -> tuple[str, int]:
+    network, equals, number = text.partition("=")
+    if not equals or not network or not (number.isascii() and number.isdecimal()):
+        raise misused("--version", f"expected NETWORK=VERSION, a number, got {text!r}")
+    return network, int(number)
 
 
 def _by_model(given: list[str] | None) -> dict[str, str | Path]:

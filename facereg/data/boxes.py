@@ -10,10 +10,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from facereg.data.lines import numbers, read_lines, require_files
+from facereg.data.lines import finite, numbers, read_lines, require_files, whole_number
 from facereg.disk import write_atomically
 from facereg.errors import DatasetError, ImageError
 from facereg.images import SUFFIXES, image_size
+from facereg.reading import parse_json, read_bytes
 from facereg.types import BoolArray, Faces, FloatArray
 
 
@@ -35,11 +36,21 @@ class LabelledImage:
 
     @classmethod
     def without_points(cls, path: Path, boxes: FloatArray, ignored: BoolArray | None = None) -> LabelledImage:
-        """Return a picture of which only the boxes are known."""
+        """Return a picture of which only the boxes are known; those without width or height are ignored ones."""
         boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
         if ignored is None:
             ignored = np.zeros(len(boxes), np.bool_)
-        return cls(path, boxes, ignored, unknown_points(len(boxes)))
+        return cls(path, boxes, ignored | without_area(boxes), unknown_points(len(boxes)))
+
+
+def without_area(boxes: FloatArray) -> BoolArray:
+    """Return which boxes (N, 4) have no width or no height, inverted ones and those of NaN too: (N,)."""
+    return np.asarray(~(boxes[:, 2:] > boxes[:, :2]).all(1), np.bool_)
+
+
+def count_without_area(items: Iterable[LabelledImage]) -> int:
+    """Return how many boxes of all pictures are ignored because they have no width or no height."""
+    return int(sum(without_area(item.boxes).sum() for item in items))
 
 
 def unknown_points(count: int) -> FloatArray:
@@ -64,26 +75,29 @@ def read_wider(annotations: Path, images: Path, *, strict: bool = True) -> list[
         name, at = lines[at], at + 1
         if not name:
             continue
-        if at >= len(lines) or not lines[at].isdigit():
+        count = whole_number(lines[at]) if at < len(lines) else None
+        if count is None:
             got = lines[at][:40] if at < len(lines) else "the end of the file"
-            raise DatasetError(f"{annotations}, line {at + 1}: expected the number of faces of {name}, got {got!r}")
-        count, at = int(lines[at]), at + 1
+            raise DatasetError(f"{annotations}, line {at + 1}: expected the number of faces of {name!r}, got {got!r}")
+        at += 1
         rows = []
         for line in range(at, at + count):
             words = lines[line].split() if line < len(lines) else []
             if len(words) < 4:
                 raise DatasetError(
-                    f"{annotations}, line {line + 1}: expected x y w h of face {line - at + 1} of {count} in {name}, "
+                    f"{annotations}, line {line + 1}: expected x y w h of face {line - at + 1} of {count} in {name!r}, "
                     f"got {' '.join(words)!r}"
                 )
-            rows.append(numbers(words, path=annotations, line=line + 1, expected="x y w h and attributes"))
+            rows.append(
+                numbers(words, path=annotations, line=line + 1, expected="x y w h and attributes", strict=strict)
+            )
         at += count
         if count == 0 and at < len(lines) and lines[at].split() and set(lines[at].split()) == {"0"}:
             at += 1
         corners = np.array([row[:4] for row in rows], np.float32).reshape(-1, 4)
         boxes = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], 1)  # width is x2 - x1, no + 1
         invalid = np.array([len(row) > 7 and row[7] == 1 for row in rows], np.bool_)
-        found.append(LabelledImage.without_points(images / name, boxes, invalid | (corners[:, 2:] <= 0).any(1)))
+        found.append(LabelledImage.without_points(images / name, boxes, invalid))
     if strict:
         require_files([item.path for item in found], listed_in=annotations)
     return found
@@ -103,21 +117,23 @@ def read_voc(annotations: Path, images: Path, *, strict: bool = True) -> list[La
     found = []
     for path in files:
         try:
-            root = ElementTree.fromstring(path.read_bytes())
-            objects = root.findall("object")
-            boxes = [[float(item.findtext(f"bndbox/{side}", "")) for side in _VOC_SIDES] for item in objects]
-        except (ElementTree.ParseError, ValueError, OSError) as error:
-            raise DatasetError(f"{path}: expected VOC XML with xmin ymin xmax ymax a box ({error})") from error
+            root = ElementTree.fromstring(read_bytes(path, expected="VOC XML", limit=MAX_XML))
+        except (ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: of an unknown encoding
+            raise DatasetError(f"{path}: expected VOC XML ({error})") from error
+        objects = root.findall("object")
+        sides = [item.findtext(f"bndbox/{side}") or "nothing" for item in objects for side in _VOC_SIDES]
+        boxes = numbers(sides, path=path, line=None, expected="xmin ymin xmax ymax a box", strict=strict)
         difficult = np.array([item.findtext("difficult", "0").strip() == "1" for item in objects], np.bool_)
         name = root.findtext("filename") or f"{path.stem}.jpg"
         # VOC counts pixels from 1 and includes both ends
-        corners = np.array(boxes, np.float32).reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32)
+        corners = boxes.reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32)
         found.append(LabelledImage.without_points(images / name, corners, difficult))
     if strict:
         require_files([item.path for item in found], listed_in=annotations)
     return found
 
 
+MAX_XML = 16 << 20  # bytes of the labels of one picture
 _VOC_SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -142,7 +158,7 @@ def read_yolo(annotations: Path, images: Path, *, strict: bool = True) -> list[L
         lines = read_lines(labels) if labels.is_file() else []
         expected = "class cx cy w h, or with ten more numbers of points"
         rows = [
-            numbers(line.split(), path=labels, line=number, expected=expected)
+            numbers(line.split(), path=labels, line=number, expected=expected, strict=strict)
             for number, line in enumerate(lines, 1)
             if line
         ]
@@ -157,9 +173,10 @@ def read_yolo(annotations: Path, images: Path, *, strict: bool = True) -> list[L
                 raise
             found.append(LabelledImage.without_points(path, np.empty((0, 4), np.float32)))
             continue
-        centre = np.array([row[1:3] for row in rows], np.float32).reshape(-1, 2) * size
-        half = np.array([row[3:5] for row in rows], np.float32).reshape(-1, 2) * size / 2
-        item = LabelledImage.without_points(path, np.concatenate([centre - half, centre + half], 1))
+        shares = np.array([row[1:5] for row in rows], np.float64).reshape(-1, 2, 2) * size  # centre, then sides
+        with np.errstate(invalid="ignore"):  # where not strict
+            boxes = np.concatenate([shares[:, 0] - shares[:, 1] / 2, shares[:, 0] + shares[:, 1] / 2], 1)
+        item = LabelledImage.without_points(path, finite(boxes, place=f"{labels}", expected=expected, strict=strict))
         for index, row in enumerate(rows):
             if len(row) == 15 and (row[5:] >= 0).all():  # -1 marks a face without points
                 item.points[index] = row[5:].reshape(5, 2) * size
@@ -213,13 +230,15 @@ def read_pseudo_labels(path: Path, root: Path) -> list[PseudoLabels]:
     found = []
     for number, line in enumerate(read_lines(path), 1):
         try:
-            row = json.loads(line)
-            points = np.array(row["points"], np.float32)
-            if points.size == 0:  # of a labeller without landmarks
-                points = points.reshape(len(row["boxes"]), 0, 2)
-            faces = Faces(row["boxes"], row["scores"], points) if row["boxes"] else Faces.empty()
+            row = parse_json(line, place=f"{path}, line {number}", expected="labels of a picture")
+            with np.errstate(over="ignore"):  # what becomes infinite is refused
+                points = np.array(row["points"], np.float32)
+                if points.size == 0:  # of a labeller without landmarks
+                    points = points.reshape(len(row["boxes"]), 0, 2)
+                faces = Faces(row["boxes"], row["scores"], points) if row["boxes"] else Faces.empty()
+            finite(faces.boxes.astype(np.float64), place=f"{path}, line {number}", expected="boxes")
             found.append(PseudoLabels(root / row["image"], faces))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise DatasetError(
                 f"{path}, line {number}: expected a JSON object of image, boxes, scores, points ({error})"
             ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from facereg.data.boxes import LabelledImage
-from facereg.data.lines import numbers, read_lines, require_files
+from facereg.data.lines import numbers, read_lines, require_files, whole_number
 from facereg.errors import DatasetError
 from facereg.types import FloatArray
 
@@ -32,7 +32,7 @@ def read_celeba(
         DatasetError: if a list is not laid out as published or a picture is missing.
     """
     listed_in = annotations / BOXES if annotations.is_dir() else annotations
-    boxes = _table(listed_in, 4, header=True)
+    boxes = _table(listed_in, 4, header=True, strict=strict)
     points_list = listed_in.parent / POINTS
     points = _table(points_list, 10, header=True) if points_list.is_file() else {}
     if partition is not None:
@@ -41,7 +41,7 @@ def read_celeba(
     found = []
     for name, (x, y, width, height) in boxes.items():
         box = np.array([[x, y, x + width, y + height]], np.float32)
-        item = LabelledImage.without_points(images / name, box, np.array([width <= 0 or height <= 0]))
+        item = LabelledImage.without_points(images / name, box)
         if name in points:
             item.points[0] = points[name].reshape(5, 2)
         found.append(item)
@@ -75,10 +75,10 @@ def read_celeba_identities(folder: Path, images: Path) -> dict[str, list[Path]]:
     return dict(sorted(people.items(), key=lambda item: int(item[0])))
 
 
-def _table(path: Path, columns: int, *, header: bool) -> dict[str, FloatArray]:
+def _table(path: Path, columns: int, *, header: bool, strict: bool = True) -> dict[str, FloatArray]:
     """Return the numbers of each file; a header is a count and a line of names, as published."""
     lines = read_lines(path)
-    if header and (len(lines) < 2 or not lines[0].strip().isdigit()):
+    if header and (len(lines) < 2 or whole_number(lines[0].strip()) is None):
         raise DatasetError(f"{path}, line 1: expected the number of pictures and a line of names of columns")
     rows: dict[str, FloatArray] = {}
     for line, text in list(enumerate(lines, 1))[2 if header else 0 :]:
@@ -88,7 +88,9 @@ def _table(path: Path, columns: int, *, header: bool) -> dict[str, FloatArray]:
         expected = f"a file name and {columns} numbers"
         if len(words) != columns + 1:
             raise DatasetError(f"{path}, line {line}: expected {expected}, got {len(words)} words")
-        rows[words[0]] = numbers(words[1:], path=path, line=line, expected=expected)
+        if words[0] in rows:
+            raise DatasetError(f"{path}, line {line}: expected each picture once, got {words[0]!r} again")
+        rows[words[0]] = numbers(words[1:], path=path, line=line, expected=expected, strict=strict)
     if header and len(rows) != int(lines[0]):
         raise DatasetError(f"{path}: expected {int(lines[0])} pictures by its first line, got {len(rows)}")
     return rows

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from facereg.data.boxes import LabelledImage
+from facereg.data.boxes import LabelledImage, without_area
+from facereg.data.lines import MAX_PX
 from facereg.errors import ImageError
 from facereg.images import read_image
 
@@ -22,7 +24,7 @@ class Problem:
 
     Args:
         path: of the picture.
-        kind: missing, unreadable, outside, empty, duplicate-box, listed-twice or same-picture.
+        kind: missing, unreadable, outside, no-number, empty, duplicate-box, listed-twice or same-picture.
         reason: what was expected and what was got.
     """
 
@@ -53,7 +55,7 @@ def check_boxes(
 
 
 def _picture_problems(item: LabelledImage, first_with: dict[bytes, Path]) -> Iterator[Problem]:
-    if not item.path.exists():
+    if not os.path.exists(item.path):  # Path's own raises for names that are too long
         yield Problem(item.path, "missing", "the annotations name this picture, which is not there")
         return
     try:
@@ -67,13 +69,17 @@ def _picture_problems(item: LabelledImage, first_with: dict[bytes, Path]) -> Ite
     else:
         first_with[digest] = item.path
     beyond = np.maximum(-item.boxes[:, :2], item.boxes[:, 2:] - np.array([width, height])).max(1, initial=-np.inf)
-    for row in np.flatnonzero(beyond > EDGE).tolist():
+    for row in np.flatnonzero((beyond > EDGE) & (np.abs(item.boxes) <= MAX_PX).all(1)).tolist():
         reason = f"face {row + 1} ({_numbers(item, row)}) lies outside the {width} x {height} picture"
         yield Problem(item.path, "outside", f"{reason} by {beyond[row]:.1f} px")
 
 
 def _box_problems(item: LabelledImage) -> Iterator[Problem]:
-    for row in np.flatnonzero((item.boxes[:, 2:] <= item.boxes[:, :2]).any(1)).tolist():
+    numbers = (np.abs(item.boxes) <= MAX_PX).all(1)
+    for row in np.flatnonzero(~numbers).tolist():
+        reason = f"expected finite numbers within {MAX_PX:,.0f}"
+        yield Problem(item.path, "no-number", f"face {row + 1} ({_numbers(item, row)}): {reason}")
+    for row in np.flatnonzero(numbers & without_area(item.boxes)).tolist():
         yield Problem(item.path, "empty", f"face {row + 1} ({_numbers(item, row)}) has no width or no height")
     seen: dict[bytes, int] = {}
     for row, box in enumerate(item.boxes):

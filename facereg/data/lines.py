@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from facereg.errors import DatasetError
+from facereg.names import shown
+from facereg.reading import MAX_LIST, read_text
 from facereg.types import FloatArray
+
+MAX_PX = 1e6  # a coordinate beyond it lies in no picture, and float32 would no longer hold a pixel's tenth
 
 
 def read_lines(path: Path) -> list[str]:
@@ -16,26 +23,44 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         DatasetError: if the file cannot be read as text.
     """
-    try:
-        return [line.rstrip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-        raise DatasetError(f"{path}: this annotation file {reason}; check the path") from error
+    return [line.rstrip() for line in read_text(path, expected="a list of labels", limit=MAX_LIST).splitlines()]
 
 
-def numbers(words: list[str], *, path: Path, line: int, expected: str) -> FloatArray:
+def whole_number(word: str) -> int | None:
+    """Return a count of at most nine plain digits; None where the word is none, as a superscript two."""
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 10 else None
+
+
+def numbers(words: Sequence[str], *, path: Path, line: int | None, expected: str, strict: bool = True) -> FloatArray:
     """Return the words as (N,) float32.
 
+    Args:
+        line: where they stand; None in a file without lines.
+
     Raises:
-        DatasetError: naming the line, where a word is no finite number.
+        DatasetError: naming the line, where a word is no number; and as `finite`.
     """
+    place = str(path) if line is None else f"{path}, line {line}"
     try:
-        values = np.array([float(word) for word in words], np.float32)
+        values = np.array([float(word.replace("_", "no")) for word in words], np.float64)  # 1_0 is Python's, no list's
     except ValueError:
-        raise DatasetError(f"{path}, line {line}: expected {expected}, got {' '.join(words)[:80]!r}") from None
-    if not np.isfinite(values).all():
-        raise DatasetError(f"{path}, line {line}: expected {expected}, got NaN or infinity")
-    return values
+        raise DatasetError(f"{place}: expected {expected}, got {' '.join(words)[:80]!r}") from None
+    return finite(values, place=place, expected=expected, strict=strict)
+
+
+def finite(values: npt.NDArray[np.float64], *, place: str, expected: str, strict: bool = True) -> FloatArray:
+    """Return the values as float32.
+
+    Args:
+        strict: False lets all pass, for `facereg.data.check` to name.
+    Raises:
+        DatasetError: naming the place, where a value is NaN, infinite or beyond MAX_PX.
+    """
+    bad = ~(np.abs(values) <= MAX_PX)
+    if strict and bad.any():
+        raise DatasetError(f"{place}: expected {expected}, finite and within {MAX_PX:,.0f}, got {values[bad][0]:g}")
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def require_files(paths: list[Path], *, listed_in: Path) -> None:
@@ -44,7 +69,7 @@ def require_files(paths: list[Path], *, listed_in: Path) -> None:
     Raises:
         DatasetError: giving the count and the first few that are missing.
     """
-    missing = [path for path in dict.fromkeys(paths) if not path.is_file()]
+    missing = [path for path in dict.fromkeys(paths) if not os.path.isfile(path)]  # Path's own raises for long names
     if missing:
-        names = ", ".join(str(path) for path in missing[:3])
+        names = ", ".join(shown(str(path))[:200] for path in missing[:3])
         raise DatasetError(f"{listed_in}: {len(missing)} of the files it lists are missing, such as {names}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from facereg.data.lines import read_lines
+from facereg.data.lines import read_lines, whole_number
 from facereg.errors import DatasetError
 
 
@@ -35,9 +35,9 @@ def read_lfw_pairs(annotations: Path, images: Path) -> PairList:
         DatasetError: if a line or the number of pairs is not as stated. Files are checked by whoever opens them.
     """
     lines = [(number, text.split()) for number, text in enumerate(read_lines(annotations), 1) if text.strip()]
-    if not lines or len(lines[0][1]) > 2 or not all(word.isdigit() for word in lines[0][1]):
+    head = [whole_number(word) or 0 for word in lines[0][1]] if lines else []
+    if len(head) not in (1, 2) or 0 in head:
         raise DatasetError(f"{annotations}, line 1: expected 'N' or 'FOLDS N', the number of pairs of each kind")
-    head = [int(word) for word in lines[0][1]]
     folds, each = (1, head[0]) if len(head) == 1 else (head[0], head[1])
     pairs = [_pair(words, annotations, number, images) for number, words in lines[1:]]
     if len(pairs) != folds * each * 2:
@@ -57,4 +57,7 @@ def _pair(words: list[str], annotations: Path, line: int, images: Path) -> Pair:
 
 
 def _file(images: Path, name: str, number: str) -> Path:
-    return images / name / f"{name}_{int(number):04d}.jpg"
+    count = whole_number(number)
+    if count is None:
+        raise ValueError(number)
+    return images / name / f"{name}_{count:04d}.jpg"

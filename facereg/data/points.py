@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from facereg.data.boxes import without_area
 from facereg.data.lines import numbers, read_lines, require_files
 from facereg.errors import DatasetError
 from facereg.types import FloatArray
@@ -17,7 +18,7 @@ LEFT_EYE, RIGHT_EYE, NOSE, LEFT_MOUTH, RIGHT_MOUTH = range(36, 42), range(42, 48
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PointedImage:
-    """A picture and the points (P, 2) float32 of its one face; `box` (4,) x1 y1 x2 y2 where the list has it."""
+    """A picture and the points (P, 2) float32 of its one face; `box` (4,) x1 y1 x2 y2 where the list has one."""
 
     path: Path
     points: FloatArray
@@ -42,6 +43,8 @@ def read_five_points(annotations: Path, images: Path) -> list[PointedImage]:
             raise DatasetError(f"{annotations}, line {line}: expected {expected}, got {len(words)} words")
         values = numbers(words[1:], path=annotations, line=line, expected=expected)
         box = None if len(values) == 10 else values[[0, 2, 1, 3]]
+        if box is not None and without_area(box[None]).any():
+            box = None
         found.append(PointedImage(_path(images, words[0]), values[-10:].reshape(5, 2), box))
     return _checked(found, annotations)
 

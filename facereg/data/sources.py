@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.data.boxes import LabelledImage, read_pseudo_labels, read_wider, unknown_points
+from facereg.data.boxes import LabelledImage, read_pseudo_labels, read_wider, unknown_points, without_area
 from facereg.data.lines import read_lines
 from facereg.data.points import five_from_68, read_68_points, read_five_points
 from facereg.data.splits import held_out
@@ -156,7 +156,8 @@ def _joined(item: LabelledImage, guess: Faces, fit: BoxFit) -> LabelledImage:
 
 
 def _guessed(path: Path, guess: Faces, fit: BoxFit) -> LabelledImage:
-    return LabelledImage(path, fit(guess.boxes), guess.scores < SURE, _points_of(guess))
+    boxes = fit(guess.boxes)
+    return LabelledImage(path, boxes, (guess.scores < SURE) | without_area(boxes), _points_of(guess))
 
 
 def _points_of(guess: Faces) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.data.boxes import LabelledImage
-from facereg.data.lines import read_lines, require_files
+from facereg.data.lines import finite, read_lines, require_files, whole_number
+from facereg.data.mat import Value, read_mat
 from facereg.disk import write_atomically
-from facereg.errors import DatasetError, MissingExtraError
+from facereg.errors import DatasetError
+from facereg.names import shown
 from facereg.paths import inside
-from facereg.types import Faces, FloatArray, IntArray
+from facereg.types import BoolArray, Faces, FloatArray, IntArray
 
 SUBSETS = ("easy", "medium", "hard")
 VALIDATION = "wider_face_val.mat"
+VARIABLES = ("event_list", "file_list", "face_bbx_list", "invalid_label_list")
 Predictions = npt.NDArray[np.float64]  # (N, 5) x y w h score
-_Cell = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,21 +46,17 @@ def read_wider_mat(annotations: Path, images: Path, *, strict: bool = True) -> l
         strict: False leaves missing pictures in the list, for `facereg.data.check` to name.
     Raises:
         DatasetError: if the file is not laid out as published or a picture is missing.
-        MissingExtraError: if scipy is not installed.
     """
-    mat = _load(annotations)
+    mat = read_mat(annotations, VARIABLES)
     names, boxes = _names(mat, annotations), _per_picture(mat, "face_bbx_list", annotations)
     flags = _per_picture(mat, "invalid_label_list", annotations) if "invalid_label_list" in mat else None
     _same_length(annotations, names, boxes, *([] if flags is None else [flags]))
     found = []
     for row, name in enumerate(names):
-        corners = _boxes(boxes[row], annotations, name)
-        invalid = np.zeros(len(corners), np.bool_) if flags is None else np.asarray(flags[row]).reshape(-1) == 1
-        if len(invalid) != len(corners):
-            raise DatasetError(f"{annotations}: {name} has {len(corners)} boxes and {len(invalid)} invalid flags")
+        corners = _boxes(boxes[row], annotations, name, strict=strict)
+        invalid = None if flags is None else _flags(flags[row], len(corners), annotations, name)
         ends = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], 1)
-        ignored = invalid | (corners[:, 2:] <= 0).any(1)
-        found.append(LabelledImage.without_points(images / f"{name}.jpg", ends, ignored))
+        found.append(LabelledImage.without_points(images / f"{name}.jpg", ends, invalid))
     if strict:
         require_files([item.path for item in found], listed_in=annotations)
     return found
@@ -72,17 +70,16 @@ def read_wider_truth(folder: Path) -> WiderTruth:
 
     Raises:
         DatasetError: if a file is missing or not laid out as published.
-        MissingExtraError: if scipy is not installed.
     """
     path = folder / VALIDATION
-    mat = _load(path)
+    mat = read_mat(path, VARIABLES)
     names, cells = _names(mat, path), _per_picture(mat, "face_bbx_list", path)
     _same_length(path, names, cells)
     boxes = tuple(_boxes(cell, path, name) for name, cell in zip(names, cells, strict=True))
     kept = {}
     for subset in SUBSETS:
         listed_in = folder / f"wider_{subset}_val.mat"
-        rows = _per_picture(_load(listed_in), "gt_list", listed_in)
+        rows = _per_picture(read_mat(listed_in, ("gt_list",)), "gt_list", listed_in)
         _same_length(listed_in, names, rows)
         kept[subset] = tuple(
             _rows(cell, len(own), listed_in, name) for name, own, cell in zip(names, boxes, rows, strict=True)
@@ -126,76 +123,76 @@ def predictions_of(faces: Faces) -> Predictions:
 def _predictions(path: Path) -> Predictions:
     lines = read_lines(path)
     rows = [line.split() for line in lines[2:] if line]
-    if len(lines) < 2 or not lines[1].strip().isdigit() or int(lines[1]) != len(rows):
+    if len(lines) < 2 or whole_number(lines[1].strip()) != len(rows):
         raise DatasetError(f"{path}: expected a name, a count and that many lines, got {len(rows)} lines of faces")
     try:
         values = np.array(rows, np.float64).reshape(-1, 5)
     except ValueError as error:
         raise DatasetError(f"{path}: expected lines of x y w h score ({error})") from error
-    if not np.isfinite(values).all():
-        raise DatasetError(f"{path}: expected lines of x y w h score, got NaN or infinity")
+    finite(values, place=f"{path}", expected="lines of x y w h score")
     return values
 
 
-def _load(path: Path) -> Mapping[str, _Cell]:
-    load = _loadmat()
-    try:
-        loaded: Mapping[str, _Cell] = load(path)
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: this file is missing; check the path") from error
-    except (OSError, ValueError, TypeError, NotImplementedError, IndexError, KeyError) as error:
-        raise DatasetError(f"{path}: expected a MATLAB 5 file as published ({error})") from error
-    return loaded
-
-
-def _loadmat() -> Callable[[Path], Mapping[str, _Cell]]:
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise MissingExtraError(".mat files need scipy; pip install 'facereg-core[app]'") from error
-    return loadmat  # type: ignore[no-any-return]
-
-
-def _events(mat: Mapping[str, _Cell], key: str, path: Path) -> list[_Cell]:
+def _events(mat: Mapping[str, Value], key: str, path: Path) -> list[Value]:
     """Return the cells of each event: MATLAB's (E, 1) cell array."""
-    if key not in mat:
-        raise DatasetError(f"{path}: expected {key} as published, got {sorted(k for k in mat if k[:2] != '__')}")
-    return list(mat[key].reshape(-1))
+    held = mat.get(key)
+    if not isinstance(held, list):
+        raise DatasetError(f"{path}: expected {key}, a cell an event, as published, got {sorted(mat)}")
+    return held
 
 
-def _per_picture(mat: Mapping[str, _Cell], key: str, path: Path) -> list[_Cell]:
+def _per_picture(mat: Mapping[str, Value], key: str, path: Path) -> list[Value]:
     """Return the cells of every picture, event after event."""
-    return [cell for event in _events(mat, key, path) for cell in np.asarray(event).reshape(-1)]
+    found: list[Value] = []
+    for event in _events(mat, key, path):
+        if not isinstance(event, list):
+            raise DatasetError(f"{path}: expected {key} to hold a cell a picture in each event, got something else")
+        found += event
+    return found
 
 
-def _names(mat: Mapping[str, _Cell], path: Path) -> list[str]:
-    events = [_text(cell) for cell in _events(mat, "event_list", path)]
+def _names(mat: Mapping[str, Value], path: Path) -> list[str]:
+    events = [_text(cell, path) for cell in _events(mat, "event_list", path)]
     files = _events(mat, "file_list", path)
     if len(events) != len(files):
         raise DatasetError(f"{path}: {len(events)} events in event_list, {len(files)} in file_list")
     return [
-        f"{event}/{_text(cell)}"
+        f"{event}/{_text(cell, path)}"
         for event, own in zip(events, files, strict=True)
-        for cell in np.asarray(own).reshape(-1)
+        for cell in (own if isinstance(own, list) else [own])
     ]
 
 
-def _text(cell: _Cell) -> str:
-    return str(np.asarray(cell).reshape(-1)[0])
+def _text(cell: Value, path: Path) -> str:
+    while isinstance(cell, list) and len(cell) == 1:  # savemat nests what MATLAB does not
+        cell = cell[0]
+    if not isinstance(cell, str) or not cell:
+        raise DatasetError(f"{path}: expected names of events and files, got something else")
+    return cell
 
 
-def _boxes(cell: _Cell, path: Path, name: str) -> FloatArray:
-    try:
-        return np.asarray(cell, np.float32).reshape(-1, 4)
-    except ValueError as error:
-        raise DatasetError(f"{path}: expected x y w h a face of {name} ({error})") from error
+def _boxes(cell: Value, path: Path, name: str, *, strict: bool = True) -> FloatArray:
+    expected = f"x y w h a face of {shown(name)}"
+    if not isinstance(cell, np.ndarray) or cell.size % 4 or (cell.size and cell.shape[1] != 4):
+        raise DatasetError(f"{path}: expected {expected}, got something else")
+    return finite(cell.reshape(-1, 4), place=f"{path}", expected=expected, strict=strict)
 
 
-def _rows(cell: _Cell, count: int, path: Path, name: str) -> IntArray:
-    rows = np.asarray(cell).reshape(-1).astype(np.int64)
-    if ((rows < 1) | (rows > count)).any():
-        raise DatasetError(f"{path}: expected faces 1 to {count} of {name}, got {sorted(set(rows.tolist()))[:5]}")
-    return rows - 1  # MATLAB counts from 1
+def _flags(cell: Value, count: int, path: Path, name: str) -> BoolArray:
+    if not isinstance(cell, np.ndarray) or cell.size != count or not np.isin(cell, (0, 1)).all():
+        raise DatasetError(f"{path}: expected {count} invalid flags of {shown(name)}, 0 or 1, got others")
+    flags: BoolArray = cell.reshape(-1) == 1
+    return flags
+
+
+def _rows(cell: Value, count: int, path: Path, name: str) -> IntArray:
+    expected = f"faces 1 to {count} of {shown(name)}"
+    if not isinstance(cell, np.ndarray):
+        raise DatasetError(f"{path}: expected {expected}, got something else")
+    rows = cell.reshape(-1)
+    if not (np.isin(rows, np.arange(1, count + 1)).all() and len(set(rows.tolist())) == len(rows)):
+        raise DatasetError(f"{path}: expected {expected}, each once, got {sorted(set(rows.tolist()))[:5]}")
+    return rows.astype(np.int64) - 1  # MATLAB counts from 1
 
 
 def _same_length(path: Path, names: Sequence[str], *others: Sequence[object]) -> None:

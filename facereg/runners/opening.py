@@ -9,6 +9,8 @@ from facereg.errors import RunnerError
 from facereg.runners.base import Runner
 from facereg.runners.spec import NetworkSpec
 
+MAX_THREADS = 1024  # ONNX Runtime starts as many as it is told, until the machine has no more
+
 
 def open_network(
     spec: NetworkSpec,
@@ -25,7 +27,7 @@ def open_network(
             extra): `triton://HOST:PORT` for gRPC, `tritons://` with TLS, `triton+http://` for HTTP, with options as
             `?timeout_s=5&shared_memory=system`; see `facereg.runners.address`.
         device: `cpu` or `cuda`; a server has its own.
-        threads: of one call; None takes every core; a server has its own.
+        threads: of one call, 1 to MAX_THREADS; None takes every core; a server has its own.
         weights: folder whose files stand in for the plugin's own, or the one file; a server must hold the same.
     Raises:
         RunnerError: if no runner has that name or the network cannot be opened.
@@ -35,6 +37,10 @@ def open_network(
     """
     if "://" in runner:
         return _open_served(spec, runner, weights)
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise RunnerError(
+            f"threads: expected 1 to {MAX_THREADS} a network call, got {threads}; leave it out for all cores"
+        )
     path = spec.locate(weights)
     if runner == "onnx":
         from facereg.runners.onnx import OnnxRunner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,8 +17,9 @@ from facereg.registry import Registry
 from facereg.runners.address import TritonAddress, parse_address
 from facereg.runners.base import Tensor
 from facereg.runners.opening import open_network
-from facereg.runners.spec import NetworkSpec, TensorSpec
-from facereg.runners.triton import TritonRunner
+from facereg.runners.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.runners.transport import TransportError, acquire, release
+from facereg.runners.triton import LOOK_S, TritonRunner
 from facereg.types import Image
 
 TOLERANCE = 1e-3  # of the largest value: a GPU adds up in another order, and ONNX Runtime lets it use TF32
@@ -32,7 +33,9 @@ class NetworkCheck:
 
     Args:
         difference: the largest between the outputs here and there, as a share of the largest value.
-        reason: why it failed or was skipped, or what was mended.
+        reason: why it failed or was skipped.
+        version: of the weights here, which the server was asked for.
+        versions: that the server holds; none where it does not say.
     """
 
     network: str
@@ -40,6 +43,8 @@ class NetworkCheck:
     state: Literal["passed", "failed", "skipped"]
     difference: float | None = None
     reason: str = ""
+    version: int | None = None
+    versions: tuple[int, ...] = ()
 
 
 def check_server(
@@ -49,7 +54,6 @@ def check_server(
     registry: Registry,
     models: Sequence[str] | None = None,
     weights: Mapping[str, str | Path] | None = None,
-    mend: bool = False,
     tolerance: float = TOLERANCE,
 ) -> Iterator[NetworkCheck]:
     """Run every network here and on the server, on the same picture, and yield how far apart they are.
@@ -58,14 +62,12 @@ def check_server(
         address: of the server, as a runner setting.
         picture: best one with a face.
         registry, models, weights: as for `build_repository`; networks without weights are skipped.
-        mend: unload and load a model whose process is dead.
     Raises:
         UnknownNameError: if no such model is installed.
         RunnerError: if the address is none.
     """
     weights, place = weights or {}, parse_address(address)
     chosen = registry.models() if models is None else tuple(registry.model(name) for name in models)
-    place = replace(place, mend=mend or place.mend)
     seen: set[str] = set()
     for model in chosen:
         for spec in model.networks:
@@ -86,21 +88,32 @@ def _check(
         path = spec.locate(weights)
     except WeightsError as error:
         return NetworkCheck(spec.name, model.name, "skipped", reason=str(error).removeprefix(f"{spec.name}: "))
+    sha256 = file_sha256(path)
+    version, versions = weights_version(sha256), versions_at(address, spec.name)
     try:
         inputs = inputs_from_picture(spec, picture)
-        with (
-            open_network(spec, weights=weights) as here,
-            TritonRunner(spec, address, sha256=file_sha256(path)) as there,
-        ):
-            mine, theirs, mended = here.infer(inputs), there.infer(inputs), there.mended
+        with open_network(spec, weights=weights) as here, TritonRunner(spec, address, sha256=sha256) as there:
+            mine, theirs = here.infer(inputs), there.infer(inputs)
     except FaceregError as error:
-        return NetworkCheck(spec.name, model.name, "failed", reason=str(error).removeprefix(f"{spec.name}: "))
+        reason = str(error).removeprefix(f"{spec.name}: ")
+        return NetworkCheck(spec.name, model.name, "failed", None, reason, version, versions)
     difference = max(_difference(mine[name], theirs[name]) for name in mine)
-    reason = "its process was dead: unloaded and loaded" if mended else ""
     if difference <= tolerance:
-        return NetworkCheck(spec.name, model.name, "passed", difference, reason)
+        return NetworkCheck(spec.name, model.name, "passed", difference, "", version, versions)
     wrong = f"expected a difference of at most {tolerance:g}, got {difference:.3g}; see the server's precision"
-    return NetworkCheck(spec.name, model.name, "failed", difference, f"{reason}; {wrong}" if reason else wrong)
+    return NetworkCheck(spec.name, model.name, "failed", difference, wrong, version, versions)
+
+
+def versions_at(address: TritonAddress, network: str) -> tuple[int, ...]:
+    """Return the versions of a network that a server holds, none where it does not say."""
+    transport = acquire(address)
+    try:
+        held = transport.ask(lambda client: client.get_model_metadata(network), LOOK_S)["versions"]
+    except TransportError:
+        return ()
+    finally:
+        release(transport)
+    return tuple(sorted(int(version) for version in held))
 
 
 def inputs_from_picture(spec: NetworkSpec, picture: Image) -> dict[str, Tensor]:

@@ -1,23 +1,25 @@
-"""From a NetworkSpec to what Triton reads: `config.pbtxt`, `configs/python.pbtxt` and `1/model.py`.
+"""From a NetworkSpec to what Triton reads: `config.pbtxt`, and `configs/python.pbtxt` where it has no ONNX Runtime.
 
 Source: Triton's documentation, "Model Configuration", and the READMEs of its ONNX Runtime and Python backends.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Literal
 
-from facereg.errors import ContractError
+from facereg.errors import ContractError, RunnerError
 from facereg.runners.spec import TensorSpec
 
+NAME = re.compile("[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 SHA256 = "facereg_sha256"  # the parameter that names the weights served
 THREADS, ARENA = "intra_op_thread_count", "enable_mem_arena"  # ONNX Runtime backend's names, which model.py reads too
 TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32", "int64": "TYPE_INT64"}
 WARM_SIDE = 320  # px of an axis of any size in the warm-up: a multiple of every stride in use
-Backend = Literal["onnxruntime", "python"]
+PYTHON: Literal["facereg"] = "facereg"  # the backend that `python_model.py` is, over Triton's Python backend
+Backend = Literal["onnxruntime", "facereg"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class ServingOptions:
         threads: of one run on the processor; None is 1 in the Python backend and all cores in a full server.
         device: `auto` takes the GPU where the server has one.
         gpus: numbers of the GPUs to use; they imply `device` gpu.
-        tensorrt: precision of TensorRT acceleration, or None for ONNX Runtime's own kernels.
+        tensorrt: precision of TensorRT acceleration, on a GPU; None for ONNX Runtime's own kernels.
         queue_delay_us: how long a request may wait for others to share its batch.
     Raises:
         ContractError: if a number is out of range, or two options contradict.
@@ -79,7 +81,7 @@ def config_text(network: ServedNetwork, options: ServingOptions, *, backend: Bac
         f"max_batch_size: {largest}",
         *(_tensor("input", tensor, backend) for tensor in network.inputs),
         *(_tensor("output", tensor, backend) for tensor in network.outputs),
-        "version_policy { latest { num_versions: 1 } }",
+        "version_policy { all { } }",
         f"dynamic_batching {{\n  preferred_batch_size: {_list(_preferred(largest))}\n"
         f"  max_queue_delay_microseconds: {options.queue_delay_us}\n}}",
         _instances(options, backend),
@@ -87,7 +89,7 @@ def config_text(network: ServedNetwork, options: ServingOptions, *, backend: Bac
         *(_warm_up(network, batch) for batch in dict.fromkeys((1, largest)) if backend == "onnxruntime"),
         *_parameters(network, options, backend),
     ]
-    if options.tensorrt and backend == "onnxruntime":
+    if options.tensorrt:  # a server that cannot do it must refuse, so each is told
         blocks.append(
             "optimization {\n  execution_accelerators {\n    gpu_execution_accelerator {\n"
             '      name: "tensorrt"\n'
@@ -97,9 +99,33 @@ def config_text(network: ServedNetwork, options: ServingOptions, *, backend: Bac
     return "# Written by 'facereg triton build'; do not edit.\n" + "\n".join(blocks) + "\n"
 
 
-def model_py() -> str:
-    """Return the model of the Python backend: one text for every network."""
-    return (resources.files("facereg.serving") / "python_model.py").read_text("utf-8")
+def states_tensors(text: str, network: ServedNetwork, *, backend: Backend) -> bool:
+    """Return whether a configuration that we wrote has the tensors of a network, these and no others."""
+    blocks = [_tensor("input", tensor, backend) for tensor in network.inputs]
+    blocks += [_tensor("output", tensor, backend) for tensor in network.outputs]
+    stated = sum(line in ("input {", "output {") for line in text.splitlines())
+    return stated == len(blocks) and all(block in text for block in blocks)
+
+
+def gpu_wanted(text: str) -> str:
+    """Return what of a GPU a configuration asks for, in words, or nothing where the processor will do."""
+    if "gpu_execution_accelerator" in text:
+        return "TensorRT"
+    return "a GPU" if "KIND_GPU" in text else ""
+
+
+def checked_name(name: str) -> str:
+    """Return the name of a network, if it can be a folder's and stand in a configuration as it is.
+
+    Raises:
+        RunnerError: if not.
+    """
+    if NAME.fullmatch(name) is None:
+        raise RunnerError(
+            f"{name[:80]!r}: expected the name of a network to be letters, digits, '-', '_' and '.' after the first, "
+            "as it is a folder's too; its plugin must name it otherwise"
+        )
+    return name
 
 
 def served_dims(tensor: TensorSpec) -> tuple[int, ...]:
@@ -123,9 +149,12 @@ def _preferred(largest: int) -> list[int]:
 
 
 def _instances(options: ServingOptions, backend: Backend) -> str:
-    kind = "KIND_GPU" if options.gpus or options.device == "gpu" else f"KIND_{options.device.upper()}"
-    lines = [f"  count: {options.instances}", f"  kind: {'KIND_CPU' if backend == 'python' else kind}"]
-    if options.gpus and backend == "onnxruntime":
+    if options.gpus or options.tensorrt or options.device == "gpu":
+        kind = "KIND_GPU"  # for the Python backend too, which then refuses: it has only the processor
+    else:
+        kind = "KIND_CPU" if backend == PYTHON else f"KIND_{options.device.upper()}"
+    lines = [f"  count: {options.instances}", f"  kind: {kind}"]
+    if options.gpus:
         lines.append(f"  gpus: {_list(options.gpus)}")
     return "instance_group {\n" + "\n".join(lines) + "\n}"
 
@@ -142,7 +171,7 @@ def _warm_up(network: ServedNetwork, batch: int) -> str:
 
 def _parameters(network: ServedNetwork, options: ServingOptions, backend: Backend) -> list[str]:
     values = {SHA256: network.sha256, ARENA: "1" if network.keeps_memory else "0"}
-    if options.threads is not None or backend == "python":
+    if options.threads is not None or backend == PYTHON:
         values[THREADS] = str(options.threads or 1)
     if backend == "onnxruntime":
         values["enable_mem_pattern"] = "0"  # as OnnxRunner: it would hold a plan for every size

@@ -1,6 +1,7 @@
-"""Runs model.onnx beside this file in ONNX Runtime, for a server that has only the Python backend.
+"""Runs a version's model.onnx in ONNX Runtime, for a server that has only the Python backend.
 
-Written by 'facereg triton build', one text for every network; do not edit. Imports nothing of facereg.
+It is a backend of its own: 'facereg triton serve' hands it to the server, and model repositories hold no code.
+Imports nothing of facereg.
 """
 
 from __future__ import annotations
@@ -23,22 +24,30 @@ class TritonPythonModel:
     """What the Python backend calls."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Open the network; raise where its file is not the one that the configuration names."""
+        """Open the network; raise where its file is not the one that the version stands for, or a GPU is wanted."""
         config = json.loads(args["model_config"])
         path = f"{args['model_repository']}/{args['model_version']}/model.onnx"
         parameters = {key: value["string_value"] for key, value in config["parameters"].items()}
         with open(path, "rb") as stream:
-            found = hashlib.sha256(stream.read()).hexdigest()
-        if found != parameters["facereg_sha256"]:
+            content = stream.read()
+        found = hashlib.sha256(content).hexdigest()
+        if str(int(found[:15], 16)) != args["model_version"]:  # as facereg.runners.spec.weights_version
             raise pb_utils.TritonModelException(
-                f"{path}: expected sha256 {parameters['facereg_sha256']}, got {found}; run 'facereg triton build'"
+                f"{path}: expected the weights of version {args['model_version']}, found those of "
+                f"{int(found[:15], 16)} (sha256 {found[:12]}...): the file was altered; run 'facereg triton build'"
+            )
+        accelerators = config.get("optimization", {}).get("execution_accelerators")
+        if args["model_instance_kind"] == "GPU" or accelerators:
+            raise pb_utils.TritonModelException(
+                f"{config['name']}: built for a GPU, and the Python backend runs networks on the processor; use a "
+                "server with the ONNX Runtime backend, or build without --gpu, --device gpu and --tensorrt"
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: they come back as exceptions
         options.enable_cpu_mem_arena = parameters["enable_mem_arena"] == "1"
         options.enable_mem_pattern = False
         options.intra_op_num_threads = int(parameters["intra_op_thread_count"])
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self.inputs = [tensor["name"] for tensor in config["input"]]
         self.outputs = [(tensor["name"], TYPES[tensor["data_type"]]) for tensor in config["output"]]
 

@@ -1,19 +1,33 @@
-"""A Triton model repository of every network whose weights are there."""
+"""A Triton model repository of every network whose weights are there: `NETWORK/VERSION/model.onnx`, and configurations.
+
+The version is made from the checksum of the weights (`weights_version`), so a request that names it is answered by
+these weights or by none, and several weights of one network lie side by side.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime
 
-from facereg.disk import file_sha256, write_atomically
+from facereg.disk import file_sha256, whole_folder, write_atomically
 from facereg.errors import PluginError, RunnerError, WeightsError
 from facereg.hookspecs import ModelSpec
 from facereg.registry import Registry
-from facereg.runners.spec import NetworkSpec, TensorSpec
-from facereg.serving.config import ServedNetwork, ServingOptions, config_text, model_py
+from facereg.runners.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.serving.config import (
+    PYTHON,
+    Backend,
+    ServedNetwork,
+    ServingOptions,
+    checked_name,
+    config_text,
+    states_tensors,
+)
+from facereg.serving.versions import MODEL, remove_version, version_folders
 
 TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32", "tensor(int64)": "int64"}
 
@@ -27,6 +41,11 @@ class Built:
     sha256: str = ""
     reason: str = ""
 
+    @property
+    def version(self) -> int | None:
+        """The number under which a server holds these weights, or None where they were left out."""
+        return weights_version(self.sha256) if self.sha256 else None
+
 
 def build_repository(
     out: str | Path,
@@ -35,8 +54,11 @@ def build_repository(
     models: Sequence[str] | None = None,
     weights: Mapping[str, str | Path] | None = None,
     options: ServingOptions | None = None,
+    beside: bool = False,
 ) -> list[Built]:
     """Write the repository; networks that are there already are replaced, others are left alone.
+
+    A running server takes up what changes. New weights are there before the old ones go.
 
     Args:
         out: the folder; made where it is missing.
@@ -44,59 +66,104 @@ def build_repository(
         models: their names; None takes all.
         weights: by model, a folder or file that stands in for the plugin's own.
         options: how they are served.
+        beside: leave other weights of a network where they are, and its configuration as it is: a roll-out.
     Returns:
         One entry a network, those left out among them.
     Raises:
         UnknownNameError: if no such model is installed.
         WeightsError: if weights that were given, or those of a model that was named, are missing or altered.
-        RunnerError: if a file is no network, or not that of its spec.
+        RunnerError: if a file is no network, or not that of its spec; if the repository cannot be written; if
+            weights cannot lie beside the others, for they have other tensors.
         PluginError: if two models declare different networks of one name.
     """
     options, weights = options or ServingOptions(), weights or {}
+    built = []
+    for model, spec in networks_of(registry, models, weights):
+        try:
+            path = spec.locate(weights.get(model.name))
+        except WeightsError as error:
+            if models is not None or model.name in weights:
+                raise
+            built.append(Built(spec.name, model.name, reason=str(error).removeprefix(f"{spec.name}: ")))
+            continue
+        network = served_network(spec, path)
+        try:
+            _write(Path(out) / checked_name(spec.name), network, path, options, beside)
+        except OSError as error:
+            raise RunnerError(
+                f"{Path(out) / spec.name}: could not be written: {error.strerror or error}; what was there is whole; "
+                "check the rights and the space on the disk"
+            ) from error
+        built.append(Built(spec.name, model.name, network.sha256))
+    return built
+
+
+def networks_of(
+    registry: Registry, models: Sequence[str] | None, weights: Mapping[str, str | Path]
+) -> list[tuple[ModelSpec, NetworkSpec]]:
+    """Return the networks of the models named, or of all, each once and with the first model that has it.
+
+    Raises:
+        UnknownNameError: if no such model is installed.
+        PluginError: if two models declare different networks of one name.
+    """
     chosen = registry.models() if models is None else tuple(registry.model(name) for name in models)
     for name in weights:
         registry.model(name)
-    built: dict[str, tuple[NetworkSpec, Built]] = {}
+    found: dict[str, tuple[ModelSpec, NetworkSpec]] = {}
     for model in chosen:
         for spec in model.networks:
-            if spec.name not in built:
-                asked = models is not None or model.name in weights
-                built[spec.name] = spec, _build(Path(out), model, spec, weights.get(model.name), options, asked)
-            elif built[spec.name][0] != spec:
+            first, same = found.setdefault(spec.name, (model, spec))
+            if same != spec:
                 raise PluginError(
-                    f"the network {spec.name!r} is declared by {built[spec.name][1].model!r} and, differently, by "
+                    f"the network {spec.name!r} is declared by {first.name!r} and, differently, by "
                     f"{model.name!r}; name the models to serve, or uninstall one of the two"
                 )
-    return [entry for _, entry in built.values()]
+    return list(found.values())
 
 
-def _build(
-    out: Path, model: ModelSpec, spec: NetworkSpec, weights: str | Path | None, options: ServingOptions, asked: bool
-) -> Built:
-    try:
-        path = spec.locate(weights)
-    except WeightsError as error:
-        if asked:
-            raise
-        return Built(spec.name, model.name, reason=str(error).removeprefix(f"{spec.name}: "))
-    network = served_network(spec, path)
-    folder = out / spec.name
-    for name in ("1", "configs"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    # the network first: a server that loads in between refuses it for its checksum rather than serve it as the old one
-    if not (folder / "1/model.onnx").is_file() or file_sha256(folder / "1/model.onnx") != network.sha256:
-        write_atomically(folder / "1/model.onnx", path.read_bytes())
-    for name, text in repository_texts(network, options).items():
-        write_atomically(folder / name, text.encode())
-    return Built(spec.name, model.name, network.sha256)
+def _write(folder: Path, network: ServedNetwork, path: Path, options: ServingOptions, beside: bool) -> None:
+    """Put the weights into the folder of a network, in an order in which a running server never lacks any."""
+    version = folder / str(weights_version(network.sha256))
+    old = [other for other in version_folders(folder).values() if other != version]
+    texts = repository_texts(network, options)
+    if beside and old and all((folder / name).is_file() for name in texts):
+        _check_beside(folder, network)
+        texts = {}
+    if not (version / MODEL).is_file() or file_sha256(version / MODEL) != network.sha256:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != network.sha256:
+            raise RunnerError(f"{path}: changed while it was read; build again")
+        if version.is_dir():
+            write_atomically(version / MODEL, content)
+        else:
+            with whole_folder(version) as new:
+                (new / MODEL).write_bytes(content)
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (folder / name).is_file() or (folder / name).read_text("utf-8") != text:
+            write_atomically(folder / name, text.encode())
+    for other in old:
+        if not beside:
+            remove_version(other)
+
+
+def _check_beside(folder: Path, network: ServedNetwork) -> None:
+    """Check that a configuration which is there fits other weights too; raises RunnerError."""
+    configurations: dict[str, Backend] = {"config.pbtxt": "onnxruntime", "configs/python.pbtxt": PYTHON}
+    for name, backend in configurations.items():
+        if not states_tensors((folder / name).read_text("utf-8"), network, backend=backend):
+            raise RunnerError(
+                f"{folder / name}: states other tensors than the new weights have, and one configuration serves all "
+                "versions of a network; replace it with 'facereg triton build', or serve the new ones elsewhere"
+            )
 
 
 def repository_texts(network: ServedNetwork, options: ServingOptions) -> dict[str, str]:
     """Return what lies in a network's folder beside its ONNX file, by path."""
     return {
         "config.pbtxt": config_text(network, options, backend="onnxruntime"),
-        "configs/python.pbtxt": config_text(network, options, backend="python"),
-        "1/model.py": model_py(),
+        "configs/python.pbtxt": config_text(network, options, backend=PYTHON),
     }
 
 
@@ -115,6 +182,11 @@ def served_network(spec: NetworkSpec, path: Path) -> ServedNetwork:
         raise RunnerError(
             f"{path}: not a network that ONNX Runtime can open: {' '.join(str(error).split())[:300]}"
         ) from error
+    for node in (*session.get_inputs(), *session.get_outputs()):
+        if not node.name.isprintable() or set(node.name) & set('"\\'):
+            raise RunnerError(
+                f"{path}: {node.name[:80]!r}: expected a tensor's name without quotes; is it the right file?"
+            )
     return ServedNetwork(
         spec.name,
         _matched(path, spec, "inputs", spec.inputs, session.get_inputs()),

@@ -1,11 +1,12 @@
-"""Find a Triton server and run it: one on PATH, the container image, or the binary that pip installs."""
+"""A Triton server that runs as long as a block: closed to all but inference, in a folder and with rights of its own."""
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,22 +14,31 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from http.client import HTTPException
+from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from facereg.errors import RunnerError
-from facereg.serving.environment import Progress, own_environment
+from facereg.serving.account import Account, chosen_account
+from facereg.serving.config import PYTHON
+from facereg.serving.environment import Progress
+from facereg.serving.launch import IMAGE, Engine, Launch, Ports, check_ports, closed, find_launch, own_arguments
+from facereg.serving.mending import Mender
+from facereg.serving.versions import check_processor, check_repository
 
-IMAGE = "nvcr.io/nvidia/tritonserver:24.10-py3"  # server 2.51.0, as the binary that pip installs
 STOP_S = 15.0  # the server has 5 s for requests in flight, then some to unload
 GONE_S = 2.0  # for killed processes; a process that nobody reaps stays longer, but holds nothing
-Engine = Literal["auto", "path", "container", "pip"]
+TAIL = 65536  # bytes of what the server said last
+NOISE = "CudaDriverHelper has not been initialized"  # said as an error wherever there is no GPU
 # Ends the server when whoever started it is gone, however that came about: the pipe on stdin closes then.
 KEEPER = """
 import os, signal, subprocess, sys, threading
-server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+uid, gid = (int(number) if number else None for number in sys.argv[1].split(":"))
+rights = {} if uid is None else {"user": uid, "group": gid, "extra_groups": []}
+server = subprocess.Popen(sys.argv[2:], stdin=subprocess.DEVNULL, **rights)
 def end(*_):
     if server.poll() is None:
         server.terminate()
@@ -48,33 +58,6 @@ os._exit(status if status >= 0 else 128 - status)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where the server listens."""
-
-    http: int = 8000
-    grpc: int = 8001
-    metrics: int = 8002
-
-    @classmethod
-    def free(cls) -> Ports:
-        """Return three ports that nobody uses now."""
-        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
-            for each in (first, second, third):
-                each.bind(("127.0.0.1", 0))
-            return cls(*(each.getsockname()[1] for each in (first, second, third)))
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """A command line that starts a server, and its environment."""
-
-    engine: str
-    command: list[str]
-    variables: dict[str, str] | None = None
-    cleanup: list[str] = field(default_factory=list)  # run after the end, whatever it was
-
-
 class TritonServer:
     """A server over one repository, ready when the block begins and gone when it ends.
 
@@ -86,11 +69,15 @@ class TritonServer:
             `auto`: the first of these that is there.
         image: of the container.
         arguments: for tritonserver, after ours, as they are; files that they name are those the server sees.
-        log: file for what the server says; None keeps it for error messages only.
+        user: as whom the server runs, where root starts it; None takes `nobody` if it can read what is needed, and
+            says so where it cannot.
+        log: file for what the server says, added to its end; None keeps it for error messages only.
         timeout_s: to become ready.
-        progress: is told each step.
+        progress: is told each step, and when the process of a model was dead and is replaced.
     Raises:
+        ContractError: if an argument would open the load API.
         RunnerError: if no server can be found, or it does not become ready; the message has what it said last.
+        DeviceError: if the repository was built for a GPU and the server has none.
     """
 
     def __init__(
@@ -102,6 +89,7 @@ class TritonServer:
         engine: Engine = "auto",
         image: str = IMAGE,
         arguments: Sequence[str] = (),
+        user: str | None = None,
         log: Path | None = None,
         timeout_s: float = 120.0,
         progress: Progress = lambda _: None,
@@ -109,10 +97,14 @@ class TritonServer:
         self.repository = Path(repository).resolve()
         self.host, self.engine, self.image, self.timeout_s = host, engine, image, timeout_s
         self.ports, self.arguments = ports or Ports.free(), tuple(arguments)
+        self._user = user
         self._log, self._progress = log, progress
         self._launch: Launch | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._said: Path | None = None
+        self._folder: Path | None = None  # the server's own
+        self._said, self._from = log, 0  # what it says, and where this run's begins
+        self._mender: Mender | None = None
+        self._mended = 0  # of earlier starts
 
     @property
     def address(self) -> str:
@@ -130,57 +122,107 @@ class TritonServer:
         return f"http://{_reachable(self.host)}:{self.ports.metrics}/metrics"
 
     @property
+    def mended(self) -> int:
+        """How many times a dead process of a model was replaced, over all starts."""
+        return self._mended + (0 if self._mender is None else self._mender.mended)
+
+    @property
     def launch(self) -> Launch:
         """The command line in use; the first call finds the server, and makes its environment where it must."""
         if self._launch is None:
             found = find_launch(
                 self.repository, self.host, self.ports, self.engine, image=self.image, progress=self._progress
             )
-            self._launch = replace(found, command=[*found.command, *self.arguments])
+            arguments = [*closed(), *own_arguments(self.arguments, found.engine)]
+            self._launch = replace(found, command=[*found.command, *arguments])
         return self._launch
 
     def start(self) -> None:
         """Start the server and wait until every model is ready."""
-        if not any(self.repository.glob("*/1/model.onnx")):
-            raise RunnerError(f"{self.repository}: no network is there; run 'facereg triton build' first")
+        check_repository(self.repository)
         launch = self.launch
-        self._progress(f"starting {launch.command[0]}")
-        self._said = self._log or Path(tempfile.mkstemp(prefix="facereg-triton-", suffix=".log")[1])
-        with self._said.open("ab") as said:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", KEEPER, *launch.command],
-                stdin=subprocess.PIPE,
-                stdout=said,
-                stderr=said,
-                env=launch.variables,
-                start_new_session=True,  # a Ctrl-C in the terminal reaches us first
-            )
+        if launch.python_backend is not None:
+            check_processor(self.repository)
+        account = self._account(launch)
+        check_ports(self.host, self.ports)
+        self._progress(f"starting {launch.command[0]}{f' as {account.name}' if account else ''}")
+        name = f"facereg-{secrets.token_hex(8)}"
         try:
-            self._wait_until_ready()
+            self._open(launch, account, name)
+            self._wait_until_ready(name)
+        except OSError as error:
+            self.stop()
+            raise RunnerError(
+                f"the Triton server could not be started: {error.filename or launch.command[0]}: "
+                f"{error.strerror or error}; check the rights and the space on the disk"
+            ) from error
         except BaseException:
             self.stop()
             raise
+        if launch.python_backend is not None and self._process is not None:
+            self._mender = Mender(self._process.pid, self.repository, self._progress)
+            self._mender.start()
 
-    def _wait_until_ready(self) -> None:
+    def _account(self, launch: Launch) -> Account | None:
+        if launch.engine == "container":
+            return None  # it runs as a user of its own
+        needed = [*launch.needs, self.repository, *self.repository.rglob("*")]
+        account, reason = chosen_account(self._user, needed)
+        if reason:
+            self._progress(f"the server runs as root: {reason}")
+        return account
+
+    def _open(self, launch: Launch, account: Account | None, name: str) -> None:
+        """Start the process, in a folder of its own: models' processes import what lies where they were started."""
+        self._folder = Path(tempfile.mkdtemp(prefix="facereg-triton-"))
+        command, work = [*launch.command, f"--id={name}"], self._folder / "work"
+        work.mkdir()
+        if launch.python_backend is not None:
+            command.append(f"--backend-directory={_own_backends(self._folder / 'backends', launch.python_backend)}")
+        variables = {name: value for name, value in (launch.variables or os.environ).items() if name[:6] != "PYTHON"}
+        if account is not None:
+            variables["HOME"] = str(work)
+            for folder in (self._folder, *(path for path in self._folder.rglob("*") if path.is_dir())):
+                folder.chmod(0o755)
+        self._said = self._log or self._folder / "said.log"
+        with self._said.open("ab") as said:
+            self._from = said.seek(0, os.SEEK_END)
+            rights = f"{account.uid}:{account.gid}" if account is not None else ":"
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", KEEPER, rights, *command],
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=said,
+                cwd=work,
+                env=variables,
+                start_new_session=True,  # a Ctrl-C in the terminal reaches us first
+            )
+
+    def _wait_until_ready(self, name: str) -> None:
+        """Wait until the server of that name is ready: on ports that are taken, another one would answer."""
         until = time.monotonic() + self.timeout_s
-        url = f"http://{_reachable(self.host)}:{self.ports.http}/v2/health/ready"
+        url = f"http://{_reachable(self.host)}:{self.ports.http}/v2"
         while True:
             if self.ended:
                 status = None if self._process is None else self._process.returncode
                 raise RunnerError(
-                    f"the Triton server ended before it was ready, with status {status}: {self._last_words()}"
+                    f"the Triton server ended before it was ready, with status {status}: {self.last_words()}"
                 )
-            with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:  # refused until it listens
-                if answer.status == 200:
-                    return
+            if _name_at(url) == name and _answers(f"{url}/health/ready"):
+                return
             if time.monotonic() > until:
-                raise RunnerError(f"the Triton server was not ready after {self.timeout_s:g} s: {self._last_words()}")
+                raise RunnerError(f"the Triton server was not ready after {self.timeout_s:g} s: {self.last_words()}")
             time.sleep(0.05)
 
-    def _last_words(self) -> str:
-        lines = self._said.read_text("utf-8", "replace").splitlines() if self._said is not None else []
+    def last_words(self) -> str:
+        """Return what this run of the server said of what went wrong, on one line."""
+        text = ""
+        with suppress(OSError, TypeError), open(self._said, "rb") as said:  # type: ignore[arg-type]
+            said.seek(max(self._from, said.seek(0, os.SEEK_END) - TAIL))
+            text = said.read().decode("utf-8", "replace")
+        lines = [line for line in text.splitlines() if NOISE not in line]
         errors = [line for line in lines if line.startswith("E") or "error" in line.lower() or "failed" in line.lower()]
-        return " | ".join((errors or lines or ["it said nothing"])[:3])[:1000]
+        return " | ".join((errors or lines[-3:] or ["it said nothing"])[:3])[:1000]
 
     @property
     def ended(self) -> bool:
@@ -198,6 +240,10 @@ class TritonServer:
 
     def stop(self) -> None:
         """End the server: requests in flight have a few seconds. Stopping twice is allowed."""
+        mender, self._mender = self._mender, None
+        if mender is not None:
+            mender.stop()
+            self._mended += mender.mended
         process, self._process = self._process, None
         if process is not None:
             if process.stdin is not None:
@@ -207,9 +253,9 @@ class TritonServer:
             _end_group(process)  # what may be left of the server's own processes
             if self.launch.cleanup:
                 subprocess.run(self.launch.cleanup, capture_output=True, check=False)
-        if self._log is None and self._said is not None:
-            self._said.unlink(missing_ok=True)
-            self._said = None
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         self.start()
@@ -221,84 +267,30 @@ class TritonServer:
         self.stop()
 
 
-def find_launch(
-    repository: Path, host: str, ports: Ports, engine: Engine, *, image: str = IMAGE, progress: Progress
-) -> Launch:
-    """Return how to start a server here.
+def _own_backends(folder: Path, python_backend: Path) -> Path:
+    """Make a folder of backends: Triton's for Python, and over it ours, the one model of all networks.
 
-    Raises:
-        RunnerError: if the engine asked for is not there, or, for `auto`, none is.
+    Copies, not links: Triton refuses a backend whose files lie elsewhere.
     """
-    on_path = shutil.which("tritonserver") if engine in ("auto", "path") else None
-    if on_path is not None:
-        return path_launch(on_path, repository, host, ports)
-    if engine == "path":
-        raise RunnerError("no tritonserver on PATH; use another engine: container, pip")
-    if engine in ("auto", "container"):
-        program = _container_program()
-        if program is not None:
-            return container_launch(program, repository, host, ports, image=image)
-        if engine == "container":
-            raise RunnerError("neither docker nor podman answers here; start its service, or use engine 'pip'")
-    return pip_launch(repository, host, ports, progress=progress)
+    shutil.copytree(python_backend, folder / "python", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / PYTHON).mkdir()
+    text = (resources.files("facereg.serving") / "python_model.py").read_bytes()
+    (folder / PYTHON / "model.py").write_bytes(text)
+    return folder
 
 
-def path_launch(binary: str, repository: Path, host: str, ports: Ports) -> Launch:
-    """Return how to start a server that is installed: with the ONNX Runtime backend where it has one."""
-    backends = Path(binary).resolve().parent.parent / "backends"
-    only_python = backends.is_dir() and not (backends / "onnxruntime").is_dir()
-    flags = _flags(repository, host, ports)
-    return Launch("path", [binary, *flags, *(["--model-config-name=python"] if only_python else [])])
+def _name_at(url: str) -> str:
+    """Return the name of the server there, or nothing where none answers."""
+    with suppress(OSError, ValueError, HTTPException), urllib.request.urlopen(url, timeout=2) as answer:
+        document = json.load(answer)
+        return str(document.get("name", "")) if isinstance(document, dict) else ""
+    return ""
 
 
-def container_launch(program: str, repository: Path, host: str, ports: Ports, *, image: str = IMAGE) -> Launch:
-    """Return how to start the container image, as its documentation has it; the ports of the host alone are ours."""
-    name = f"facereg-triton-{ports.http}"
-    published = [
-        argument
-        for ours, theirs in ((ports.http, 8000), (ports.grpc, 8001), (ports.metrics, 8002))
-        for argument in ("-p", f"{host}:{ours}:{theirs}")
-    ]
-    gpus = ["--gpus", "all"] if shutil.which("nvidia-smi") else []
-    command = [program, "run", "--rm", "--init", "--name", name, *gpus, "--shm-size=1g", *published]
-    command += ["-e", "ORT_DISABLE_TELEMETRY=1"]  # the other engines have it from this process
-    command += ["-v", f"{repository}:/models:ro", image, "tritonserver", "--model-repository=/models"]
-    return Launch("container", [*command, *_MODELS], cleanup=[program, "rm", "-f", name])
-
-
-def pip_launch(repository: Path, host: str, ports: Ports, *, progress: Progress) -> Launch:
-    """Return how to start the binary that pip installs; it has only the Python backend."""
-    environment = own_environment(progress=progress)
-    flags = _flags(repository, host, ports)
-    only_python = ["--model-config-name=python", f"--backend-directory={environment.backends}"]
-    command = [str(environment.binary), *flags, *only_python, "--allow-gpu-metrics=false"]
-    return Launch("pip", command, environment.variables)
-
-
-_MODELS = ["--model-control-mode=explicit", "--load-model=*", "--disable-auto-complete-config", "--exit-timeout-secs=5"]
-
-
-def _flags(repository: Path, host: str, ports: Ports) -> list[str]:
-    listening = [
-        flag
-        for name, port in (("http", ports.http), ("grpc", ports.grpc), ("metrics", ports.metrics))
-        for flag in (f"--{name}-address={host}", f"--{name}-port={port}")
-    ]
-    return [f"--model-repository={repository}", *listening, *_MODELS]
-
-
-def _container_program() -> str | None:
-    """Return docker or podman, if its service answers."""
-    for name in ("docker", "podman"):
-        program = shutil.which(name)
-        if program is not None:
-            try:
-                answer = subprocess.run([program, "info"], capture_output=True, timeout=20, check=False)
-            except subprocess.TimeoutExpired:
-                continue
-            if answer.returncode == 0:
-                return program
-    return None
+def _answers(url: str) -> bool:
+    with suppress(OSError, HTTPException), urllib.request.urlopen(url, timeout=2) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def _reachable(host: str) -> str:

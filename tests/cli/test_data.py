@@ -117,7 +117,9 @@ def test_fetch_checks_places_and_unpacks(address: str, tmp_path: Path, run: Run)
 
 def test_fetch_finds_a_name_in_the_table_of_this_home(address: str, tmp_path: Path, run: Run) -> None:
     (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "sources.toml").write_text(f'[faces]\naddress = "{address}"\nunpack = true\n')
+    digest = hashlib.sha256((tmp_path / "served" / "faces.zip").read_bytes()).hexdigest()
+    table = f'[faces]\naddress = "{address}"\nsha256 = "{digest}"\nunpack = true\n'
+    (tmp_path / "home" / "sources.toml").write_text(table)
     assert run("data", "fetch", "faces", "--out", tmp_path / "f.zip").status == 0
     assert (tmp_path / "f" / "images" / "a.txt").read_text() == "A"
     called = run("data", "fetch", "voices", "--out", tmp_path / "v.zip")
@@ -128,7 +130,7 @@ def test_fetch_finds_a_name_in_the_table_of_this_home(address: str, tmp_path: Pa
 def test_fetch_with_a_wrong_sum_leaves_nothing(address: str, tmp_path: Path, run: Run) -> None:
     called = run("data", "fetch", address, "--sha256", "0" * 64, "--out", tmp_path / "f.zip")
     assert called.status == 1
-    assert "expected sha256 000" in called.error
+    assert f"expected {'0' * 64} but got" in called.error
     assert [path.name for path in tmp_path.iterdir()] == ["served"]
 
 

@@ -17,15 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facereg.errors import DeadModelError, RunnerError
+from facereg.errors import RunnerError
 from facereg.registry import default_registry
 from facereg.runners.base import Tensor
 from facereg.runners.opening import open_network
 from facereg.runners.triton import TritonRunner
-from facereg.serving.check import check_server
 from facereg.serving.repository import build_repository
 from facereg.serving.server import TritonServer
-from facereg.testing.pictures import photograph
 
 [RNET] = [spec for model in default_registry().models() for spec in model.networks if spec.name == "mtcnn-rnet"]
 THREADS = 4
@@ -172,27 +170,6 @@ def test_shared_memory_outlives_a_restart_and_never_gives_another_requests_answe
         outcomes = load.run([lambda: hang(server), lambda: kill_server(server)])
     assert_sound(outcomes, 600)
     assert not list(Path("/dev/shm").glob("facereg-*"))
-
-
-def test_a_dead_model_is_told_and_mended_when_asked(server: TritonServer) -> None:
-    picture = photograph()
-    assert picture is not None
-    pixels = np.zeros((1, 3, 24, 24), np.float32)
-    with TritonRunner(RNET, server.address) as runner:
-        wanted = runner.infer({"images": pixels})
-        kill_model(server)
-        with pytest.raises(DeadModelError, match="calls the model ready, but its process is dead.*mend=true"):
-            runner.infer({"images": pixels})
-
-        def checked(mend: bool) -> list[tuple[str, str]]:
-            found = check_server(server.address, picture, registry=default_registry(), models=["mtcnn"], mend=mend)
-            return [(entry.state, entry.reason) for entry in found if entry.network == RNET.name]
-
-        [(state, reason)] = checked(False)
-        assert state == "failed"
-        assert "its process is dead" in reason
-        assert checked(True) == [("passed", "its process was dead: unloaded and loaded")]
-        np.testing.assert_array_equal(runner.infer({"images": pixels})["boxes"], wanted["boxes"])
 
 
 def test_a_server_that_is_gone_is_a_typed_error_within_the_time(server: TritonServer) -> None:

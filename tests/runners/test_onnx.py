@@ -143,3 +143,10 @@ def test_networks_open_once_and_when_they_are_asked_for(path: Path) -> None:
         networks["halver"]
     networks.close()
     networks.close()
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 100_000, 10**30])
+def test_threads_that_no_machine_has_are_refused(threads: int) -> None:
+    spec = NetworkSpec("net", (), (), package="facereg", file="net.onnx")
+    with pytest.raises(RunnerError, match="threads: expected 1 to 1024"):
+        open_network(spec, threads=threads)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import onnx
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
@@ -14,10 +18,11 @@ from tritonclient.grpc import model_config_pb2
 from facereg.disk import file_sha256
 from facereg.errors import ContractError, PluginError, RunnerError, WeightsError
 from facereg.hookspecs import ModelSpec, hookimpl
-from facereg.registry import default_registry
-from facereg.runners.spec import NetworkSpec, TensorSpec
-from facereg.serving.config import ServedNetwork, ServingOptions, config_text, model_py
+from facereg.registry import Registry, default_registry
+from facereg.runners.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.serving.config import Backend, ServedNetwork, ServingOptions, config_text, gpu_wanted
 from facereg.serving.repository import build_repository, repository_texts, served_network
+from facereg.serving.versions import check_repository, version_folders
 from tests.triton.third_party import COLOURS, third_party_registry, write_colours
 
 COMMITTED = Path(__file__).parents[2] / "triton_repo"
@@ -56,7 +61,24 @@ def test_the_committed_files_are_those_that_the_generator_writes(spec: NetworkSp
 
 
 def test_nothing_else_is_committed() -> None:
-    assert {folder.name for folder in COMMITTED.iterdir()} <= {spec.name for spec in shipped_networks()}
+    texts = {"config.pbtxt", "configs/python.pbtxt"}
+    for folder in COMMITTED.iterdir():
+        assert folder.name in {spec.name for spec in shipped_networks()}
+        found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        assert {name for name in found - texts if not name.endswith("/model.onnx")} == set()
+
+
+def test_one_command_puts_the_networks_into_the_committed_folder(tmp_path: Path) -> None:
+    committed = {path.relative_to(COMMITTED): path.read_bytes() for path in COMMITTED.rglob("*.pbtxt")}
+    for name, content in committed.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    build_repository(tmp_path, registry=default_registry())
+    assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.pbtxt")} == committed
+    for spec in shipped_networks():
+        assert spec.sha256 is not None
+        assert file_sha256(tmp_path / spec.name / str(weights_version(spec.sha256)) / "model.onnx") == spec.sha256
+    check_repository(tmp_path)
 
 
 def test_triton_reads_tensors_batches_and_versions() -> None:
@@ -67,17 +89,17 @@ def test_triton_reads_tensors_batches_and_versions() -> None:
     ]
     assert [list(t.dims) for t in config.output] == [[1], [5, -1]]
     assert list(config.dynamic_batching.preferred_batch_size) == [6, 12, 24, 48]
-    assert config.version_policy.latest.num_versions == 1
+    assert config.version_policy.HasField("all")
     assert [(w.batch_size, list(w.inputs["images"].dims)) for w in config.model_warmup] == [
         (1, [320, 112, 3]),
         (48, [320, 112, 3]),
     ]
     assert config.parameters["facereg_sha256"].string_value == "ab" * 32
-    assert not parsed(backend="python").model_warmup
+    assert not parsed(backend="facereg").model_warmup
 
 
 def test_a_number_a_row_is_reshaped_by_a_full_server_and_by_the_python_model() -> None:
-    full, python = parsed(), parsed(backend="python")
+    full, python = parsed(), parsed(backend="facereg")
     assert full.output[0].HasField("reshape")
     assert list(full.output[0].reshape.shape) == []
     assert not python.output[0].HasField("reshape")
@@ -99,20 +121,31 @@ def test_options_reach_the_configuration() -> None:
     assert config.parameters["intra_op_thread_count"].string_value == "2"
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "python"])
-def test_memory_is_kept_where_the_spec_says_so(backend: Literal["onnxruntime", "python"]) -> None:
+@pytest.mark.parametrize("backend", ["onnxruntime", "facereg"])
+def test_memory_is_kept_where_the_spec_says_so(backend: Backend) -> None:
     for keeps_memory, arena in ((False, "0"), (True, "1")):
         text = config_text(replace(NETWORK, keeps_memory=keeps_memory), ServingOptions(), backend=backend)
         config = text_format.Parse(text, model_config_pb2.ModelConfig())
         assert config.parameters["enable_mem_arena"].string_value == arena
 
 
-def test_the_python_backend_runs_on_the_processor_whatever_the_gpu_options() -> None:
-    config = parsed(ServingOptions(gpus=(1,), tensorrt="fp32"), backend="python")
-    [group] = config.instance_group
-    assert (config.backend, list(group.gpus)) == ("python", [])
-    assert group.kind == model_config_pb2.ModelInstanceGroup.KIND_CPU
-    assert not config.HasField("optimization")
+@pytest.mark.parametrize("backend", ["onnxruntime", "facereg"])
+@pytest.mark.parametrize(
+    "options", [{"gpus": (1,)}, {"device": "gpu"}, {"tensorrt": "fp16"}], ids=["gpus", "device", "tensorrt"]
+)
+def test_a_gpu_is_asked_for_of_every_server(options: dict[str, Any], backend: Backend) -> None:
+    text = config_text(NETWORK, ServingOptions(**options), backend=backend)
+    [group] = text_format.Parse(text, model_config_pb2.ModelConfig()).instance_group
+    assert group.kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
+    assert gpu_wanted(text)
+
+
+@pytest.mark.parametrize(("backend", "kind"), [("onnxruntime", "KIND_AUTO"), ("facereg", "KIND_CPU")])
+def test_no_gpu_is_asked_for_where_none_is_named(backend: Backend, kind: str) -> None:
+    text = config_text(NETWORK, ServingOptions(), backend=backend)
+    [group] = text_format.Parse(text, model_config_pb2.ModelConfig()).instance_group
+    assert group.kind == model_config_pb2.ModelInstanceGroup.Kind.Value(kind)
+    assert not gpu_wanted(text)
 
 
 def test_a_limit_above_the_networks_own_changes_nothing() -> None:
@@ -130,7 +163,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
 
 
 def test_the_python_model_stands_alone() -> None:
-    tree = ast.parse(model_py())
+    tree = ast.parse((resources.files("facereg.serving") / "python_model.py").read_text("utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert imported == {"hashlib", "json", "numpy", "onnxruntime", "triton_python_backend_utils"}
 
@@ -143,7 +176,7 @@ def test_a_third_partys_network_is_built_with_the_names_and_sizes_of_its_file(tm
     folder = tmp_path / "out" / COLOURS.name
     text = (folder / "config.pbtxt").read_text("utf-8")
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
-    assert built.sha256 == file_sha256(file) == file_sha256(folder / "1/model.onnx")
+    assert built.sha256 == file_sha256(file) == file_sha256(folder / str(built.version) / "model.onnx")
     assert [(t.name, list(t.dims)) for t in config.input] == [("x", [-1, -1, 3])]
     assert [(t.name, list(t.dims)) for t in config.output] == [("mean", [3]), ("all", [1])]
 
@@ -163,9 +196,65 @@ def test_new_weights_replace_the_old_ones_and_their_checksum(tmp_path: Path) -> 
     for gain in (1.0, 2.0):
         file = write_colours(tmp_path / "mine.onnx", gain=gain)
         build_repository(tmp_path / "out", registry=third_party_registry(), weights={"mean-colour": file})
-    folder = tmp_path / "out" / COLOURS.name
-    assert file_sha256(folder / "1/model.onnx") == file_sha256(file)
-    assert file_sha256(file) in (folder / "configs/python.pbtxt").read_text("utf-8")
+    [(number, folder)] = version_folders(tmp_path / "out" / COLOURS.name).items()
+    assert number == weights_version(file_sha256(file))
+    assert file_sha256(folder / "model.onnx") == file_sha256(file)
+    check_repository(tmp_path / "out")
+
+
+def test_the_folder_that_an_older_facereg_wrote_goes(tmp_path: Path) -> None:
+    old = tmp_path / COLOURS.name / "1"
+    old.mkdir(parents=True)
+    (old / "model.onnx").write_bytes(b"old")
+    (old / "model.py").write_bytes(b"old")
+    file = write_colours(tmp_path / "mine.onnx")
+    build_repository(tmp_path, registry=third_party_registry(), weights={"mean-colour": file})
+    assert set(version_folders(tmp_path / COLOURS.name)) == {weights_version(file_sha256(file))}
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".hidden", "", 'a"b', "a\nb", "a b"])
+def test_a_network_whose_name_is_no_folders_is_refused(tmp_path: Path, name: str) -> None:
+    class Plugin:
+        @hookimpl
+        def facereg_models(self) -> list[ModelSpec]:
+            return [ModelSpec("other", "embedder", "a:b", networks=(replace(COLOURS, name=name),))]
+
+    registry = Registry()
+    registry.register(Plugin(), name="other")
+    file = write_colours(tmp_path / "mine.onnx")
+    with pytest.raises(RunnerError, match="expected the name of a network") as failed:
+        build_repository(tmp_path / "out", registry=registry, weights={"other": file})
+    assert "\n" not in str(failed.value)
+    assert {path.name for path in tmp_path.rglob("*")} == {"mine.onnx"}
+
+
+def test_a_tensors_name_cannot_end_the_configuration(tmp_path: Path) -> None:
+    file = write_colours(tmp_path / "mine.onnx")
+    model = onnx.load(file)
+    model.graph.output[0].name = model.graph.node[2].output[0] = 'mean" } x { "'
+    onnx.save(model, str(file))
+    with pytest.raises(RunnerError, match="expected a tensor's name without quotes"):
+        served_network(COLOURS, file)
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    file = write_colours(tmp_path / "mine.onnx")
+    build_repository(out, registry=third_party_registry(), weights={"mean-colour": file})
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    write_bytes = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        write_bytes(path, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    write_colours(file, gain=2.0)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(RunnerError, match="could not be written: No space left on device"):
+        build_repository(out, registry=third_party_registry(), weights={"mean-colour": file})
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_a_file_that_is_no_network_is_named(tmp_path: Path) -> None:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from facereg.errors import RunnerError
-from facereg.serving import environment, server
+from facereg.errors import ContractError, DeviceError, RunnerError
+from facereg.registry import default_registry
+from facereg.serving import environment, launch, server
+from facereg.serving.account import chosen_account
+from facereg.serving.config import ServingOptions
 from facereg.serving.environment import Interpreter, own_environment
-from facereg.serving.server import Ports, TritonServer, container_launch, find_launch, path_launch
+from facereg.serving.launch import Ports, container_launch, find_launch, own_arguments, path_launch
+from facereg.serving.repository import build_repository
+from facereg.serving.server import TritonServer
+from facereg.serving.versions import version_folders
 from tests.triton.conftest import READY_S, Served
+from tests.triton.third_party import third_party_registry, write_colours
 
 PORTS = Ports(9000, 9001, 9002)
 
@@ -25,15 +36,16 @@ def quiet(_: str) -> None:
 
 def test_the_container_is_started_by_its_documented_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    launch = container_launch("docker", Path("/srv/models"), "127.0.0.1", PORTS, image="tritonserver:test")
-    assert " ".join(launch.command) == (
+    found = container_launch("docker", Path("/srv/models"), "127.0.0.1", PORTS, image="tritonserver:test")
+    assert " ".join(found.command) == (
         "docker run --rm --init --name facereg-triton-9000 --shm-size=1g "
         "-p 127.0.0.1:9000:8000 -p 127.0.0.1:9001:8001 -p 127.0.0.1:9002:8002 "
+        "--user 1000:1000 --cap-drop=ALL --security-opt=no-new-privileges "
         "-e ORT_DISABLE_TELEMETRY=1 -v /srv/models:/models:ro tritonserver:test tritonserver "
-        "--model-repository=/models --model-control-mode=explicit --load-model=* --disable-auto-complete-config "
-        "--exit-timeout-secs=5"
+        "--model-repository=/models --model-control-mode=poll --repository-poll-secs=1 "
+        "--disable-auto-complete-config --exit-timeout-secs=5"
     )
-    assert launch.cleanup == ["docker", "rm", "-f", "facereg-triton-9000"]
+    assert found.cleanup == ["docker", "rm", "-f", "facereg-triton-9000"]
 
 
 def test_the_container_gets_the_gpus_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,9 +78,9 @@ def test_auto_takes_path_then_container_then_pip(monkeypatch: pytest.MonkeyPatch
     binary: str | None = installed(tmp_path)
     program: str | None = "/usr/bin/podman"
     monkeypatch.setattr("shutil.which", lambda name: binary if name == "tritonserver" else None)
-    monkeypatch.setattr(server, "_container_program", lambda: program)
+    monkeypatch.setattr(launch, "_container_program", lambda: program)
     made = environment.Environment(tmp_path, "/lib")
-    monkeypatch.setattr(server, "own_environment", lambda progress: made)
+    monkeypatch.setattr(launch, "own_environment", lambda progress: made)
     found = []
     for _ in range(3):
         found.append(find_launch(tmp_path, "127.0.0.1", PORTS, "auto", progress=quiet).engine)
@@ -109,7 +121,6 @@ def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def make(folder: Path, *_: object) -> None:
         made.append(folder)
-        folder.mkdir()
 
     monkeypatch.setattr(environment, "find_interpreter", lambda: Interpreter("python3", "3.11", "/lib"))
     monkeypatch.setattr(environment, "_make", make)
@@ -129,15 +140,147 @@ def test_an_empty_repository_is_told_before_anything_starts(tmp_path: Path) -> N
         TritonServer(tmp_path).start()
 
 
+def part_of(served: Served, network: str, folder: Path) -> Path:
+    """Copy one network of the server's repository; return the folder of its version."""
+    shutil.copytree(served.server.repository / network, folder / network)
+    [version] = version_folders(folder / network).values()
+    return version
+
+
 def test_a_network_that_was_altered_is_not_served(served: Served, tmp_path: Path) -> None:
-    source = served.server.repository / "mtcnn-rnet"
-    for name in ("config.pbtxt", "configs/python.pbtxt", "1/model.py", "1/model.onnx"):
-        (tmp_path / "mtcnn-rnet" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "mtcnn-rnet" / name).write_bytes((source / name).read_bytes())
-    with (tmp_path / "mtcnn-rnet/1/model.onnx").open("ab") as file:
+    version = part_of(served, "mtcnn-rnet", tmp_path)
+    with (version / "model.onnx").open("ab") as file:
         file.write(b"\0")
-    with pytest.raises(RunnerError, match="ended before it was ready, with status 1: .*expected sha256"):
+    with pytest.raises(RunnerError, match=f"expected the weights of version {version.name}, found those of .* altered"):
         TritonServer(tmp_path, timeout_s=READY_S).start()
+
+
+def test_the_server_itself_refuses_a_network_that_was_altered(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (part_of(served, "mtcnn-rnet", tmp_path) / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    monkeypatch.setattr(server, "check_repository", lambda _: None)
+    with pytest.raises(
+        RunnerError, match="ended before it was ready, with status 1: .*expected the weights of version"
+    ):
+        TritonServer(tmp_path, timeout_s=READY_S).start()
+
+
+def test_nothing_may_lie_beside_the_weights(served: Served, tmp_path: Path) -> None:
+    version = part_of(served, "mtcnn-rnet", tmp_path)
+    (version / "numpy.py").write_text("raise SystemExit", "utf-8")
+    with pytest.raises(RunnerError, match=r"expected model.onnx alone, found numpy.py"):
+        TritonServer(tmp_path).start()
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [({"gpus": (0,), "tensorrt": "fp16"}, "TensorRT"), ({"gpus": (0,)}, "a GPU"), ({"device": "gpu"}, "a GPU")],
+    ids=["tensorrt", "gpu", "device"],
+)
+def test_a_server_on_the_processor_refuses_what_was_built_for_a_gpu(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], wanted: str
+) -> None:
+    build_repository(tmp_path, registry=default_registry(), models=["mtcnn"], options=ServingOptions(**options))
+    with pytest.raises(DeviceError, match=f"mtcnn-onet: built for {wanted}, and the server found here"):
+        TritonServer(tmp_path, engine="pip").start()
+    monkeypatch.setattr(server, "check_processor", lambda _: None)  # and by itself the server would not run it either
+    with pytest.raises(RunnerError, match="ended before it was ready"):
+        TritonServer(tmp_path, engine="pip", timeout_s=READY_S).start()
+
+
+def test_taken_ports_are_one_line_and_nobody_elses_server_is_called_ready(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = served.server.ports
+    with pytest.raises(RunnerError, match=f"127.0.0.1:{ports.http}: .*cannot listen there: Address already in use"):
+        TritonServer(served.server.repository, ports=ports).start()
+    monkeypatch.setattr(server, "check_ports", lambda *_: None)  # taken in between: the other one answers
+    with pytest.raises(RunnerError, match="ended before it was ready"):
+        TritonServer(served.server.repository, ports=ports, timeout_s=READY_S).start()
+
+
+def test_the_command_on_taken_ports_prints_no_ready(served: Served) -> None:
+    ports = ["--http-port", "0", "--grpc-port", str(served.server.ports.grpc), "--metrics-port", "0"]
+    repository = ["--repository", str(served.server.repository)]
+    done = subprocess.run(
+        [sys.executable, "-m", "facereg", "triton", "serve", *repository, *ports, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Address already in use" in done.stderr.splitlines()[-1]
+
+
+def test_the_cause_shown_is_that_of_this_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = script_server(tmp_path, "echo 'error: what happened now'; exit 3", monkeypatch)
+    log = tmp_path / "server.log"
+    log.write_text("error: what happened last week\n", "utf-8")
+    with pytest.raises(RunnerError, match="with status 3: error: what happened now$"):
+        TritonServer(repository, engine="path", log=log).start()
+    assert log.read_text("utf-8").splitlines() == ["error: what happened last week", "error: what happened now"]
+
+
+def script_server(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a shell script on PATH as the server; return a repository for it."""
+    binary = folder / "server/bin/tritonserver"
+    binary.parent.mkdir(parents=True)
+    binary.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+    binary.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{binary.parent}:/usr/bin:/bin")
+    repository = folder / "repository"
+    weights = write_colours(folder / "mine.onnx")
+    build_repository(repository, registry=third_party_registry(), weights={"mean-colour": weights})
+    return repository
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_starts_the_server_as_nobody_in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are for their owner alone
+        folder = Path(name)
+        folder.chmod(0o755)
+        script = f"id -un >{folder}/user; pwd >{folder}/cwd; env >{folder}/env; exit 1"
+        repository = script_server(folder, script, monkeypatch)
+        for file in ("user", "cwd", "env"):
+            (folder / file).touch()
+            (folder / file).chmod(0o666)
+        monkeypatch.setenv("PYTHONPATH", "/somewhere")
+        with pytest.raises(RunnerError, match="with status 1"):
+            TritonServer(repository, engine="path", progress=said.append).start()
+        assert (folder / "user").read_text("utf-8") == "nobody\n"
+        assert "/facereg-triton-" in (folder / "cwd").read_text("utf-8")
+        assert "PYTHONPATH" not in (folder / "env").read_text("utf-8")
+        assert said[-1].endswith("as nobody")
+        (folder / "mine.onnx").parent.chmod(0o700)
+        with pytest.raises(RunnerError, match="with status 1"):
+            TritonServer(repository, engine="path", progress=said.append).start()
+        assert any("the server runs as root: user 'nobody' cannot read" in line for line in said)
+        assert (folder / "user").read_text("utf-8") == "root\n"
+        with pytest.raises(RunnerError, match="user 'nobody' cannot read"):
+            TritonServer(repository, engine="path", user="nobody").start()
+    with pytest.raises(RunnerError, match="user 'nosuchuser': not on this machine"):
+        chosen_account("nosuchuser", [])
+
+
+@pytest.mark.parametrize("argument", ["--model-control-mode=explicit", "--model-control-mode", "--load-model=*"])
+def test_the_load_api_cannot_be_opened_by_an_argument(argument: str) -> None:
+    with pytest.raises(ContractError, match="expected no other model control"):
+        own_arguments([argument], "path")
+
+
+def test_files_named_in_arguments_hold_from_the_servers_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("server.pem", "1"):
+        Path(name).touch()
+    given = ["--grpc-server-cert=server.pem", "--grpc-server-key", "server.pem", "--log-verbose=1", "--log-file=new"]
+    wanted = [f"--grpc-server-cert={tmp_path}/server.pem", "--grpc-server-key", f"{tmp_path}/server.pem"]
+    assert own_arguments(given, "pip") == [*wanted, "--log-verbose=1", f"--log-file={tmp_path}/new"]
+    assert own_arguments(given, "container") == given
 
 
 def test_the_command_serves_checks_and_ends_on_sigterm(served: Served) -> None:
