@@ -16,7 +16,7 @@ from facereg.cli.options import GalleryFile, Json, Stages, counted, print_json, 
 from facereg.cli.pictures import DrawInto
 from facereg.cli.streams import complain, say
 from facereg.cli.tally import Tally
-from facereg.errors import DatasetError, FaceregError, ImageError
+from facereg.errors import FaceregError, ImageError
 
 if TYPE_CHECKING:
     from facereg.enrolling import EnrolmentReport
@@ -96,7 +96,7 @@ def _say_enrolled(report: EnrolmentReport, gallery: Path, json: bool) -> None:
 
 @with_stages
 def identify(
-    source: Annotated[str, typer.Argument(help="A picture, a folder, a video file, or a camera's number.")],
+    source: Annotated[str, typer.Argument(help="A picture, folder, video file, stream's address or camera's number.")],
     gallery: GalleryFile,
     draw: DrawInto = None,
     threshold: Annotated[float | None, typer.Option(min=-1.0, max=1.0, help="Default: the one calibrated.")] = None,
@@ -186,23 +186,36 @@ def _identify_video(
 ) -> None:
     from itertools import islice
 
+    from facereg.following import identify_video
     from facereg.images import write_image
-    from facereg.video import Tracker, read_frames
+    from facereg.video import Video
 
-    tracker = Tracker()
-    with progress("identifying", frames) as advance:
-        for frame in islice(read_frames(source), frames):
-            [result] = pipeline.run([frame.image])
-            if result.matches is None:
-                raise DatasetError(f"{source}: expected a pipeline with a matcher")
-            tracks = tracker.follow(result.faces)
-            names = tracker.name(tracks, result.matches)
-            for line, track, name in zip(_lines(result, candidates), tracks, names, strict=True):
-                place = {"image": source, "frame": frame.number, "time_s": round(frame.time_s, 3), "track": track}
-                _say({**place, **line, "label": name}, json)
-            if draw is not None:
-                write_image(draw / f"frame-{frame.number:06d}.jpg", drawn(frame.image, result, names))
-            advance(1)
+    video, tally = Video(source, notice=complain), Tally()
+    try:
+        with progress("identifying", frames) as advance, closing(identify_video(pipeline, video)) as found:
+            for shown in islice(found, frames):
+                number, result = shown.frame.number, shown.outcome
+                advance(1)
+                if isinstance(result, FaceregError):
+                    tally.fail(ImageError(video.name, f"frame {number}: {result}"))
+                    continue
+                for line, track, name in zip(_lines(result, candidates), shown.tracks, shown.names, strict=True):
+                    place = {"image": video.name, "frame": number, "time_s": round(shown.frame.time_s, 3)}
+                    _say({**place, "track": track, **line, "label": name}, json)
+                if draw is not None:
+                    write_image(draw / f"frame-{number:06d}.jpg", drawn(shown.frame.image, result, shown.names))
+                tally.done += 1
+    finally:
+        failed = len(tally.failed) + video.missing
+        if video.given:
+            if video.missing:
+                complain(f"{video.name}: {counted(video.missing, 'frame')} damaged or cut off; copy the video again")
+            if video.dropped:
+                complain(f"{video.name}: {counted(video.dropped, 'frame')} skipped, newer ones had come")
+            total = counted(tally.done + video.dropped + failed, "frame")
+            complain(f"{total}: {tally.done} done, {video.dropped} skipped, {failed} failed")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _lines(result: Result, candidates: int) -> Iterator[dict[str, object]]:

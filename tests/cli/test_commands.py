@@ -263,7 +263,8 @@ def test_identify_follows_a_face_through_a_video(gallery: Path, video: Path, run
         "--option",
         "detector.min_face=40",
     )
-    assert (called.status, called.err) == (0, "")
+    assert called.status == 0
+    assert called.error == "facereg: 4 frames: 4 done, 0 skipped, 0 failed"
     assert all(set(line) == WHO | {"frame", "time_s", "track"} for line in called.lines)
     first_track = [line for line in called.lines if line["track"] == 0]
     assert [line["frame"] for line in first_track] == [0, 1, 2, 3]
@@ -272,6 +273,20 @@ def test_identify_follows_a_face_through_a_video(gallery: Path, video: Path, run
     lefts = [line["box"][0] for line in first_track]  # type: ignore[index]
     assert lefts[3] - lefts[0] == pytest.approx(24, abs=8)  # 3 frames of 8 px; the detector's boxes shake
     assert len(list((tmp_path / "drawn").iterdir())) == 4
+
+
+def test_identify_goes_through_a_cut_video_and_says_what_is_missing(
+    gallery: Path, video: Path, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "cut.avi").write_bytes(video.read_bytes()[: video.stat().st_size * 2 // 3])
+    called = run("identify", tmp_path / "cut.avi", "--gallery", gallery, "--json", "--option", "detector.min_face=40")
+    assert called.status == 1
+    frames = {line["frame"] for line in called.lines}
+    assert frames == set(range(len(frames)))
+    assert 0 < len(frames) < 5
+    missing = 5 - len(frames)
+    assert f"cut.avi: {missing} frame" in called.err
+    assert called.err.endswith(f"5 frames: {len(frames)} done, 0 skipped, {missing} failed\n")
 
 
 def test_gallery_commands_keep_a_gallery(gallery: Path, run: Run, tmp_path: Path) -> None:

@@ -446,7 +446,10 @@ def video_of_text(path: Path) -> None:
     [
         (lambda path: None, "expected a video, cannot be read (No such file or directory); check the path"),
         (Path.touch, "expected a video, got a file of 0 bytes; copy it again"),
-        (video_of_text, "expected a video, got a file without frames; check that a player shows it"),
+        (
+            video_of_text,
+            "expected a video, cannot be opened (Invalid data found when processing input); check it with a player",
+        ),
     ],
     ids=["missing", "0 bytes", "text"],
 )
