@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import typer
 import yaml
 
 from facereg.cli.app import app
-from facereg.serving.server import IMAGE, Ports
+from facereg.serving.launch import CLOSED, IMAGE, Ports
 
 FOLDER = Path(__file__).parents[1] / "docs/how-to/kubernetes"
 VERSION = "1.29"  # the oldest that the manifests are for
@@ -65,6 +66,35 @@ def test_the_server_is_the_one_that_serve_starts() -> None:
     assert server["image"] == IMAGE
     assert [port["containerPort"] for port in server["ports"]] == [Ports().http, Ports().grpc, Ports().metrics]
     assert f"--model-repository={server['volumeMounts'][0]['mountPath']}" in server["args"]
+
+
+def test_the_server_is_closed_as_serve_closes_it() -> None:
+    [server] = deployed()["containers"]
+    assert "--model-control-mode=none" in server["args"]
+    variables = {each["name"]: each["value"] for each in server["env"]}
+    assert variables["CLOSED"] == CLOSED
+    keys = set()
+    for _ in range(2):
+        words = [*server["command"], "printf", "%s\\n", *server["args"][1:]]
+        done = subprocess.run(words, env=variables, capture_output=True, text=True, check=True)
+        *_, http, grpc = done.stdout.splitlines()
+        assert http.startswith(f"--http-restricted-api={CLOSED}:facereg-closed=")
+        assert grpc == http.replace("--http-restricted-api", "--grpc-restricted-protocol")
+        keys.add(http.rpartition("=")[2])
+    assert len(keys) == 2
+    assert all(len(key) == 36 for key in keys)
+
+
+def test_nothing_runs_as_root_or_may_become_it() -> None:
+    template = manifests()["deployment.yaml"]["spec"]["template"]["spec"]
+    assert template["securityContext"]["runAsNonRoot"] is True
+    assert template["automountServiceAccountToken"] is False
+    for container in (*template["initContainers"], *template["containers"]):
+        rights = container["securityContext"]
+        assert (rights["allowPrivilegeEscalation"], rights["readOnlyRootFilesystem"]) == (False, True)
+        assert rights["capabilities"] == {"drop": ["ALL"]}
+    lines = (FOLDER / "Dockerfile").read_text("utf-8").splitlines()
+    assert "USER 1000:1000" in lines
 
 
 def test_names_that_must_agree_agree() -> None:

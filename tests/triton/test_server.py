@@ -121,6 +121,7 @@ def test_an_environment_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def make(folder: Path, *_: object) -> None:
         made.append(folder)
+        folder.mkdir(exist_ok=True)
 
     monkeypatch.setattr(environment, "find_interpreter", lambda: Interpreter("python3", "3.11", "/lib"))
     monkeypatch.setattr(environment, "_make", make)
