@@ -71,7 +71,7 @@ class Access:
                 with self._keeping_another():
                     self._connection.close()
                 self._connection = None
-                if not self._writable and self._frozen is None:
+                if not self._writable:
                     tidy(self.path)
 
     @contextmanager
