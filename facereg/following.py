@@ -63,6 +63,7 @@ class Tracker:
         self._missed: dict[int, int] = {}
         self._votes: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         self._next = 0
+        self._changes = 0  # of the matcher's people, at the last frame
 
     def follow(self, faces: Faces) -> list[int]:
         """Return the track of each face: one that goes on, or a new one."""
@@ -88,7 +89,14 @@ class Tracker:
         return chosen
 
     def name(self, tracks: list[int], matches: Matches) -> list[str | None]:
-        """Return the name of each track: the one with the most similarity over its frames, None while nobody's."""
+        """Return the name of each track: the one with the most similarity over its frames, None while nobody's.
+
+        Where the people known have changed since the last frame, frames before it count no more: a person who was
+        removed is named no longer.
+        """
+        if matches.changes != self._changes:
+            self._votes.clear()
+            self._changes = matches.changes
         names: list[str | None] = []
         for track, match in zip(tracks, matches, strict=True):
             votes = self._votes[track]

@@ -252,8 +252,9 @@ class Matcher(Stage):
                 bring_up(self)
             self._require_like(probes)
             labels, similarities = self._match(probes.vectors, k)
+            changes = self.changes
         best = similarities[:, 0] if similarities.shape[1] else np.full(len(probes), -np.inf, np.float32)
-        return Matches(labels, similarities, best >= self.threshold, self.threshold)
+        return Matches(labels, similarities, best >= self.threshold, self.threshold, changes)
 
     def _require_like(self, embeddings: Embeddings) -> None:
         """Raise SpaceMismatchError unless the embeddings can be compared with those held."""

@@ -217,6 +217,8 @@ class Matches:
         similarities: (N, k) float32 cosine similarities, descending in a row.
         accepted: (N,) bool; whether the best reaches the threshold in force.
         threshold: that threshold.
+        changes: how often the matcher's people had changed by then; names from before another count may be of
+            somebody who was removed since.
     Raises:
         ContractError: if shapes disagree or a row ascends.
     """
@@ -225,6 +227,7 @@ class Matches:
     similarities: FloatArray
     accepted: BoolArray
     threshold: float
+    changes: int = 0
 
     def __post_init__(self) -> None:
         labels = tuple(tuple(str(name) for name in row) for row in self.labels)

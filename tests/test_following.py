@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,12 @@ def test_nobody_known_is_said_before_anything_is_read(pipeline: Pipeline, tmp_pa
     pipeline.matcher = None
     with pytest.raises(ContractError, match="pipeline: expected one with a matcher, got none"):
         next(identify_video(pipeline, tmp_path / "film.mkv"))
+
+
+def test_a_track_is_named_after_nobody_who_was_removed() -> None:
+    tracker = Tracker()
+    for _ in range(5):
+        assert tracker.name([0], matches(("Ada", 0.9))) == ["Ada"]
+    gone = replace(matches(("Bob", 0.4)), changes=1)  # Ada was removed; the face is close to nobody
+    assert tracker.name([0], gone) == [None]
+    assert tracker.name([0], replace(matches(("Bob", 0.6)), changes=1)) == ["Bob"]

@@ -36,7 +36,8 @@ def test_the_commands_of_the_design_are_there() -> None:
     named = {" ".join(words) for words in commands()}
     assert named >= {
         *("demo", "detect", "embed", "verify", "enroll", "identify", "calibrate", "models", "train", "export"),
-        *(f"gallery {name}" for name in ("list", "show", "remove", "export", "import", "check")),
+        *(f"gallery {name}" for name in ("list", "show", "rename", "remove", "export", "import", "check")),
+        *(f"gallery {name}" for name in ("restore", "rebuild")),
         *(f"evaluate {name}" for name in ("detection", "verification", "identification")),
         *("plugins list", "plugins check"),
     }

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from facereg.errors import GalleryError
+from facereg.following import Tracker
 from facereg.gallery import Gallery, Source, restore_gallery
 from facereg.gallery import files as files_module
 from facereg.matching.exact import ExactMatcher
@@ -128,6 +129,21 @@ def test_a_matcher_names_nobody_who_was_removed(path: Path, matcher: ExactMatche
         assert first(matcher, ada).label is None  # the template of two
     assert len(matcher) == 62
     reader.close()
+
+
+def test_a_track_in_a_video_is_named_no_more_once_the_person_is_removed(path: Path, matcher: ExactMatcher) -> None:
+    given, tracker = vectors(1, DIM, "a", seed=7), Tracker()
+    with Gallery.open(path, space="a") as gallery:
+        name = "Person-07"
+        while gallery.person(name).embeddings > 1:
+            gallery.remove(name)
+            gallery.enroll(name, given, [source(3000)])
+        gallery.fill(matcher)
+        for frame in range(20):
+            expected = name if frame < 10 else None
+            assert tracker.name([0], matcher.match(given)) == [expected]
+            if frame == 9:
+                gallery.remove(name)
 
 
 def test_a_change_by_another_process_is_seen_at_the_next_match(path: Path, matcher: ExactMatcher) -> None:
