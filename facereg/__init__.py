@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+CONTRACT = 1  # between the library and its plugins: a plugin states the one it was written for
 
 # ONNX Runtime from 1.29 on reports its use to its maker, and keeps a device id in the user's cache folder, unless this
 # is set before it is imported; it takes an empty value, 0 and off for no, so what is set already does not count.
@@ -61,6 +62,7 @@ _HOMES = {
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CONTRACT",
     "Aligner",
     "Crops",
     "Detector",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from facereg.hookspecs import ModelSpec, hookimpl
 
+FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
+
 
 @hookimpl
 def facereg_models() -> list[ModelSpec]:

@@ -38,14 +38,14 @@ class StageChoice:
 
     def create(self, registry: Registry) -> Stage:
         """Return the stage; see `Registry.create`."""
-        return registry.create(
+        return registry.make(
             self.name,
+            self.options,
             role=self.role,
             runner=self.runner,
             device=self.device,
             threads=self.threads,
             weights=self.weights,
-            **cast("dict[str, Any]", self.options),
         )
 
 
@@ -65,8 +65,7 @@ class MatcherChoice:
         """
         if self.threshold is None:
             raise ContractError(f"matcher {self.name!r}: expected a threshold, got none; state one")
-        options = cast("dict[str, Any]", self.options)
-        return cast(Matcher, registry.create(self.name, role="matcher", threshold=self.threshold, **options))
+        return cast(Matcher, registry.make(self.name, self.options, role="matcher", threshold=self.threshold))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ FaceregError                  base: `except FaceregError` catches all of them
 ├── ContractError             a value breaks the contract: shape, dtype, NaN, order
 ├── ImageError                a file or stream that gives no picture
 ├── PluginError               a plugin that is missing, broken or named twice
-│   └── UnknownNameError      no model, recipe or command of that name
+│   ├── UnknownNameError      no model, recipe or command of that name
+│   └── OptionError           an option that is unknown or does not read as its type
+├── ClosedError               a stage or network used after it was closed
 ├── MissingExtraError         a package that an optional feature needs
 ├── WeightsError              a weights file that is missing or altered
 │   └── BrokenNetworkError    one that holds no network, or another; a RunnerError, too
@@ -53,6 +55,14 @@ class PluginError(FaceregError):
 
 class UnknownNameError(PluginError, LookupError):
     """No model, recipe or command of that name is installed."""
+
+
+class OptionError(PluginError, ContractError):
+    """An option of a model or a setting of a recipe that is unknown, or does not read as its type."""
+
+
+class ClosedError(FaceregError):
+    """A stage or network that was closed is used again; make a new one."""
 
 
 class MissingExtraError(FaceregError, ImportError):

@@ -20,14 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.errors import (
+    ClosedError,
     ContractError,
     DeadlineError,
     DeadModelError,
     DeviceError,
+    FaceregError,
     MissingExtraError,
     ModelMismatchError,
     ModelMissingError,
     ModelNotReadyError,
+    PluginError,
     UnreachableError,
     WeightsError,
 )
@@ -47,6 +50,7 @@ OF_ALL = (
     DeviceError,
     MissingExtraError,
     WeightsError,
+    ClosedError,
 )
 
 
@@ -55,6 +59,7 @@ class _Item:
     """One image on its way."""
 
     image: Image | None  # None as soon as its faces are cut out
+    number: int = 0  # among those put
     outcome: Result | Exception | None = None
     faces: Faces | None = None
     vectors: FloatArray | None = None  # (N, D), filled as batches come back
@@ -149,7 +154,7 @@ class Flow:
 
     def put(self, image: Image) -> None:
         """Put the next image in; one that is no image keeps its place and gets its error."""
-        item = _Item(image)
+        item = _Item(image, self._put)
         try:
             check_image(image, name=f"images[{self._put}]")
         except ContractError as error:
@@ -374,6 +379,8 @@ class Flow:
         with self._changed:
             if item.outcome is not None:  # an image whose faces fill several batches has failed already
                 return
+            if isinstance(outcome, PluginError) or not isinstance(outcome, (Result, FaceregError)):  # a plugin's
+                outcome = _placed(outcome, item.number)
             item.outcome = outcome
             if not isinstance(outcome, Result):
                 self._parts = deque(part for part in self._parts if part.item is not item)
@@ -399,6 +406,14 @@ class Flow:
             with self._changed:
                 self._broken = error
                 self._tell()
+
+
+def _placed(error: Exception, number: int) -> PluginError:
+    """Return what a plugin raised, with the image that it raised it for."""
+    named = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+    placed = PluginError(f"images[{number}]: {named}")
+    placed.__cause__ = error.__cause__ or error
+    return placed
 
 
 def _each_alone(

@@ -7,8 +7,9 @@ closing). A stage never calls another stage; only the pipeline knows all four.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from threading import RLock
 from types import TracebackType
 from typing import ClassVar, Literal, Self, final
@@ -16,9 +17,9 @@ from typing import ClassVar, Literal, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from facereg.errors import ContractError, SpaceMismatchError
+from facereg.errors import ClosedError, ContractError, FaceregError, PluginError, SpaceMismatchError
 from facereg.runners.base import Networks
-from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches, check_image
+from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches, check_image, check_images
 
 RoleName = Literal["detector", "aligner", "embedder", "matcher"]
 
@@ -30,6 +31,13 @@ class Stage(ABC):
     """
 
     role: ClassVar[RoleName]
+    name: str = ""  # of the model; the class's own until the registry gives it
+    _closed = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     def __init__(self, networks: Networks | None = None) -> None:
         self.networks = networks
@@ -40,7 +48,8 @@ class Stage(ABC):
         return 1 if self.networks is None else self.networks.in_flight
 
     def close(self) -> None:
-        """Free the networks; closing twice is allowed."""
+        """Free the networks, for good; closing twice is allowed."""
+        self._closed = True
         if self.networks is not None:
             self.networks.close()
 
@@ -51,6 +60,24 @@ class Stage(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Give what a subclass raises the model's name; the errors that facereg raises on purpose stay as they are.
+
+        Raises:
+            ClosedError: if the stage was closed.
+            PluginError: if the subclass raises anything else; `sys.exit()` ends no program.
+        """
+        if self._closed:
+            raise ClosedError(f"{self.role} {self.name!r} is closed; make it again")
+        try:
+            yield
+        except FaceregError:
+            raise
+        except (Exception, SystemExit) as error:
+            text = " ".join(str(error).split())[:500]
+            raise PluginError(f"{self.role} {self.name!r} failed: {type(error).__name__}: {text}") from error
 
 
 class Detector(Stage):
@@ -68,14 +95,16 @@ class Detector(Stage):
         Raises:
             ContractError: if an image is not such an array; no image is worked on then.
         """
-        if getattr(images, "ndim", 0) == 3:
-            raise ContractError("images: expected a list of images, got one array; write detector.detect([image])")
-        checked = [check_image(image, name=f"images[{index}]") for index, image in enumerate(images)]
+        checked = check_images(images, call="detector.detect")
         if not checked:
             return []
-        found = self._detect(checked)
+        with self._named():
+            found = list(self._detect(checked))
         if len(found) != len(checked):
-            raise ContractError(f"{type(self).__name__}: expected {len(checked)} results, got {len(found)}")
+            raise ContractError(f"{self.name}: expected {len(checked)} results, got {len(found)}")
+        for index, faces in enumerate(found):
+            if not isinstance(faces, Faces):
+                raise ContractError(f"{self.name}: expected Faces for images[{index}], got {type(faces).__name__}")
         return found
 
     @abstractmethod
@@ -91,10 +120,11 @@ class Aligner(Stage):
 
     @final
     def align(self, images: Sequence[Image], faces: Sequence[Faces], *, size: int) -> Crops:
-        """Return the crops of all faces of all images, (N, size, size, 3), in order.
+        """Return the crops of all faces of all images, (N, size, size, 3), in order, but for those refused.
 
         Raises:
-            ContractError: if there are not as many `Faces` as images, or landmarks are needed and missing.
+            ContractError: if there are not as many `Faces` as images, landmarks are needed and missing, or the model
+                gives crops that are not those of the faces.
         """
         if len(images) != len(faces):
             raise ContractError(f"faces: expected one Faces for each of {len(images)} images, got {len(faces)}")
@@ -105,11 +135,50 @@ class Aligner(Stage):
                     f"{type(self).__name__}: expected 5 landmarks a face, got {found.landmarks.shape[1]}; "
                     "use a detector with landmarks, or an aligner that finds its own"
                 )
-        return self._align(images, faces, size)
+        with self._named():
+            crops = self._align(images, faces, size)
+        if not isinstance(crops, Crops):
+            raise ContractError(f"{self.name}: expected Crops, got {type(crops).__name__}")
+        _require_crops(self.name, crops, [len(found) for found in faces])
+        if crops.pixels.shape[1] != size:
+            raise ContractError(f"{self.name}: expected crops of {size} px, got {crops.pixels.shape[1]} px")
+        return crops
 
     @abstractmethod
     def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
-        """Return the crops; the arguments are checked already."""
+        """Return the crops; the arguments are checked already.
+
+        A face that cannot be aligned well may be refused: `Crops.refused` says which, and why.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderOptions:
+    """Options of an embedder; one with more of its own subclasses it.
+
+    Args:
+        flip: add the vector of the mirrored crop; twice the work.
+    """
+
+    flip: bool = True
+
+
+def _require_crops(model: str, crops: Crops, faces: Sequence[int]) -> None:
+    """Refuse crops that are not one for each face, in order, but for those refused: they would be others' faces."""
+    if crops.refused and len(crops.refused) != sum(faces):
+        raise ContractError(
+            f"{model}: refused: expected an entry for each of {sum(faces)} faces, got {len(crops.refused)}"
+        )
+    ends = np.cumsum(faces)
+    kept = tuple(
+        crops.refused[end - count : end].count("") if crops.refused else count
+        for end, count in zip(ends, faces, strict=True)
+    )
+    if crops.counts != kept:
+        raise ContractError(
+            f"{model}: expected crops of {kept} faces in {len(faces)} images, got {crops.counts}; an aligner that "
+            "leaves a face out says so in refused"
+        )
 
 
 class Embedder(Stage):
@@ -154,18 +223,19 @@ class Embedder(Stage):
             vectors = vectors + self._batched(crops.pixels[:, :, ::-1])
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(lengths).all() or (lengths < 1e-12).any():
-            raise ContractError(f"{type(self).__name__}: expected finite vectors that are not zero; check the weights")
+            raise ContractError(f"{self.name}: expected finite vectors that are not zero; check the weights")
         return Embeddings(vectors / lengths, self.space)
 
     def _batched(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
-        parts = [
-            self._embed(np.ascontiguousarray(pixels[start : start + self.batch_size]))
-            for start in range(0, len(pixels), self.batch_size)
-        ]
-        vectors = np.concatenate(parts).astype(np.float32, copy=False)
+        with self._named():
+            parts = [
+                self._embed(np.ascontiguousarray(pixels[start : start + self.batch_size]))
+                for start in range(0, len(pixels), self.batch_size)
+            ]
+            vectors = np.concatenate(parts).astype(np.float32, copy=False)
         if vectors.shape != (len(pixels), self.dim):
             raise ContractError(
-                f"{type(self).__name__}: expected vectors of shape {(len(pixels), self.dim)}, got {vectors.shape}"
+                f"{self.name}: expected vectors of shape {(len(pixels), self.dim)}, got {vectors.shape}"
             )
         return vectors
 
@@ -214,7 +284,8 @@ class Matcher(Stage):
         if len(labels) != len(embeddings):
             raise ContractError(f"labels: expected one for each of {len(embeddings)} vectors, got {len(labels)}")
         self._require_like(embeddings)
-        self._add([str(label) for label in labels], embeddings.vectors)
+        with self._named():
+            self._add([str(label) for label in labels], embeddings.vectors)
         self.space = embeddings.space
         self._dim = embeddings.vectors.shape[1] if len(embeddings) else self._dim
         self.changes += 1
@@ -223,7 +294,8 @@ class Matcher(Stage):
     def remove(self, label: str) -> int:
         """Forget a person; return how many vectors were held."""
         self.changes += 1
-        return self._remove(label)
+        with self._named():
+            return self._remove(label)
 
     @final
     def follow(self, bring_up: Callable[[Matcher], None]) -> None:
@@ -251,7 +323,8 @@ class Matcher(Stage):
             for bring_up in self._followed:
                 bring_up(self)
             self._require_like(probes)
-            labels, similarities = self._match(probes.vectors, k)
+            with self._named():
+                labels, similarities = self._match(probes.vectors, k)
             changes = self.changes
         best = similarities[:, 0] if similarities.shape[1] else np.full(len(probes), -np.inf, np.float32)
         return Matches(labels, similarities, best >= self.threshold, self.threshold, changes)

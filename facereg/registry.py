@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, partial
@@ -11,15 +13,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import pluggy
-
-from facereg import hookspecs
 from facereg.errors import PluginError, UnknownNameError
+from facereg.factories import build
 from facereg.hookspecs import GROUP, CommandSpec, ModelSpec, RecipeSpec
 from facereg.interfaces import Aligner, Detector, Embedder, Matcher, RoleName, Stage
+from facereg.loading import Brought, load_plugin, read_plugin
+from facereg.options import printable
 from facereg.runners.base import Networks
 from facereg.runners.opening import open_network
-from facereg.runners.spec import import_object
 
 ONLY = "FACEREG_LOAD_PLUGINS"  # environment: names of the entry points to load, commas between them
 ROLES: Mapping[RoleName, type[Stage]] = {
@@ -28,12 +29,16 @@ ROLES: Mapping[RoleName, type[Stage]] = {
     "embedder": Embedder,
     "matcher": Matcher,
 }
+BUILT_IN = "facereg.builtin"
 Spec = TypeVar("Spec", ModelSpec, RecipeSpec, CommandSpec)
 
 
 @dataclass(frozen=True, slots=True)
 class PluginState:
-    """One entry point: what became of it and why, and the models it brings."""
+    """One entry point: what became of it and why, and the models it brings.
+
+    A plugin that works may have a `reason` too: that it was slow to load, or that its contract will be dropped.
+    """
 
     name: str
     version: str
@@ -46,8 +51,6 @@ class Registry:
     """The plugins of one process; `Registry.load()` finds those that are installed."""
 
     def __init__(self) -> None:
-        self._hooks = pluggy.PluginManager(GROUP)
-        self._hooks.add_hookspecs(hookspecs)
         self._states: list[PluginState] = []
         self._models: dict[str, tuple[ModelSpec, str]] = {}  # spec and plugin, by name
         self._recipes: dict[str, tuple[RecipeSpec, str]] = {}
@@ -55,16 +58,20 @@ class Registry:
 
     @classmethod
     def load(cls) -> Registry:
-        """Return the installed plugins, each loaded by itself: one that fails is listed, and the others work."""
+        """Return the installed plugins, each loaded by itself: one that fails is listed, and the others work.
+
+        What plugins print while they are loaded goes to stderr; one that takes long is named there.
+        """
         registry = cls()
         chosen = [name.strip() for name in os.environ.get(ONLY, "").split(",") if name.strip()]
-        found = sorted(entry_points(group=GROUP), key=lambda entry: (entry.name != "builtin", entry.name))
+        found = sorted(entry_points(group=GROUP), key=lambda entry: (entry.value != BUILT_IN, entry.name))
         for entry in found:
             version = entry.dist.version if entry.dist is not None else ""
-            if chosen and entry.name not in chosen and entry.name != "builtin":
+            if chosen and entry.name not in chosen and entry.value != BUILT_IN:
                 registry._states.append(PluginState(entry.name, version, "skipped", f"not in {ONLY}"))
             else:
-                registry._load(entry, version)
+                with redirect_stdout(sys.stderr):
+                    registry._load(entry, version)
         missing = sorted(set(chosen) - {entry.name for entry in found})
         registry._states += [
             PluginState(name, "", "failed", f"named in {ONLY}, but not installed; pip install its distribution")
@@ -74,50 +81,30 @@ class Registry:
 
     def _load(self, entry: EntryPoint, version: str) -> None:
         try:
-            plugin = entry.load()
-            self.register(plugin, name=entry.name, version=version)
-        except Exception as error:  # a plugin may raise anything while it is imported
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            self._states.append(PluginState(entry.name, version, "failed", reason))
+            self._admit(load_plugin(entry, _tell), entry.name, version)
+        except PluginError as error:
+            self._states.append(PluginState(entry.name, version, "failed", printable(str(error), 1000)))
 
     def register(self, plugin: object, *, name: str, version: str = "") -> None:
         """Add a module or object with hook implementations.
 
         Raises:
-            PluginError: if one of its names is taken, or a hook gives something else than specs; nothing of it stays.
+            PluginError: if one of its names is taken, it was written for another contract, a hook is unknown, not
+                marked or gives something else than specs; nothing of it stays.
         """
-        if self._hooks.get_plugin(name) is not None:
-            raise PluginError(f"a plugin named {name!r} is registered already; uninstall one of the two")
-        self._hooks.register(plugin, name=name)
-        try:
-            models = self._collect("facereg_models", plugin, ModelSpec, self._models)
-            recipes = self._collect("facereg_recipes", plugin, RecipeSpec, self._recipes)
-            commands = self._collect("facereg_commands", plugin, CommandSpec, self._commands)
-        except Exception:
-            self._hooks.unregister(plugin)
-            raise
-        self._models |= {spec.name: (spec, name) for spec in models}
-        self._recipes |= {spec.name: (spec, name) for spec in recipes}
-        self._commands |= {spec.name: (spec, name) for spec in commands}
-        self._states.append(PluginState(name, version, "loaded", "", tuple(spec.name for spec in models)))
+        self._admit(read_plugin(plugin, name=name), name, version)
 
-    def _collect(
-        self, hook: str, plugin: object, kind: type[Spec], taken: Mapping[str, tuple[Spec, str]]
-    ) -> list[Spec]:
-        others = [other for other in self._hooks.get_plugins() if other is not plugin]
-        specs: list[Spec] = []
-        for answer in self._hooks.subset_hook_caller(hook, others)():
-            for spec in answer:
-                if not isinstance(spec, kind):
-                    raise PluginError(f"{hook}: expected {kind.__name__} values, got {type(spec).__name__}")
-                if spec.name in taken:
-                    raise PluginError(
-                        f"the name {spec.name!r} is taken by plugin {taken[spec.name][1]!r}; uninstall one of the two"
-                    )
-                if spec.name in {other.name for other in specs}:
-                    raise PluginError(f"{hook}: the name {spec.name!r} comes twice; give each its own")
-                specs.append(spec)
-        return specs
+    def _admit(self, brought: Brought, name: str, version: str) -> None:
+        if any(state.name == name and state.state == "loaded" for state in self._states):
+            raise PluginError(f"a plugin named {name!r} is registered already; uninstall one of the two")
+        _require_free(brought.models, self._models)
+        _require_free(brought.recipes, self._recipes)
+        _require_free(brought.commands, self._commands)
+        self._models |= {spec.name: (spec, name) for spec in brought.models}
+        self._recipes |= {spec.name: (spec, name) for spec in brought.recipes}
+        self._commands |= {spec.name: (spec, name) for spec in brought.commands}
+        names = tuple(spec.name for spec in brought.models)
+        self._states.append(PluginState(name, version, "loaded", brought.notice, names))
 
     @property
     def plugins(self) -> tuple[PluginState, ...]:
@@ -180,29 +167,65 @@ class Registry:
         weights: str | Path | None = None,
         **options: object,
     ) -> Stage:
+        """Return a model, ready to use; as `make`, with the options as keywords, and a matcher's threshold too."""
+        threshold = options.pop("threshold") if role == "matcher" and "threshold" in options else None
+        return self.make(
+            name,
+            options,
+            role=role,
+            runner=runner,
+            device=device,
+            threads=threads,
+            weights=weights,
+            threshold=threshold,
+        )
+
+    def make(
+        self,
+        name: str,
+        options: Mapping[str, object],
+        *,
+        role: RoleName,
+        runner: str = "onnx",
+        device: str = "cpu",
+        threads: int | None = None,
+        weights: str | Path | None = None,
+        threshold: object = None,
+    ) -> Stage:
         """Return a model, ready to use.
 
         Args:
             name: of the model.
+            options: of the model; words are read by each option's type, see `facereg.options`.
             role: that it must have.
             runner, device, threads: where its networks run; see `facereg.runners.opening.open_network`.
             weights: folder (or the one file) that stands in for the plugin's own.
-            options: given to the model's factory.
+            threshold: of a matcher.
         Raises:
             UnknownNameError: if no such model is installed.
-            PluginError: if the factory cannot be imported, refuses an option or makes something of another role.
+            PluginError: if the factory cannot be imported, an option is unknown or does not read, the factory fails or
+                makes something of another role.
         """
         spec = self.model(name, role=role)
-        factory: Callable[..., object] = import_object(spec.factory)
         opener = partial(open_network, runner=runner, device=device, threads=threads, weights=weights)
         given = (Networks(spec.networks, opener, own=weights is None),) if spec.networks else ()
-        try:
-            stage = factory(*given, **options)
-        except TypeError as error:
-            raise PluginError(f"{name}: cannot be made with {sorted(options)} ({error}); see its docstring") from error
+        stage = build(spec, given, options, {} if threshold is None else {"threshold": threshold})
         if not isinstance(stage, ROLES[role]):
             raise PluginError(f"{name}: expected {spec.factory} to make the {role}, got {type(stage).__name__}")
+        stage.name = name
         return stage
+
+
+def _require_free(specs: Iterable[Spec], taken: Mapping[str, tuple[Spec, str]]) -> None:
+    for spec in specs:
+        if spec.name in taken:
+            raise PluginError(
+                f"the name {spec.name!r} is taken by plugin {taken[spec.name][1]!r}; uninstall one of the two"
+            )
+
+
+def _tell(line: str) -> None:
+    print(f"facereg: {line}", file=sys.stderr, flush=True)  # noqa: T201  (whoever waits is told why)
 
 
 def _listed(names: Mapping[str, object]) -> str:

@@ -8,7 +8,7 @@ Empty is an empty array, never None.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,6 +42,20 @@ def check_image(image: object, *, name: str = "image") -> Image:
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ContractError(f"{name}: expected shape (H, W, 3) with H, W >= 1, got {image.shape}")
     return image
+
+
+def check_images(images: object, *, call: str) -> list[Image]:
+    """Return the images as a list, each checked as in `check_image`, or raise one clear error.
+
+    Args:
+        call: what was called, for the message, as 'pipeline.run'.
+    Raises:
+        ContractError: if it is no list of images, or one of them is none.
+    """
+    if getattr(images, "ndim", None) in (0, 3) or not isinstance(images, Iterable) or isinstance(images, (str, bytes)):
+        got = "one array" if hasattr(images, "ndim") else type(images).__name__
+        raise ContractError(f"images: expected a list of images, got {got}; write {call}([image])")
+    return [check_image(image, name=f"images[{index}]") for index, image in enumerate(images)]
 
 
 def _floats(value: object, name: str, shape: tuple[int | None, ...]) -> FloatArray:
@@ -126,16 +140,25 @@ class Crops:
         transforms: (N, 2, 3) float32; crop ~ M @ [x, y, 1] of the image.
         counts: how many crops each image gave; sums to N.
         landmarks: (N, P, 2) float32 in image pixels where the aligner has them; P may be 0.
+        refused: why each face of all images, in order, has no crop; '' where it has one. Empty: every face has one.
     Raises:
-        ContractError: if shapes or counts disagree.
+        ContractError: if shapes or counts disagree, or not as many faces are kept as there are crops.
     """
 
     pixels: npt.NDArray[np.uint8]
     transforms: FloatArray
     counts: tuple[int, ...]
     landmarks: FloatArray = field(default_factory=lambda: np.empty((0, 0, 2), np.float32))
+    refused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        refused = tuple(" ".join(str(reason).split()) for reason in self.refused)
+        if refused and refused.count("") != len(np.asarray(self.pixels)):
+            raise ContractError(
+                f"refused: expected '' for each of {len(np.asarray(self.pixels))} crops and a reason for each other "
+                f"face, got {refused.count('')} of ''"
+            )
+        object.__setattr__(self, "refused", refused)
         pixels = np.asarray(self.pixels)
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
             raise ContractError(f"pixels: expected uint8 (N, S, S, 3), got {pixels.dtype} {pixels.shape}")

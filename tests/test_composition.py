@@ -272,7 +272,7 @@ def test_options_go_before_the_file(tmp_path: Path) -> None:
         """,
     )
     stages = chosen("--pipeline", str(path), "--option", "detector.min_face=60", "--runner", "aligner=torch")
-    assert stages.composition.detector.options == {"min_face": 60, "factor": 0.7}
+    assert stages.composition.detector.options == {"min_face": "60", "factor": 0.7}  # words are read when it is made
     assert stages.composition.detector.threads == 3
     assert stages.composition.embedder.weights == tmp_path / "w"
     assert runners(stages) == ["onnx", "torch", SERVER]

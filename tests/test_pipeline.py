@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from facereg.alignment import FivePointAligner
-from facereg.errors import ContractError, DeadlineError, RunnerError, UnknownNameError, UnreachableError
+from facereg.errors import ContractError, DeadlineError, PluginError, RunnerError, UnknownNameError, UnreachableError
 from facereg.matching.exact import ExactMatcher
 from facereg.pipeline import Pipeline, Result
 from facereg.types import Embeddings, Faces, FloatArray, Image
@@ -345,17 +345,20 @@ def test_what_is_no_image_keeps_its_place(pipeline: Pipeline) -> None:
     assert str(bad).startswith("images[1]: expected shape (H, W, 3)")
 
 
-def test_a_fault_of_a_plugin_is_raised_at_its_image() -> None:
+def test_a_fault_of_a_plugin_is_the_error_of_its_image_and_names_the_model() -> None:
     class Buggy(PaintedDetector):
         def _detect(self, images: Sequence[Image]) -> list[Faces]:
             if any(image.shape[1] == 2 * SIDE for image in images):
-                raise ZeroDivisionError
+                raise ZeroDivisionError("no width")
             return super()._detect(images)
 
-    outcomes = Pipeline(Buggy(), FivePointAligner(), PaintedEmbedder()).outcomes([picture(1), picture(2, 3)])
-    assert isinstance(next(outcomes), Result)
-    with pytest.raises(ZeroDivisionError):
-        next(outcomes)
+    pictures = [picture(1), picture(2, 3), picture(4)]
+    first, bad, last = Pipeline(Buggy(), FivePointAligner(), PaintedEmbedder()).outcomes(pictures)
+    assert isinstance(first, Result)
+    assert isinstance(last, Result)
+    assert isinstance(bad, PluginError)
+    assert str(bad) == "images[1]: detector 'Buggy' failed: ZeroDivisionError: no width"
+    assert isinstance(bad.__cause__, ZeroDivisionError)
 
 
 def test_what_the_source_raises_comes_after_the_results_before_it(pipeline: Pipeline) -> None:

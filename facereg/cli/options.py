@@ -15,9 +15,7 @@ import typer
 
 from facereg.cli.streams import complain as complain
 from facereg.composition import ROLES, Composition, MatcherChoice, StageChoice
-from facereg.errors import DatasetError
 from facereg.interfaces import RoleName
-from facereg.reading import parse_json
 from facereg.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -152,10 +150,7 @@ def _options(given: list[str]) -> dict[RoleName, dict[str, object]]:
         role, _, name = place.partition(".")
         if not equals or not name or role not in chosen:
             raise misused("--option", f"expected ROLE.NAME=VALUE, as detector.min_face=40, got {text!r}")
-        try:
-            chosen[role][name] = parse_json(value, place="--option", expected="a value")
-        except DatasetError:  # a text without quotes
-            chosen[role][name] = value
+        chosen[role][name] = value  # read by the option's type when the stage is made
     return chosen
 
 

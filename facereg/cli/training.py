@@ -12,7 +12,7 @@ import typer
 
 from facereg.cli.options import Json, Stages, misused, print_json, progress, with_stages
 from facereg.cli.tally import Tally
-from facereg.errors import ImageError
+from facereg.errors import FaceregError, ImageError
 from facereg.registry import default_registry
 
 if TYPE_CHECKING:
@@ -38,11 +38,18 @@ def train(
     registry = default_registry()
     if list_ or recipe is None:
         for known in registry.recipes():
-            held = describe_settings(import_object(known.settings_from)) if list_ and known.settings_from else {}
+            held, needs = {}, ""
+            try:
+                held = describe_settings(import_object(known.settings_from)) if list_ and known.settings_from else {}
+            except FaceregError as error:  # the others are listed
+                needs = str(error)
             if json:
-                print_json({"name": known.name, "summary": known.summary, "settings": held})
+                more = {"needs": needs} if needs else {}
+                print_json({"name": known.name, "summary": known.summary, "settings": held, **more})
                 continue
             typer.echo(f"{known.name}: {known.summary}")
+            if needs:
+                typer.echo(f"  settings not shown: {needs}")
             for key, default in held.items():
                 typer.echo(f"  {key}={default}")
         return

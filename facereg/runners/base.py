@@ -11,7 +11,7 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from facereg.errors import ContractError, UnknownNameError
+from facereg.errors import ClosedError, ContractError, UnknownNameError
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
 Tensor = npt.NDArray[Any]
@@ -104,11 +104,14 @@ class Networks:
         self._around: Callable[[Runner], Runner] = lambda runner: runner
         self._retries = 0  # of runners that are closed
         self._lock = Lock()
+        self._closed = False
 
     def __getitem__(self, name: str) -> Runner:
         if name not in self.specs:
             raise UnknownNameError(f"no network named {name!r} in this model; it declares: {', '.join(self.specs)}")
         with self._lock:
+            if self._closed:
+                raise ClosedError(f"{name}: this network is closed; make the model again")
             if name not in self._opened:
                 self._opened[name] = self._around(self._open_network(self.specs[name]))
             return self._opened[name]
@@ -130,8 +133,9 @@ class Networks:
             return self._retries + sum(runner.retries for runner in self._opened.values())
 
     def close(self) -> None:
-        """Close every network that was opened."""
+        """Close every network that was opened, for good."""
         with self._lock:
+            self._closed = True
             while self._opened:
                 runner = self._opened.popitem()[1]
                 runner.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facereg.disk import file_sha256
-from facereg.errors import MissingExtraError, PluginError, WeightsError
+from facereg.errors import FaceregError, MissingExtraError, PluginError, WeightsError
 
 TRAINING = frozenset(
     {"torch", "torchvision", "lightning", "pytorch_metric_learning", "onnx", "onnxscript", "safetensors"}
@@ -120,3 +120,8 @@ def import_object(reference: str) -> Any:
         raise PluginError(f"{reference}: cannot be imported ({error}); reinstall its plugin") from error
     except (ImportError, AttributeError) as error:
         raise PluginError(f"{reference}: cannot be imported ({error}); reinstall its plugin") from error
+    except FaceregError:
+        raise
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise PluginError(f"{reference}: cannot be imported ({text}); mend or reinstall its plugin") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from facereg.interfaces import Embedder
+from facereg.interfaces import Embedder, EmbedderOptions
 from facereg.runners.base import Networks, Runner
 from facereg.types import FloatArray
 from facereg_mobilenetv3.plugin import NETWORK
@@ -18,8 +18,9 @@ class MobileNetV3ArcFace(Embedder):
     dim = 128
     batch_size = 32  # the largest that still gains on a CPU
 
-    def __init__(self, networks: Networks, *, flip: bool = True) -> None:
-        super().__init__(networks, flip=flip)
+    def __init__(self, networks: Networks, options: EmbedderOptions | None = None) -> None:
+        options = options or EmbedderOptions()
+        super().__init__(networks, flip=options.flip)
         self._networks = networks
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from facereg.hookspecs import ModelSpec, RecipeSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
+FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
+
 PAPER = "MobileNetV3 (Howard et al. 2019); ArcFace (Deng et al. 2019)"
 SHA256 = "e7a9305a21ba10722461ce52f1558d9792e15dd5e7896836d412abf8aa9bc40c"
 
@@ -26,6 +28,7 @@ def facereg_models() -> list[ModelSpec]:
             name="mobilenetv3-arcface",
             role="embedder",
             factory="facereg_mobilenetv3.embedder:MobileNetV3ArcFace",
+            options_from="facereg.interfaces:EmbedderOptions",
             networks=(NETWORK,),
             licence="MIT code; weights for research use (trained on CelebA, UTKFace, MTFL)",
             paper=PAPER,

@@ -7,15 +7,16 @@ published weights give the published faces. Pictures of any sizes go through eac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar
+from dataclasses import replace
+from typing import ClassVar, cast
 
 import numpy as np
 
-from facereg.errors import ContractError
 from facereg.geometry import MIRRORED, non_maximum_suppression
 from facereg.interfaces import Detector
 from facereg.runners.base import Networks, Tensor
 from facereg.types import Faces, FloatArray, Image, IntArray
+from facereg_mtcnn.options import MtcnnOptions
 from facereg_mtcnn.pyramid import CELL, STRIDE, Level, Sums, crop_squares, draw_canvases, pack, plan_levels, summed_area
 
 CANVAS_AREA = 60_000  # pixels of a P-Net canvas: bounds memory whatever the pictures' sizes
@@ -33,48 +34,28 @@ class MtcnnDetector(Detector):
 
     Args:
         networks: `mtcnn-pnet`, `mtcnn-rnet`, `mtcnn-onet`.
-        min_face: side in px of the smallest face looked for.
-        thresholds: least scores of the three stages.
-        factor: ratio of neighbouring pyramid scales.
-        fallback: look a second time, at finer scales and with lower thresholds, at a picture in which nothing was
-            found. For pictures said to hold a face, as in enrolment; it costs time where they hold none.
-        steady: average the landmarks of each face over ten more looks of O-Net, at its box and a little beside it,
-            mirrored and not: better aligned for a few milliseconds a face. None: with the plugin's own weights;
-            published ones give the published points.
-    Raises:
-        ContractError: if an option is out of range.
+        options: see there.
     """
 
     landmark_count: ClassVar[int] = 5
 
-    def __init__(
-        self,
-        networks: Networks,
-        *,
-        min_face: float = 20.0,
-        thresholds: Sequence[float] = (0.6, 0.7, 0.7),
-        factor: float = 0.709,
-        fallback: bool = False,
-        steady: bool | None = None,
-    ) -> None:
+    def __init__(self, networks: Networks, options: MtcnnOptions | None = None) -> None:
+        options = options or MtcnnOptions()
         super().__init__(networks)
-        if not (min_face >= CELL / 2 and 0.1 < factor < 0.95 and len(thresholds) == 3):
-            raise ContractError(
-                f"mtcnn: expected min_face >= {CELL // 2}, 0.1 < factor < 0.95 and three thresholds, "
-                f"got {min_face}, {factor}, {tuple(thresholds)}"
-            )
         self._networks = networks
-        self.min_face, self.factor, self.thresholds = float(min_face), float(factor), tuple(map(float, thresholds))
-        self.steady = networks.own if steady is None else steady
+        self.min_face, self.factor, self.thresholds = options.min_face, options.factor, options.thresholds
+        self.steady = networks.own if options.steady is None else options.steady
         self._second = (
             MtcnnDetector(
                 networks,
-                min_face=min_face,
-                thresholds=tuple(map(min, self.thresholds, SECOND_THRESHOLDS)),
-                factor=max(self.factor, SECOND_FACTOR),
-                steady=self.steady,
+                replace(
+                    options,
+                    thresholds=cast(tuple[float, float, float], tuple(map(min, self.thresholds, SECOND_THRESHOLDS))),
+                    factor=max(self.factor, SECOND_FACTOR),
+                    fallback=False,
+                ),
             )
-            if fallback
+            if options.fallback
             else None
         )
 

@@ -9,6 +9,8 @@ from importlib import resources
 from facereg.hookspecs import CommandSpec, ModelSpec, RecipeSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
+FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
+
 PAPER = "Zhang et al. 2016, Joint Face Detection and Alignment using Multi-task Cascaded CNNs, arXiv:1604.02878"
 
 
@@ -51,6 +53,7 @@ def facereg_models() -> list[ModelSpec]:
             name="mtcnn",
             role="detector",
             factory="facereg_mtcnn.detector:MtcnnDetector",
+            options_from="facereg_mtcnn.options:MtcnnOptions",
             networks=networks(),
             licence="MIT code; weights for research use (trained on faces-in-crowds, CelebA, MTFL, YouTube Faces)",
             paper=PAPER,

@@ -22,6 +22,7 @@ from facereg.types import FloatArray, Image
 from facereg_mtcnn.detector import MtcnnDetector
 from facereg_mtcnn.fitting import Schedule, fit
 from facereg_mtcnn.networks import BUILDERS
+from facereg_mtcnn.options import MtcnnOptions
 from facereg_mtcnn.plugin import networks
 from facereg_mtcnn.publish import save_network
 from facereg_mtcnn.pyramid import summed_area
@@ -126,8 +127,7 @@ def _miner(stage: str, out: Path, settings: MtcnnSettings) -> Propose:
     """Return what the stages before `stage` take for faces."""
     detector = MtcnnDetector(
         Networks(networks(), lambda spec: open_network(spec, weights=out, threads=1)),
-        min_face=settings.min_face,
-        thresholds=MINING_THRESHOLDS,
+        MtcnnOptions(min_face=settings.min_face, thresholds=MINING_THRESHOLDS),
     )
 
     def propose(image: Image) -> FloatArray:

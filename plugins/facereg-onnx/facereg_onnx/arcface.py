@@ -8,6 +8,7 @@ import numpy.typing as npt
 from facereg.interfaces import Embedder
 from facereg.runners.base import Networks
 from facereg.types import FloatArray
+from facereg_onnx.options import ArcFaceOptions
 from facereg_onnx.plugin import ARCFACE
 
 
@@ -16,25 +17,16 @@ class OnnxArcFace(Embedder):
 
     Args:
         networks: the one network.
-        flip: see `Embedder`.
-        mean, scale: pixels become (value - mean) / scale; 127.5 for most, 127.5 and 128 for InsightFace's older files.
-        bgr: whether the file wants BGR.
+        options: see there.
     """
 
     batch_size = 32
 
-    def __init__(
-        self,
-        networks: Networks,
-        *,
-        flip: bool = True,
-        mean: float = 127.5,
-        scale: float = 127.5,
-        bgr: bool = False,
-    ) -> None:
-        super().__init__(networks, flip=flip)
+    def __init__(self, networks: Networks, options: ArcFaceOptions | None = None) -> None:
+        options = options or ArcFaceOptions()
+        super().__init__(networks, flip=options.flip)
         self._networks = networks
-        self.mean, self.scale, self.bgr = mean, scale, bgr
+        self.mean, self.scale, self.bgr = options.mean, options.scale, options.bgr
         self.dim = self._embed(np.zeros((1, 112, 112, 3), np.uint8)).shape[1]
 
     @property

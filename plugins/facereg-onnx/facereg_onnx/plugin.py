@@ -5,6 +5,8 @@ from __future__ import annotations
 from facereg.hookspecs import ModelSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
+FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
+
 STRIDES = (8, 16, 32)  # px between the cells of YuNet's three heads
 
 YUNET = NetworkSpec(
@@ -37,6 +39,7 @@ def facereg_models() -> list[ModelSpec]:
             name="yunet",
             role="detector",
             factory="facereg_onnx.yunet:YuNet",
+            options_from="facereg_onnx.options:YuNetOptions",
             networks=(YUNET,),
             licence="no weights ship; those of ShiqiYu/libfacedetection.train are BSD-3-Clause",
             paper="Wu et al. 2023, YuNet: A Tiny Millisecond-level Face Detector, doi:10.1007/s11633-023-1423-y",
@@ -46,6 +49,7 @@ def facereg_models() -> list[ModelSpec]:
             name="onnx-arcface",
             role="embedder",
             factory="facereg_onnx.arcface:OnnxArcFace",
+            options_from="facereg_onnx.options:ArcFaceOptions",
             networks=(ARCFACE,),
             licence="no weights ship; your file's licence holds",
             paper="Deng et al. 2019, ArcFace, arXiv:1801.07698",

@@ -11,6 +11,7 @@ from facereg.geometry import non_maximum_suppression
 from facereg.interfaces import Detector
 from facereg.runners.base import Networks, Tensor
 from facereg.types import Faces, FloatArray, Image
+from facereg_onnx.options import YuNetOptions
 from facereg_onnx.plugin import STRIDES, YUNET
 
 MULTIPLE = 32  # px; sides of the network's input
@@ -21,17 +22,14 @@ class YuNet(Detector):
 
     Args:
         networks: the one network.
-        threshold: least score, the geometric mean of the two heads (Wu et al. 2023).
-        overlap: IoU over which the lesser of two boxes is dropped.
-        longest: px; larger pictures are made smaller first. None keeps every size.
+        options: see there.
     """
 
-    def __init__(
-        self, networks: Networks, *, threshold: float = 0.6, overlap: float = 0.45, longest: int | None = 1280
-    ) -> None:
+    def __init__(self, networks: Networks, options: YuNetOptions | None = None) -> None:
+        options = options or YuNetOptions()
         super().__init__(networks)
         self._networks = networks
-        self.threshold, self.overlap, self.longest = threshold, overlap, longest
+        self.threshold, self.overlap, self.longest = options.threshold, options.overlap, options.longest
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
         return [self._detect_one(image) for image in images]

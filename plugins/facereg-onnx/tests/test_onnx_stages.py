@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facereg_onnx.arcface import OnnxArcFace
+from facereg_onnx.options import ArcFaceOptions
 from facereg_onnx.plugin import ARCFACE, STRIDES
 from facereg_onnx.yunet import decode
 
@@ -91,7 +92,7 @@ def test_pixels_are_scaled_as_the_file_wants_them(options: dict[str, float], exp
     networks = Networks([ARCFACE], lambda spec: MeanColour(spec, fingerprint="ab" * 32))
     red = np.zeros((1, 112, 112, 3), np.uint8)
     red[..., 0] = 255
-    with OnnxArcFace(networks, **options) as embedder:  # type: ignore[arg-type]
+    with OnnxArcFace(networks, ArcFaceOptions(**options)) as embedder:  # type: ignore[arg-type]
         assert embedder._embed(red)[0] == pytest.approx(expected, abs=1e-5)
         assert embedder.dim == 3
         assert embedder.space == "onnx-arcface:abababababab"

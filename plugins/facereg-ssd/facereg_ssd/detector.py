@@ -8,11 +8,11 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from facereg.errors import ContractError
 from facereg.geometry import non_maximum_suppression
 from facereg.interfaces import Detector
 from facereg.runners.base import Networks
 from facereg.types import Faces, FloatArray, Image
+from facereg_ssd.options import SsdOptions
 from facereg_ssd.plugin import NETWORK, SIDE
 
 
@@ -23,33 +23,17 @@ class Ssd300(Detector):
 
     Args:
         networks: `ssd300-vgg16`.
-        threshold: scores over it are faces.
-        iou: IoU over which the lesser of two boxes is dropped (torchvision).
-        candidates: boxes over the threshold that go into suppression, the best (torchvision).
-        most: faces of a picture, the best (torchvision).
-    Raises:
-        ContractError: if an option is out of range.
+        options: see there.
     """
 
     landmark_count: ClassVar[int] = 0
 
-    def __init__(
-        self,
-        networks: Networks,
-        *,
-        threshold: float = 0.5,
-        iou: float = 0.45,
-        candidates: int = 400,
-        most: int = 200,
-    ) -> None:
+    def __init__(self, networks: Networks, options: SsdOptions | None = None) -> None:
+        options = options or SsdOptions()
         super().__init__(networks)
-        if not (0 <= threshold <= 1 and 0 < iou <= 1 and candidates >= 1 and most >= 1):
-            raise ContractError(
-                "ssd300-vgg16: expected 0 <= threshold <= 1, 0 < iou <= 1, candidates >= 1 and most >= 1, "
-                f"got {threshold}, {iou}, {candidates}, {most}"
-            )
         self._networks = networks
-        self.threshold, self.iou, self.candidates, self.most = threshold, iou, candidates, most
+        self.threshold, self.iou = options.threshold, options.iou
+        self.candidates, self.most = options.candidates, options.most
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
         found: list[Faces] = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from facereg.hookspecs import ModelSpec, RecipeSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
+FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
+
 PAPER = "Liu et al. 2016, SSD: Single Shot MultiBox Detector, arXiv:1512.02325"
 SHA256 = None
 SIDE = 300  # px; of the network's input
@@ -29,6 +31,7 @@ def facereg_models() -> list[ModelSpec]:
             name="ssd300-vgg16",
             role="detector",
             factory="facereg_ssd.detector:Ssd300",
+            options_from="facereg_ssd.options:SsdOptions",
             networks=(NETWORK,),
             licence="MIT code; no weights ship, train them with recipe ssd300-vgg16",
             paper=PAPER,

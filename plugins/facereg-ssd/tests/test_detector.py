@@ -11,6 +11,7 @@ import pytest
 import torch
 from facereg_ssd.detector import Ssd300, stretched
 from facereg_ssd.networks import DeployedSsd, decode, default_boxes
+from facereg_ssd.options import SsdOptions
 from facereg_ssd.plugin import BOXES, NETWORK
 from torchvision.models.detection.ssd import SSD
 
@@ -63,7 +64,7 @@ def test_decoding_and_suppression_give_what_torchvision_gives(network: SSD) -> N
     image = noise(300, 300)
     with torch.inference_mode():
         [expected] = network([torch.from_numpy(image).permute(2, 0, 1).float() / 255])
-    detector = Ssd300(Networks((NETWORK,), lambda spec: InTorch(network)), threshold=network.score_thresh)
+    detector = Ssd300(Networks((NETWORK,), lambda spec: InTorch(network)), SsdOptions(threshold=network.score_thresh))
     [found] = detector.detect([image])
     assert len(found) == len(expected["scores"]) > 10
     # float32 in another order; torchvision measures from the corner, here pixel centres are at integers
@@ -105,7 +106,7 @@ class Fixed(Runner):
 
 
 def fixed(runner: Runner, **options: float) -> Ssd300:
-    return Ssd300(Networks((NETWORK,), lambda spec: runner), **options)  # type: ignore[arg-type]
+    return Ssd300(Networks((NETWORK,), lambda spec: runner), SsdOptions(**options))  # type: ignore[arg-type]
 
 
 def test_boxes_lie_in_the_picture_where_they_lay_in_the_square() -> None:

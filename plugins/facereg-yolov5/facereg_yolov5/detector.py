@@ -10,14 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facereg.errors import ContractError
 from facereg.geometry import box_areas, box_overlap, non_maximum_suppression
 from facereg.interfaces import Detector
 from facereg.runners.base import Networks
 from facereg.types import BoolArray, Faces, FloatArray, Image
+from facereg_yolov5.options import MULTIPLE, YoloOptions
 from facereg_yolov5.plugin import NETWORK
 
-MULTIPLE = 32  # px; the coarsest stride
 Candidates: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]  # boxes (N, 4), scores (N,), landmarks (N, 5, 2)
 GREY = 114  # where a letterbox is empty; of YOLOv5
 CLOSE = 1 / 3  # of the small square: the side from which a face found there counts
@@ -29,47 +28,18 @@ class YoloV5Face(Detector):
 
     Args:
         networks: one, `yolov5s-face` or `yolov5s-face-int8`.
-        size: px that the longer side of every picture is made, a multiple of 32.
-        square: letterbox to a whole square, so that pictures of all shapes share a batch. Where it is false, to the
-            smallest rectangle with sides that are multiples of 32: a quarter less work for pictures of 4:3, and more
-            for longer ones, but only pictures of one shape go through the network together.
-        close_up: px of the longer side in a second, small letterbox, in which only faces that take a third of it or
-            more are looked for: of large faces the weights that ship saw few. 0: no second look.
-        threshold: least score.
-        iou: IoU over which the lesser of two boxes is dropped.
-        candidates: boxes over the threshold that go into suppression, the best; bounds its time.
-    Raises:
-        ContractError: if an option is out of range.
+        options: see there.
     """
 
     landmark_count: ClassVar[int] = 5
 
-    def __init__(
-        self,
-        networks: Networks,
-        *,
-        size: int = 640,
-        square: bool = True,
-        close_up: int = 128,
-        threshold: float = 0.3,
-        iou: float = 0.5,
-        candidates: int = 5000,
-    ) -> None:
+    def __init__(self, networks: Networks, options: YoloOptions | None = None) -> None:
+        options = options or YoloOptions()
         super().__init__(networks)
-        if size < MULTIPLE or size % MULTIPLE or close_up < 0 or close_up % MULTIPLE:
-            raise ContractError(
-                f"yolov5s-face: expected a size and a close_up that are multiples of {MULTIPLE}, close_up perhaps 0, "
-                f"got {size} and {close_up}"
-            )
-        if not (0 <= threshold <= 1 and 0 < iou <= 1) or candidates < 1:
-            raise ContractError(
-                "yolov5s-face: expected 0 <= threshold <= 1, 0 < iou <= 1 and candidates >= 1, "
-                f"got {threshold}, {iou}, {candidates}"
-            )
         self._networks = networks
         [self._name] = networks.specs
-        self.size, self.square, self.close_up = size, square, close_up
-        self.threshold, self.iou, self.candidates = threshold, iou, candidates
+        self.size, self.square, self.close_up = options.size, options.square, options.close_up
+        self.threshold, self.iou, self.candidates = options.threshold, options.iou, options.candidates
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
         found: list[Faces] = []

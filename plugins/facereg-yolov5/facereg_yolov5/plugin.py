@@ -7,6 +7,8 @@ from dataclasses import replace
 from facereg.hookspecs import CommandSpec, ModelSpec, RecipeSpec, hookimpl
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
+FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
+
 LICENCE = "MIT code; weights for research use (trained on CelebA, YouTube Faces, MTFL)"
 FACTORY = "facereg_yolov5.detector:YoloV5Face"
 PAPER = "YOLOv5 v6 (Jocher et al. 2020); five landmarks as in YOLO5Face (Qi et al. 2021), arXiv:2105.12931"
@@ -39,6 +41,7 @@ def facereg_models() -> list[ModelSpec]:
             name="yolov5s-face",
             role="detector",
             factory=FACTORY,
+            options_from="facereg_yolov5.options:YoloOptions",
             networks=(NETWORK,),
             licence=LICENCE,
             paper=PAPER,
@@ -48,6 +51,7 @@ def facereg_models() -> list[ModelSpec]:
             name="yolov5s-face-int8",
             role="detector",
             factory=FACTORY,
+            options_from="facereg_yolov5.options:YoloOptions",
             networks=(SMALL,),
             licence=LICENCE,
             paper=PAPER,

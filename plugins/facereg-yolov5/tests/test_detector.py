@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facereg_yolov5.detector import GREY, YoloV5Face, letterbox
+from facereg_yolov5.options import YoloOptions
 from facereg_yolov5.plugin import NETWORK
 
 from facereg.cli.training import train
@@ -113,7 +114,7 @@ class Fixed(Runner):
 
 
 def fixed(runner: Runner, **options: float) -> YoloV5Face:
-    return YoloV5Face(Networks((NETWORK,), lambda spec: runner), **{"close_up": 0, **options})  # type: ignore[arg-type]
+    return YoloV5Face(Networks((NETWORK,), lambda spec: runner), YoloOptions(**{"close_up": 0, **options}))  # type: ignore[arg-type]
 
 
 def test_faces_lie_in_the_picture_where_they_lay_in_the_letterbox() -> None:

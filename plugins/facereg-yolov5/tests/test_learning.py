@@ -10,6 +10,7 @@ import pytest
 import torch
 from facereg_yolov5.detector import YoloV5Face
 from facereg_yolov5.networks import DeployedYolo
+from facereg_yolov5.options import YoloOptions
 from facereg_yolov5.pictures import Pictures, pack_pictures
 from facereg_yolov5.plugin import NETWORK
 from facereg_yolov5.recipe import YoloSettings, YoloTraining
@@ -83,7 +84,9 @@ def test_the_best_face_found_is_the_one_that_was_learned(tmp_path: Path) -> None
             part.momentum = 0.3  # statistics that follow by 3 % a step, as they do, lag behind so short a run
     fit(module, DataLoader(TensorDataset(torch.arange(STEPS))), tmp_path / "out", steps=STEPS, devices=1)
     runner = Trained(DeployedYolo(module.averaged).eval())
-    with YoloV5Face(Networks((NETWORK,), lambda spec: runner), size=160, close_up=0) as detector:  # faces of one size
+    with YoloV5Face(
+        Networks((NETWORK,), lambda spec: runner), YoloOptions(size=160, close_up=0)
+    ) as detector:  # faces of one size
         found = detector.detect([image for image, _, _ in scenes])
     for faces, (_, box, points) in zip(found, scenes, strict=True):
         assert len(faces) >= 1  # so short a run may leave a lesser box on the same face
