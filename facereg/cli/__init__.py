@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import signal
-import sys
-import warnings
-from contextlib import suppress
-from functools import partial
+import sys  # nothing else: an interruption while more is imported must find `main` at work
 
 
 def main() -> None:
@@ -33,13 +27,22 @@ def main() -> None:
             complain(f"unexpected {name} ({words}); set FACEREG_TRACEBACK=1 to see where, and report it")
             sys.exit(1)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one, while threads end, needs no traceback either
-        with suppress(OSError):
-            print("facereg: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _end_interrupted()
+
+
+def _end_interrupted() -> None:
+    import signal
+    from contextlib import suppress
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one, while threads end, needs no traceback either
+    with suppress(OSError):
+        print("facereg: interrupted", file=sys.stderr)
+    sys.exit(130)
 
 
 def _run() -> None:
+    import warnings
+
     _keep_out_of_the_home()
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet; read_frames says what is wrong with a video
     warnings.filterwarnings("ignore", module="PIL")  # of damage and size, in two lines; read_image says it in one
@@ -51,6 +54,9 @@ def _run() -> None:
 def _keep_out_of_the_home() -> None:
     """Have matplotlib, which makes the folder when it is imported, keep its list of fonts for this process only."""
     if "MPLCONFIGDIR" not in os.environ:
+        import atexit
+        import shutil
+        from functools import partial
         from tempfile import gettempdir
 
         folder = os.path.join(gettempdir(), f"facereg-matplotlib-{os.urandom(8).hex()}")

@@ -1,0 +1,94 @@
+"""stdout that is full, closed or of another encoding, and Ctrl-C: one line or none, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from facereg.names import shown
+from tests.kinds import painted
+
+FACEREG = [sys.executable, "-m", "facereg"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "FACEREG_HOME": os.devnull, **more}
+
+
+@pytest.mark.parametrize("words", [["models"], ["models", "--json"], ["--help"], ["--version"], ["detect", "--help"]])
+def test_a_full_disk_under_stdout_is_one_line(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([*FACEREG, *words], stdout=full, stderr=subprocess.PIPE, text=True, env=environment())
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("facereg: stdout: cannot be written (No space left on device); make room")
+
+
+@pytest.mark.parametrize("words", [["models"], ["models", "--json"], ["--help"]])
+def test_a_reader_that_has_gone_gets_no_complaint(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run([*FACEREG, *words], stdout=writing, stderr=subprocess.PIPE, text=True, env=environment())
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_a_closed_stdout_is_no_error() -> None:
+    command = f'"{sys.executable}" -m facereg models >&-'
+    ended = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, env=environment())
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "utf-16"])
+def test_a_name_is_written_whatever_the_encoding_of_stdout(encoding: str) -> None:
+    name = "caf\udce9 \U0001f600 Zo\u00eb \x1b[31m\u202e\n"
+    script = "import sys; from facereg.cli.streams import *\nwith plain_streams(): say(sys.argv[1]); print('end')"
+    env = environment(PYTHONIOENCODING=encoding, PYTHONUTF8="0", LC_ALL="C.UTF-8")
+    ended = subprocess.run([sys.executable, "-c", script, name], capture_output=True, env=env, check=True)
+    escaped = shown(name).encode(encoding, "backslashreplace").decode(encoding)
+    assert ended.stdout.decode(encoding).splitlines() == [escaped, "end"]
+    assert b"\x1b" not in ended.stdout
+
+
+def test_a_batch_goes_on_past_a_name_that_the_terminal_lacks(tmp_path: Path) -> None:
+    for name in ("a.png", "caf\udce9.png", "\U0001f600.png", "z.png"):
+        painted(tmp_path / name)  # without a face
+    script = (
+        "import sys; from tests.calling import painted_options; from facereg.cli import main\n"
+        "sys.argv += painted_options()[:2]; main()"
+    )
+    env = environment(PYTHONIOENCODING="latin-1:strict", PYTHONUTF8="0")
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "detect", str(tmp_path)], capture_output=True, env=env, check=True
+    )
+    assert [line.rsplit(b"/")[-1] for line in ended.stdout.splitlines()] == [
+        b"a.png: 0 faces",
+        b"caf\\udce9.png: 0 faces",
+        b"z.png: 0 faces",
+        b"\\U0001f600.png: 0 faces",
+    ]
+
+
+@pytest.mark.parametrize("after_s", [0.5, 0.8, 1.2, 2.0])
+def test_an_interruption_while_starting_ends_with_130_and_no_traceback(after_s: float, tmp_path: Path) -> None:
+    script = (
+        "import time, sys; from facereg.cli import main; sys.stderr.write('here\\n'); sys.stderr.flush()\n"
+        "sys.argv = ['facereg', 'detect', sys.argv[1]]; main()"
+    )
+    os.mkfifo(tmp_path / "waits")  # the command never ends by itself
+    started = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "waits")], stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    assert started.stderr is not None
+    assert started.stderr.readline() == "here\n"
+    time.sleep(after_s - 0.5)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "Traceback" not in said
