@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from facereg.cli.app import app
-from facereg.serving.launch import CLOSED, IMAGE, Ports
+from facereg.serving.launch import CLOSED, HEADER, IMAGE, Ports
 
 FOLDER = Path(__file__).parents[1] / "docs/how-to/kubernetes"
 VERSION = "1.29"  # the oldest that the manifests are for
@@ -78,7 +78,7 @@ def test_the_server_is_closed_as_serve_closes_it() -> None:
         words = [*server["command"], "printf", "%s\\n", *server["args"][1:]]
         done = subprocess.run(words, env=variables, capture_output=True, text=True, check=True)
         *_, http, grpc = done.stdout.splitlines()
-        assert http.startswith(f"--http-restricted-api={CLOSED}:facereg-closed=")
+        assert http.startswith(f"--http-restricted-api={CLOSED}:{HEADER}=")
         assert grpc == http.replace("--http-restricted-api", "--grpc-restricted-protocol")
         keys.add(http.rpartition("=")[2])
     assert len(keys) == 2

@@ -19,6 +19,7 @@ IMAGE = "nvcr.io/nvidia/tritonserver:24.10-py3"  # server 2.51.0, as the binary 
 Engine = Literal["auto", "path", "container", "pip"]
 # The load API runs whatever code is posted to it. In this mode the server has none: it looks at the repository itself.
 OWN_MODE = ("--model-control-mode=poll", "--repository-poll-secs=1")
+HEADER = "Facereg-Closed"
 ONLY_PYTHON = "--model-config-name=python"  # configs/python.pbtxt instead of config.pbtxt
 CLOSED = "shared-memory,trace,logging"  # they change the server for all clients, or what they share
 FILES = re.compile(r"--[a-z0-9-]*-(cert|key|file|directory)")  # arguments whose value is a path
@@ -117,10 +118,10 @@ def pip_launch(repository: Path, host: str, ports: Ports, *, progress: Progress)
 def closed() -> list[str]:
     """Return the arguments that close what clients do not need.
 
-    Triton opens these to whoever sends a key. Nobody holds this one: it is drawn anew each time, and a line break in
-    it keeps it out of every header, so that it may be seen in the list of processes.
+    Triton opens these to whoever sends a header. Nobody can send this one, so it may be seen in the list of processes:
+    gRPC refuses capitals in a header's name, HTTP ends a header at a line break; and it is drawn anew each time.
     """
-    key = f"facereg-closed={secrets.token_hex(16)}\n{secrets.token_hex(16)}"
+    key = f"{HEADER}={secrets.token_hex(16)}\n{secrets.token_hex(16)}"
     return [f"--http-restricted-api={CLOSED}:{key}", f"--grpc-restricted-protocol={CLOSED}:{key}"]
 
 

@@ -17,7 +17,6 @@ import pytest
 from packaging.version import Version
 
 from facereg.images import write_image
-from facereg.serving.config import model_py
 from facereg.testing.pictures import photograph
 from tests.supply.guarded import UNAVAILABLE
 
@@ -129,7 +128,7 @@ def test_a_library_imported_too_early_is_told(home: Path) -> None:
 def test_a_served_model_turns_reports_off_by_itself(home: Path) -> None:
     served = home.parent / "served"
     served.mkdir()
-    (served / "model.py").write_text(model_py(), "utf-8")
+    shutil.copy(Path(__file__).parents[2] / "facereg/serving/python_model.py", served / "model.py")
     (served / "triton_python_backend_utils.py").touch()
     code = (
         f"import os, sys; sys.path.insert(0, {str(served)!r}); import model\n"

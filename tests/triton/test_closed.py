@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import socket
+import struct
 import subprocess
 import sys
 import urllib.error
@@ -18,7 +19,7 @@ import pytest
 import tritonclient.grpc as triton_grpc
 from tritonclient.utils import InferenceServerException
 
-from facereg.serving.launch import closed
+from facereg.serving.launch import HEADER, closed
 from tests.triton.conftest import READY_S, Served
 
 CODE = """
@@ -89,28 +90,55 @@ def test_settings_and_shared_memory_are_closed_over_http(served: Served, path: s
     ids=["log", "trace", "register", "unregister"],
 )
 def test_settings_and_shared_memory_are_closed_over_grpc(served: Served, ask: Callable[..., object]) -> None:
-    with triton_grpc.InferenceServerClient(served.server.address.removeprefix("triton://")) as client:
-        with pytest.raises(InferenceServerException, match="restricted"):
-            ask(client)
-        for line in key_of(served).splitlines():  # half of the key, as a header can carry it
-            with pytest.raises(InferenceServerException, match="restricted"):
-                ask(client, headers={"triton-grpc-protocol-facereg-closed": line})
+    with (
+        triton_grpc.InferenceServerClient(served.server.address.removeprefix("triton://")) as client,
+        pytest.raises(InferenceServerException, match="restricted"),
+    ):
+        ask(client)
 
 
 def key_of(served: Served) -> str:
     """Return the key as any user of this machine reads it in the list of processes."""
     [argument] = [word for word in served.server.launch.command if word.startswith("--http-restricted-api")]
-    return argument.partition("facereg-closed=")[2]
+    return argument.partition(f"{HEADER}=")[2]
 
 
 @pytest.mark.parametrize("between", ["\r\n ", "\n ", "\n", " ", "\r\n\t"], ids=repr)
 def test_the_key_that_the_list_of_processes_shows_opens_nothing(served: Served, between: str) -> None:
     key = between.join(key_of(served).splitlines())
-    request = f"GET /v2/logging HTTP/1.1\r\nHost: x\r\nfacereg-closed: {key}\r\nConnection: close\r\n\r\n"
+    request = f"GET /v2/logging HTTP/1.1\r\nHost: x\r\n{HEADER}: {key}\r\nConnection: close\r\n\r\n"
     with socket.create_connection(("127.0.0.1", served.server.ports.http), 10) as connection:
         connection.sendall(request.encode())
         answer = connection.makefile("rb").read()
     assert b" 200 " not in answer.split(b"\r\n")[0], answer
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def literal(name: str, value: str) -> bytes:
+    """Return a header as HPACK has it, whatever its letters: longer than 126 they are not here."""
+    return b"".join([b"\0", *(bytes([len(text)]) + text.encode() for text in (name, value))])
+
+
+@pytest.mark.parametrize("spelled", [str, str.lower], ids=["its name", "in small letters"])
+def test_the_key_opens_nothing_over_grpc_to_who_writes_frames_by_hand(
+    served: Served, spelled: Callable[[str], str]
+) -> None:
+    pairs = {":method": "POST", ":scheme": "http", ":path": "/inference.GRPCInferenceService/LogSettings"}
+    pairs |= {":authority": "x", "content-type": "application/grpc", "te": "trailers"}
+    pairs["triton-grpc-protocol-" + spelled(HEADER)] = key_of(served)
+    headers = b"".join(literal(name, value) for name, value in pairs.items())
+    with socket.create_connection(("127.0.0.1", served.server.ports.grpc), 10) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+        connection.sendall(frame(1, 4, 1, headers) + frame(0, 1, 1, bytes(5)))
+        answer = b""
+        while b"grpc-message" not in answer and b"log_info" not in answer:
+            part = connection.recv(65536)
+            assert part
+            answer += part
+    assert b"log_info" not in answer
 
 
 def test_each_server_has_a_key_of_its_own() -> None:
