@@ -70,7 +70,6 @@ def test_overhead_of_a_request(benchmark: BenchmarkFixture, server: TritonServer
             ("in process", "onnx"),
             ("grpc", server.address),
             ("http", server.http_address),
-            ("grpc, shared memory", f"{server.address}?shared_memory=system"),
         ):
             with open_network(SPEC, runner=runner, threads=1) as network:
                 taken[name] = milliseconds(network_call(network), ONE_BY_ONE)

@@ -12,6 +12,7 @@ from facereg.errors import ContractError
 from facereg.interfaces import Matcher, RoleName, Stage
 from facereg.reading import MAX_SETTINGS, parse_toml, read_text
 from facereg.registry import Registry
+from facereg.runners.opening import require_runner
 
 ROLES: tuple[RoleName, ...] = ("detector", "aligner", "embedder")  # those that `runner` and the like are given for
 Value = TypeVar("Value")
@@ -26,6 +27,8 @@ class StageChoice:
         name: as in `facereg models`.
         runner, device, threads, weights: see `facereg.runners.opening.open_network`.
         options: of the model's factory.
+    Raises:
+        RunnerError: if `runner` is none.
     """
 
     role: RoleName
@@ -35,6 +38,9 @@ class StageChoice:
     threads: int | None = None
     weights: str | Path | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_runner(self.runner)
 
     def create(self, registry: Registry) -> Stage:
         """Return the stage; see `Registry.create`."""

@@ -12,7 +12,7 @@ import typer
 
 from facereg.cli.options import Stages, with_stages
 from facereg.composition import Composition, MatcherChoice, StageChoice
-from facereg.errors import ContractError, UnknownNameError
+from facereg.errors import ContractError, RunnerError, UnknownNameError
 from facereg.hookspecs import ModelSpec, hookimpl
 from facereg.interfaces import Embedder
 from facereg.pipeline import Pipeline
@@ -239,12 +239,22 @@ SERVER = "triton://127.0.0.1:8001"
         (("--runner", "torch"), ["torch", "torch", "torch"]),
         (("--runner", f"embedder={SERVER}"), ["onnx", "onnx", SERVER]),
         (("--runner", SERVER, "--runner", "detector=onnx"), ["onnx", SERVER, SERVER]),
-        (("--runner", f"{SERVER}?a=b"), [f"{SERVER}?a=b"] * 3),
+        (("--runner", f"{SERVER}?timeout_s=5"), [f"{SERVER}?timeout_s=5"] * 3),
     ],
     ids=["default", "one for all", "a role", "all but a role", "an = in the address"],
 )
 def test_runner_is_one_value_or_one_a_role(words: tuple[str, ...], expected: list[str]) -> None:
     assert runners(chosen(*words)) == expected
+
+
+def test_a_runner_that_is_none_is_refused_when_it_is_chosen_and_its_password_not_shown() -> None:
+    with pytest.raises(RunnerError, match=r"expected triton://HOST:PORT") as failed:
+        StageChoice("embedder", "mobilenetv3-arcface", runner="triton://me:secret@one:8001")
+    assert "secret" not in str(failed.value)
+    for words in (("--runner", "triton://me:secret@one:8001"), ("--runner", "cook=me:secret@one")):
+        with pytest.raises(typer.BadParameter) as misused:
+            chosen(*words)
+        assert "secret" not in str(misused.value)
 
 
 def test_a_runner_of_an_unknown_role_is_refused() -> None:

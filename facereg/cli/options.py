@@ -15,8 +15,11 @@ import typer
 
 from facereg.cli.streams import complain as complain
 from facereg.composition import ROLES, Composition, MatcherChoice, StageChoice
+from facereg.errors import RunnerError
 from facereg.interfaces import RoleName
 from facereg.registry import Registry, default_registry
+from facereg.runners.address import masked
+from facereg.runners.opening import require_runner
 
 if TYPE_CHECKING:
     from facereg.calibration import Threshold
@@ -120,16 +123,25 @@ def _runners(given: list[str]) -> dict[RoleName, str]:
     for text in given:
         role, equals, runner = text.partition("=")
         if equals and role in ROLES:
-            by_role[role] = runner
+            by_role[role] = checked_runner(runner)
         elif equals and "/" not in role:  # an address may have an = of its own
-            raise misused("--runner", f"expected a role of {', '.join(ROLES)} before the =, got {text!r}")
+            raise misused("--runner", f"expected a role of {', '.join(ROLES)} before the =, got {masked(text)!r}")
         else:
-            for_all.append(text)
+            for_all.append(checked_runner(text))
     if len(for_all) > 1:
         raise misused(
             "--runner", f"expected one value for all roles, got {' and '.join(for_all)}; write ROLE=VALUE for each"
         )
     return {role: for_all[0] for role in ROLES if for_all} | by_role
+
+
+def checked_runner(text: str) -> str:
+    """Return the value of `--runner`, which is bad usage where it names no runner."""
+    try:
+        require_runner(text)
+    except RunnerError as error:
+        raise misused("--runner", str(error)) from error
+    return text
 
 
 def _weights(given: list[str]) -> dict[RoleName, Path]:

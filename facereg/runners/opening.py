@@ -6,9 +6,11 @@ from pathlib import Path
 
 from facereg.disk import file_sha256
 from facereg.errors import RunnerError
+from facereg.runners.address import masked, parse_address
 from facereg.runners.base import Runner
 from facereg.runners.spec import NetworkSpec
 
+LOCAL = ("onnx", "torch")  # in this process
 MAX_THREADS = 1024  # ONNX Runtime starts as many as it is told, until the machine has no more
 
 
@@ -25,7 +27,7 @@ def open_network(
     Args:
         runner: `onnx` (ONNX Runtime), `torch` (needs the [train] extra), or a Triton server (needs the [triton]
             extra): `triton://HOST:PORT` for gRPC, `tritons://` with TLS, `triton+http://` for HTTP, with options as
-            `?timeout_s=5&shared_memory=system`; see `facereg.runners.address`.
+            `?timeout_s=5&weights=any`; see `facereg.runners.address`.
         device: `cpu` or `cuda`; a server has its own.
         threads: of one call, 1 to MAX_THREADS; None takes every core; a server has its own.
         weights: folder whose files stand in for the plugin's own, or the one file; a server must hold the same.
@@ -35,7 +37,8 @@ def open_network(
         WeightsError: if the weights are missing or altered.
         MissingExtraError: if the runner needs an extra that is not installed.
     """
-    if "://" in runner:
+    require_runner(runner)
+    if runner not in LOCAL:
         return _open_served(spec, runner, weights)
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise RunnerError(
@@ -46,17 +49,27 @@ def open_network(
         from facereg.runners.onnx import OnnxRunner
 
         return OnnxRunner(spec, path, device=device, threads=threads)
-    if runner == "torch":
-        from facereg.runners.torch import TorchRunner
+    from facereg.runners.torch import TorchRunner
 
-        return TorchRunner(spec, path, device=device)
-    raise RunnerError(f"no runner named {runner!r}; expected one of: onnx, torch, triton://HOST:PORT")
+    return TorchRunner(spec, path, device=device)
+
+
+def require_runner(runner: str) -> None:
+    """Refuse a setting that names no runner; opens nothing.
+
+    Raises:
+        RunnerError: if it is neither `onnx` nor `torch` nor an address of a Triton server.
+    """
+    if "://" in runner:
+        parse_address(runner)
+    elif runner not in LOCAL:
+        raise RunnerError(
+            f"no runner named {masked(runner)!r}; expected one of: {', '.join(LOCAL)}, triton://HOST:PORT"
+        )
 
 
 def _open_served(spec: NetworkSpec, runner: str, weights: str | Path | None) -> Runner:
     """Return a runner on a server that holds the weights given, or the plugin's own where it names them."""
-    from facereg.runners.address import parse_address
-
     address = parse_address(runner)  # a wrong address is told before a missing extra
     from facereg.runners.triton import TritonRunner
 

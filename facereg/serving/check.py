@@ -17,9 +17,9 @@ from facereg.registry import Registry
 from facereg.runners.address import TritonAddress, parse_address
 from facereg.runners.base import Tensor
 from facereg.runners.opening import open_network
+from facereg.runners.served import served_versions
 from facereg.runners.spec import NetworkSpec, TensorSpec, weights_version
-from facereg.runners.transport import TransportError, acquire, release
-from facereg.runners.triton import LOOK_S, TritonRunner
+from facereg.runners.triton import TritonRunner
 from facereg.types import Image
 
 TOLERANCE = 1e-3  # of the largest value: a GPU adds up in another order, and ONNX Runtime lets it use TF32
@@ -89,7 +89,7 @@ def _check(
     except WeightsError as error:
         return NetworkCheck(spec.name, model.name, "skipped", reason=str(error).removeprefix(f"{spec.name}: "))
     sha256 = file_sha256(path)
-    version, versions = weights_version(sha256), versions_at(address, spec.name)
+    version, versions = weights_version(sha256), served_versions(address, spec.name)
     try:
         inputs = inputs_from_picture(spec, picture)
         with open_network(spec, weights=weights) as here, TritonRunner(spec, address, sha256=sha256) as there:
@@ -102,18 +102,6 @@ def _check(
         return NetworkCheck(spec.name, model.name, "passed", difference, "", version, versions)
     wrong = f"expected a difference of at most {tolerance:g}, got {difference:.3g}; see the server's precision"
     return NetworkCheck(spec.name, model.name, "failed", difference, wrong, version, versions)
-
-
-def versions_at(address: TritonAddress, network: str) -> tuple[int, ...]:
-    """Return the versions of a network that a server holds, none where it does not say."""
-    transport = acquire(address)
-    try:
-        held = transport.ask(lambda client: client.get_model_metadata(network), LOOK_S)["versions"]
-    except TransportError:
-        return ()
-    finally:
-        release(transport)
-    return tuple(sorted(int(version) for version in held))
 
 
 def inputs_from_picture(spec: NetworkSpec, picture: Image) -> dict[str, Tensor]:

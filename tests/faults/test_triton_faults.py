@@ -101,6 +101,7 @@ class Load:
                 found = self.runner.infer({"images": self.pixels[rows]})
             except RunnerError as error:
                 outcome = type(error).__name__
+                time.sleep(0.5)  # as a client does that will try again: a server that is gone fails calls at once
             except BaseException as error:  # what must not come: the test counts it
                 outcome = f"untyped {type(error).__name__}: {error}"
             else:
@@ -126,8 +127,8 @@ class Load:
         return Counter(self.outcomes)
 
 
-def strike(server: TritonServer, query: str, count: int) -> Counter[str]:
-    with TritonRunner(RNET, f"{server.address}?timeout_s={TIMEOUT_S}&mend=true{query}", sha256=RNET.sha256) as runner:
+def strike(server: TritonServer, count: int) -> Counter[str]:
+    with TritonRunner(RNET, f"{server.address}?timeout_s={TIMEOUT_S}", sha256=RNET.sha256) as runner:
         load = Load(runner, count)
         faults: list[Callable[[], None]] = [
             lambda: kill_server(server),
@@ -138,7 +139,7 @@ def strike(server: TritonServer, query: str, count: int) -> Counter[str]:
             lambda: kill_server(server),
         ]
         outcomes = load.run(faults)
-        assert runner.mended >= 1
+        assert server.mended >= 1
         last = runner.infer({"images": load.pixels[:1]})  # the connection has outlived all of it
         np.testing.assert_allclose(last["boxes"], load.wanted["boxes"][:1], rtol=1e-4, atol=1e-5)
     print(dict(outcomes))  # noqa: T201  (shown with -s)
@@ -154,22 +155,12 @@ def assert_sound(outcomes: Counter[str], count: int) -> None:
 
 
 def test_every_request_ends_in_a_right_answer_or_one_typed_error(server: TritonServer) -> None:
-    assert_sound(strike(server, "", 2_000), 2_000)
+    assert_sound(strike(server, 2_000), 2_000)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("query", ["", "&shared_memory=system"], ids=["plain", "shared memory"])
-def test_20000_requests_end_in_right_answers_or_typed_errors(server: TritonServer, query: str) -> None:
-    assert_sound(strike(server, query, 20_000), 20_000)
-
-
-def test_shared_memory_outlives_a_restart_and_never_gives_another_requests_answer(server: TritonServer) -> None:
-    query = f"{server.address}?timeout_s={TIMEOUT_S}&shared_memory=system"
-    with TritonRunner(RNET, query, sha256=RNET.sha256) as runner:
-        load = Load(runner, 600)
-        outcomes = load.run([lambda: hang(server), lambda: kill_server(server)])
-    assert_sound(outcomes, 600)
-    assert not list(Path("/dev/shm").glob("facereg-*"))
+def test_20000_requests_end_in_right_answers_or_typed_errors(server: TritonServer) -> None:
+    assert_sound(strike(server, 20_000), 20_000)
 
 
 def test_a_server_that_is_gone_is_a_typed_error_within_the_time(server: TritonServer) -> None:

@@ -123,7 +123,7 @@ def imported(folder: Path) -> set[str]:
 def test_what_is_imported_is_declared(folder: str) -> None:
     distributions = packages_distributions()
     declared = {canonicalize_name(one.name) for extra in ("", "dev") for one in required(extra)}
-    brought = {"google", "grpc", "gevent"}  # by tritonclient, which speaks through them
+    brought = {"google", "grpc"}  # by tritonclient, which speaks through them
     missing = []
     for name in sorted(imported(ROOT / folder)):
         ways = {canonicalize_name(one) for one in distributions.get(name, [name])}

@@ -15,10 +15,10 @@ from facereg.images import read_image
 from facereg.interfaces import Detector, Embedder
 from facereg.pipeline import Pipeline
 from facereg.registry import Registry, default_registry
-from facereg.runners.base import Tensor
 from facereg.runners.opening import open_network
+from facereg.runners.over_grpc import GrpcTransport
 from facereg.runners.spec import NetworkSpec
-from facereg.runners.transport import GrpcTransport, Request
+from facereg.runners.transport import Request, WireTensor
 from facereg.serving.check import check_server, inputs_from_picture
 from facereg.testing.pictures import crops, photograph
 from facereg.types import Crops, Faces, FloatArray, Image
@@ -26,14 +26,13 @@ from tests.fakes import PaintedDetector, picture
 from tests.triton.conftest import Served
 from tests.triton.third_party import COLOURS, third_party_registry
 
-WAYS = ("grpc", "http", "grpc and shared memory", "http and shared memory")
+WAYS = ("grpc", "http")
 IN_FLIGHT = 8
 NETWORKS = [spec for model in default_registry().models() for spec in model.networks]
 
 
 def address_of(served: Served, way: str = "grpc") -> str:
-    address = served.server.http_address if way.startswith("http") else served.server.address
-    return f"{address}?shared_memory=system" if way.endswith("shared memory") else address
+    return served.server.http_address if way == "http" else served.server.address
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -163,7 +162,7 @@ def test_a_pipeline_keeps_as_many_requests_in_flight_as_the_address_says(
 ) -> None:
     together, send = Barrier(IN_FLIGHT), GrpcTransport.infer
 
-    def send_together(transport: GrpcTransport, request: Request, timeout_s: float) -> dict[str, Tensor]:
+    def send_together(transport: GrpcTransport, request: Request, timeout_s: float) -> list[WireTensor]:
         together.wait(60)  # passes only while so many requests are being made
         return send(transport, request, timeout_s)
 
