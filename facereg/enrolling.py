@@ -156,4 +156,5 @@ class _Judge:
         if len(result.faces) > 1 and not self.main_faces:
             return None, f"expected one face, found {len(result.faces)}; crop the picture, or pass --largest"
         reason = refusal(picture.image, faces, row, self.pipeline.detector, self.limits)
-        return (None, reason) if reason else (result.embeddings.vectors[row], "")
+        reason = reason or result.refusal(row)
+        return (None, reason) if reason else (list(result)[row].vector, "")

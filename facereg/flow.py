@@ -62,6 +62,7 @@ class _Item:
     number: int = 0  # among those put
     outcome: Result | Exception | None = None
     faces: Faces | None = None
+    refused: tuple[str, ...] = ()  # by the aligner, and why
     vectors: FloatArray | None = None  # (N, D), filled as batches come back
     missing: int = 0  # rows of `vectors` not filled yet
 
@@ -273,9 +274,12 @@ class Flow:
             _each_alone(items, self._find, self._fail)
             return None
         self._release(items)
-        start = 0
+        start = first = 0
         for item, faces, count in zip(items, found, crops.counts, strict=True):
             item.faces, item.missing = faces, count
+            mine = crops.refused[first : first + len(faces)]
+            item.refused = mine if any(mine) else ()
+            first += len(faces)
             if count:
                 item.vectors = np.empty((count, self._stages.embedder.dim), np.float32)
                 with self._changed:
@@ -370,7 +374,7 @@ class Flow:
         try:
             own = Embeddings(vectors, self._stages.embedder.space)
             assert item.faces is not None  # found before its crops were queued
-            outcome: Result | Exception = Result(item.faces, own, self._stages.match(own))
+            outcome: Result | Exception = Result(item.faces, own, self._stages.match(own), item.refused)
         except Exception as error:  # as above
             outcome = error
         self._settle(item, outcome)

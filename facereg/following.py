@@ -51,7 +51,12 @@ def identify_video(pipeline: Pipeline, source: str | Path | Video) -> Generator[
                 yield IdentifiedFrame(frame, outcome)
                 continue
             tracks = tracker.follow(outcome.faces)
-            names = [] if outcome.matches is None else tracker.name(tracks, outcome.matches)
+            names: list[str | None] = [None] * len(tracks)
+            if outcome.matches is not None:
+                kept = outcome.kept.tolist()
+                named = tracker.name([tracks[row] for row in kept], outcome.matches)
+                for row, name in zip(kept, named, strict=True):
+                    names[row] = name
             yield IdentifiedFrame(frame, outcome, tuple(tracks), tuple(names))
 
 

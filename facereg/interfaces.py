@@ -139,7 +139,7 @@ class Aligner(Stage):
             crops = self._align(images, faces, size)
         if not isinstance(crops, Crops):
             raise ContractError(f"{self.name}: expected Crops, got {type(crops).__name__}")
-        _require_crops(self.name, crops, [len(found) for found in faces])
+        crops.require_faces([len(found) for found in faces], model=self.name)
         if crops.pixels.shape[1] != size:
             raise ContractError(f"{self.name}: expected crops of {size} px, got {crops.pixels.shape[1]} px")
         return crops
@@ -161,24 +161,6 @@ class EmbedderOptions:
     """
 
     flip: bool = True
-
-
-def _require_crops(model: str, crops: Crops, faces: Sequence[int]) -> None:
-    """Refuse crops that are not one for each face, in order, but for those refused: they would be others' faces."""
-    if crops.refused and len(crops.refused) != sum(faces):
-        raise ContractError(
-            f"{model}: refused: expected an entry for each of {sum(faces)} faces, got {len(crops.refused)}"
-        )
-    ends = np.cumsum(faces)
-    kept = tuple(
-        crops.refused[end - count : end].count("") if crops.refused else count
-        for end, count in zip(ends, faces, strict=True)
-    )
-    if crops.counts != kept:
-        raise ContractError(
-            f"{model}: expected crops of {kept} faces in {len(faces)} images, got {crops.counts}; an aligner that "
-            "leaves a face out says so in refused"
-        )
 
 
 class Embedder(Stage):

@@ -6,26 +6,29 @@ import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Callable,
     Generator,
     Iterable,
+    Iterator,
     Mapping,
     Sequence,
 )
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing, closing
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias, cast
 
-from facereg.composition import Composition
+from facereg.composition import Composition, MatcherChoice
 from facereg.errors import ContractError, FaceregError
 from facereg.flow import Flow
 from facereg.interfaces import Aligner, Detector, Embedder, Matcher, RoleName
 from facereg.observability import PipelineMetrics
 from facereg.registry import Registry, default_registry
 from facereg.stages import Result, Stages
-from facereg.types import Image, check_image
+from facereg.types import Image, check_images
 
 __all__ = ["CHUNK", "Outcome", "Pipeline", "Result"]
 
@@ -37,14 +40,17 @@ Outcome: TypeAlias = Result | FaceregError
 class Pipeline:
     """Detector, aligner, embedder and, where people are known, matcher, one after another.
 
-    One instance may be shared between threads. Closing it closes its stages. `metrics` counts what it did.
+    One instance may be shared between threads. Closing it closes its stages, for good. `metrics` counts what it did.
+    `candidates` is how many of the closest people a match lists.
     """
 
     def __init__(
         self, detector: Detector, aligner: Aligner, embedder: Embedder, matcher: Matcher | None = None
     ) -> None:
         self.detector, self.aligner, self.embedder, self.matcher = detector, aligner, embedder, matcher
+        self.candidates = 5
         self.metrics = PipelineMetrics(self._retries)
+        self._composition: Composition | None = None  # what it was made of, where it can be made again so
 
     @classmethod
     def create(
@@ -53,7 +59,8 @@ class Pipeline:
         detector: str = "mtcnn",
         aligner: str = "five-point",
         embedder: str = "mobilenetv3-arcface",
-        matcher: Matcher | None = None,
+        matcher: Matcher | str | None = None,
+        threshold: float | None = None,
         runner: str | Mapping[RoleName, str] = "onnx",
         device: str | Mapping[RoleName, str] = "cpu",
         threads: int | Mapping[RoleName, int | None] | None = None,
@@ -65,24 +72,34 @@ class Pipeline:
 
         Args:
             detector, aligner, embedder: names as in `facereg models`.
-            matcher: holds the known people; a `Gallery` makes one.
+            matcher: holds the known people; a `Gallery` fills one. Or a name, which needs `threshold` and knows nobody
+                yet.
+            threshold: cosine similarity from which that matcher accepts a match.
             runner, device, threads: where networks run, for all stages or by role, as in
                 `{"embedder": "triton://127.0.0.1:8001"}`: a role that is not named has the default; see
                 `facereg.runners.opening.open_network`.
             weights: by role, a folder or file that stands in for the plugin's own.
-            options: by role, options of the model's factory.
+            options: by role, options of the model; see `facereg models NAME`.
         Raises:
             UnknownNameError: if no such model is installed.
             ContractError: if a mapping names something else than the three roles.
         """
+        named = isinstance(matcher, str)
         composition = Composition.of(
             names={"detector": detector, "aligner": aligner, "embedder": embedder},
             runner=runner,
             device=device,
             threads=threads,
             weights=weights,
-            options=options,
+            options={role: given for role, given in (options or {}).items() if role != "matcher" or not named},
         )
+        if isinstance(matcher, str):
+            chosen = MatcherChoice(matcher, threshold, (options or {}).get("matcher", {}))
+            return cls.compose(replace(composition, matcher=chosen), registry=registry)
+        if matcher is not None and not isinstance(matcher, Matcher):
+            raise ContractError(f"matcher: expected a Matcher or a name, got {type(matcher).__name__}")
+        if threshold is not None:
+            raise ContractError("threshold: expected it with a matcher's name; a matcher that is made has its own")
         return cls.compose(composition, matcher=matcher, registry=registry)
 
     @classmethod
@@ -104,6 +121,7 @@ class Pipeline:
         Raises:
             ContractError: if the aligner needs landmarks that the detector does not give.
         """
+        again = composition if registry in (None, default_registry()) and matcher is None else None
         registry = registry or default_registry()
         with ExitStack() as made:  # what was made is closed where a later one fails
             stages = [made.enter_context(stage.create(registry)) for stage in composition.stages]
@@ -116,7 +134,23 @@ class Pipeline:
             if matcher is None and composition.matcher is not None:
                 matcher = composition.matcher.create(registry)
             made.pop_all()
-        return cls(cast(Detector, stages[0]), cast(Aligner, stages[1]), cast(Embedder, stages[2]), matcher)
+        pipeline = cls(cast(Detector, stages[0]), cast(Aligner, stages[1]), cast(Embedder, stages[2]), matcher)
+        pipeline._composition = again
+        return pipeline
+
+    def __reduce__(self) -> tuple[Callable[[Composition], Pipeline], tuple[Composition]]:
+        """Pickle what the pipeline was made of: networks are opened anew in the other process.
+
+        Raises:
+            ContractError: if it was not made of installed models alone, or its matcher knows people.
+        """
+        made = self._composition
+        if made is None or (self.matcher is not None and (made.matcher is None or len(self.matcher))):
+            raise ContractError(
+                "a pipeline with stages of its own, or a matcher that knows people, cannot be pickled; send its "
+                "Composition, make it there with Pipeline.compose, and fill the matcher there"
+            )
+        return Pipeline.compose, (made,)
 
     def run(self, images: Sequence[Image]) -> list[Result]:
         """Return a result for each image, in order; the images may be of any sizes.
@@ -127,9 +161,7 @@ class Pipeline:
             ContractError: if an image is no uint8 (H, W, 3) array; no image is worked on then.
             FaceregError: the first image's that failed.
         """
-        if getattr(images, "ndim", 0) == 3:
-            raise ContractError("images: expected a list of images, got one array; write pipeline.run([image])")
-        checked = [check_image(image, name=f"images[{index}]") for index, image in enumerate(images)]
+        checked = check_images(images, call="pipeline.run")
         if not checked:
             return []
         # One chunk and one embedding at a time leave nothing to do side by side: no threads then.
@@ -213,6 +245,7 @@ class Pipeline:
                     await changed.wait()
                     changed.clear()
         finally:
+            await source.aclose()
             await asyncio.to_thread(flow.close)
         if failure is not None:
             raise failure
@@ -256,7 +289,7 @@ class Pipeline:
         inline: bool = False,
         on_change: Callable[[], None] = lambda: None,
     ) -> Flow:
-        stages = Stages(self.detector, self.aligner, self.embedder, self.matcher, self.metrics)
+        stages = Stages(self.detector, self.aligner, self.embedder, self.matcher, self.metrics, self.candidates)
         if window is None:
             window = 2 * chunk + self.embedder.in_flight * self.embedder.batch_size
         return Flow(stages, chunk=chunk, pixels=CHUNK_PIXELS, window=window, inline=inline, on_change=on_change)
@@ -299,10 +332,20 @@ def _outcome(outcome: Result | Exception) -> Outcome:
     return outcome
 
 
-async def _asynchronous(images: AsyncIterable[Image] | Iterable[Image]) -> AsyncIterator[Image]:
+async def _asynchronous(images: AsyncIterable[Image] | Iterable[Image]) -> AsyncGenerator[Image, None]:
     if isinstance(images, AsyncIterable):
         async for image in images:
             yield image
-    else:
-        for image in images:
-            yield image
+    else:  # read in a thread of its own, always the same: the event loop goes on while a file is slow
+        loop, pool = asyncio.get_running_loop(), ThreadPoolExecutor(1, "facereg-read")
+        source = iter(images)
+        try:
+            while given := await loop.run_in_executor(pool, _next, source):
+                yield given.pop()  # kept by no name here
+        finally:
+            await asyncio.to_thread(pool.shutdown)
+
+
+def _next(source: Iterator[Image]) -> list[Image]:
+    """Return the next image in a list, or an empty one at the end: StopIteration cannot leave a thread."""
+    return list(islice(source, 1))

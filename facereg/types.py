@@ -181,6 +181,25 @@ class Crops:
         identity = np.tile(np.eye(2, 3, dtype=np.float32), (len(pixels), 1, 1))
         return cls(pixels, identity, (1,) * len(pixels))
 
+    def require_faces(self, faces: Sequence[int], *, model: str) -> None:
+        """Raise ContractError unless these are crops of so many faces in each image, but for those refused.
+
+        Otherwise a crop, and the name found for it, would be taken for another face's.
+        """
+        if self.refused and len(self.refused) != sum(faces):
+            raise ContractError(
+                f"{model}: refused: expected an entry for each of {sum(faces)} faces, got {len(self.refused)}"
+            )
+        kept = tuple(
+            self.refused[end - count : end].count("") if self.refused else count
+            for end, count in zip(np.cumsum(faces), faces, strict=True)
+        )
+        if self.counts != kept:
+            raise ContractError(
+                f"{model}: expected crops of {kept} faces in {len(faces)} images, got {self.counts}; an aligner that "
+                "leaves a face out says so in refused"
+            )
+
     def __len__(self) -> int:
         return len(self.pixels)
 

@@ -123,11 +123,11 @@ def identify(
     ):
         held.fill(matcher)
         matcher.threshold = _threshold(stages, held.space, matcher.comparisons, threshold, fpir)
-        pipeline.matcher = matcher
+        pipeline.matcher, pipeline.candidates = matcher, candidates
         if is_video(source):
-            _identify_video(pipeline, source, draw, candidates, frames, json)
+            _identify_video(pipeline, source, draw, frames, json)
         else:
-            _identify_pictures(pipeline, Path(source), draw, candidates, json)
+            _identify_pictures(pipeline, Path(source), draw, json)
 
 
 def _threshold(stages: Stages, space: str, comparisons: int, given: float | None, fpir: float) -> float:
@@ -145,7 +145,7 @@ def _threshold(stages: Stages, space: str, comparisons: int, given: float | None
     return used.value
 
 
-def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, candidates: int, json: bool) -> None:
+def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json: bool) -> None:
     from facereg.files import run_files
     from facereg.folders import find_pictures
     from facereg.images import read_picture, write_image
@@ -167,7 +167,7 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, cand
                 if json:
                     print_json({"image": str(path), "error": outcome.reason})
                 continue
-            for line in _lines(outcome, candidates):
+            for line in _lines(outcome):
                 _say({"image": str(path), **line}, json)
             if draw is not None:  # read again: pictures on their way through the stages are not kept
                 try:
@@ -181,9 +181,7 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, cand
     tally.finish()
 
 
-def _identify_video(
-    pipeline: Pipeline, source: str, draw: Path | None, candidates: int, frames: int | None, json: bool
-) -> None:
+def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: int | None, json: bool) -> None:
     from itertools import islice
 
     from facereg.following import identify_video
@@ -199,7 +197,7 @@ def _identify_video(
                 if isinstance(result, FaceregError):
                     tally.fail(ImageError(video.name, f"frame {number}: {result}"))
                     continue
-                for line, track, name in zip(_lines(result, candidates), shown.tracks, shown.names, strict=True):
+                for line, track, name in zip(_lines(result), shown.tracks, shown.names, strict=True):
                     place = {"image": video.name, "frame": number, "time_s": round(shown.frame.time_s, 3)}
                     _say({**place, "track": track, **line, "label": name}, json)
                 if draw is not None:
@@ -218,17 +216,18 @@ def _identify_video(
         raise typer.Exit(1)
 
 
-def _lines(result: Result, candidates: int) -> Iterator[dict[str, object]]:
-    for face, match in zip(result.faces, result.matches or (), strict=True):
+def _lines(result: Result) -> Iterator[dict[str, object]]:
+    from facereg.stages import NOBODY
+
+    for found in result:
+        match = found.match or NOBODY
         yield {
-            "box": [round(float(value), 3) for value in face.box],
+            "box": [round(float(value), 3) for value in found.face.box],
             "label": match.label,
             "similarity": round(match.similarity, 6),
             "accepted": match.accepted,
-            "candidates": [
-                {"label": name, "similarity": round(similarity, 6)}
-                for name, similarity in match.candidates[:candidates]
-            ],
+            "candidates": [{"label": name, "similarity": round(value, 6)} for name, value in match.candidates],
+            **({"reason": found.refused} if found.refused else {}),
         }
 
 
@@ -237,14 +236,16 @@ def _say(line: dict[str, object], json: bool) -> None:
         print_json(line)
     else:
         frame = f" frame {line['frame']} track {line['track']}" if "frame" in line else ""
-        say(f"{line['image']}{frame}: {line['label'] or 'unknown'} (similarity {line['similarity']:.3f})")
+        why = line.get("reason") or f"similarity {line['similarity']:.3f}"
+        say(f"{line['image']}{frame}: {line['label'] or 'unknown'} ({why})")
 
 
 def drawn(image: Image, result: Result, names: Sequence[str | None] | None = None) -> Image:
     """Return the picture with a name, or `unknown`, on each face."""
     from facereg.drawing import draw_faces
+    from facereg.stages import NOBODY
 
-    matches: Sequence[Match] = list(result.matches or ())
+    matches: Sequence[Match] = [found.match or NOBODY for found in result]
     labels = names if names is not None else [match.label for match in matches]
     texts = [f"{label or 'unknown'} {match.similarity:.2f}" for label, match in zip(labels, matches, strict=True)]
     return draw_faces(image, result.faces, texts, [label is not None for label in labels])

@@ -106,11 +106,11 @@ def embed(
                 continue
             tally.done += 1
             vectors.append(outcome.embeddings.vectors)
-            boxes.append(outcome.faces.boxes)
-            scores.append(outcome.faces.scores)
-            names += [str(path)] * len(outcome.faces)
+            boxes.append(outcome.faces.boxes[outcome.kept])
+            scores.append(outcome.faces.scores[outcome.kept])
+            names += [str(path)] * len(outcome.kept)
             about = main_face_of(path, outcome.faces)
-            main += [row == about for row in range(len(outcome.faces))]
+            main += [int(row) == about for row in outcome.kept]
         stream = io.BytesIO()
         np.savez_compressed(
             stream,

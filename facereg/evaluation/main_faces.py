@@ -44,7 +44,7 @@ def embed_main_faces(
         for row, (_, outcome) in enumerate(outcomes):
             if isinstance(outcome, ImageError):
                 errors.append(outcome)
-            elif len(outcome.faces):
+            elif len(outcome.embeddings):
                 found[row] = True
                 vectors[row] = outcome.embeddings.vectors[0]
             progress(1)
