@@ -22,6 +22,7 @@ from facereg.cli.options import (
     say_without_area,
     with_stages,
 )
+from facereg.cli.tally import Tally
 from facereg.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -258,7 +259,8 @@ def verification(
     tested = read_lfw_pairs(pairs, images)
     chosen = None if threshold_pairs is None else read_lfw_pairs(threshold_pairs, images)
     lists = [tested] if chosen is None else [tested, chosen]
-    faces, rows = _embed_pairs(lists, stages)
+    tally = Tally()
+    faces, rows = _embed_pairs(lists, stages, tally)
     similarities, same, missing = _similarities(tested, faces, rows)
     threshold = None
     if chosen is not None:
@@ -279,6 +281,7 @@ def verification(
 
         plot_verification(out.with_suffix(".png"), scores.curve, f"{stages.embedder}, {len(tested.pairs)} pairs")
     _report(figures, out, json, stages, ("detector", "aligner", "embedder"))
+    tally.finish()
 
 
 @app.command()
@@ -296,19 +299,20 @@ def identification(
 
     Example: facereg evaluate identification --images people/
     """
-    from facereg.data.people import read_people
+    from facereg.data.people import find_people, require_pictures
     from facereg.evaluation.identification import score_identification
     from facereg.evaluation.main_faces import embed_main_faces
 
-    people = read_people(images)
-    paths = [path for own in people.values() for path in own]
+    found, tally = find_people(images), Tally()
+    require_pictures(found, images)
+    tally.leave_out(found.skipped, found.failed)
+    people, paths = found.people, [path for _, path in found.pictures]
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(name for name, own in people.items() for _ in own):
         rows.setdefault(name, []).append(row)
     with stages.pipeline() as pipeline, progress("embedding", len(paths)) as advance:
         faces = embed_main_faces(pipeline, paths, progress=advance)
-    for error in faces.errors:
-        complain(str(error))
+    _count(faces, tally)
     scores = score_identification(
         faces.vectors,
         faces.found,
@@ -330,6 +334,7 @@ def identification(
 
         plot_identification(out.with_suffix(".png"), scores.curve, f"{stages.embedder}, {len(people)} people, seed 0")
     _report(figures, out, json, stages, ("detector", "aligner", "embedder", "matcher"))
+    tally.finish()
 
 
 @with_stages
@@ -355,7 +360,8 @@ def calibrate(
     from facereg.evaluation.verification import thresholds_from
 
     listed = read_lfw_pairs(pairs, images)
-    faces, rows = _embed_pairs([listed], stages)
+    tally = Tally()
+    faces, rows = _embed_pairs([listed], stages, tally)
     similarities, same, missing = _every_similarity(faces, rows) if every_pair else _similarities(listed, faces, rows)
     thresholds = thresholds_from(similarities, same, far)
     value = thresholds[far]
@@ -380,6 +386,7 @@ def calibrate(
         for rate, held in list(thresholds.items())[1:]:
             typer.echo(f"threshold {held:.4f}: false accept rate {rate:g}")
         typer.echo(f"stored for {faces.space} in {path}")
+    tally.finish()
 
 
 def _detect_wider(paths: list[Path], stages: Stages) -> list[Faces]:
@@ -414,7 +421,7 @@ def _detect_enlarged(detector: Detector, image: Image, factor: float) -> Faces:
     return Faces(boxes, faces.scores, (faces.landmarks + 0.5) * scale - 0.5)
 
 
-def _embed_pairs(lists: list[PairList], stages: Stages) -> tuple[MainFaces, dict[Path, int]]:
+def _embed_pairs(lists: list[PairList], stages: Stages, tally: Tally) -> tuple[MainFaces, dict[Path, int]]:
     """Embed every picture of the lists once; return the faces and the row of each picture."""
     from facereg.evaluation.main_faces import embed_main_faces
 
@@ -424,9 +431,15 @@ def _embed_pairs(lists: list[PairList], stages: Stages) -> tuple[MainFaces, dict
         raise DatasetError(f"{len(absent)} of {len(paths)} pictures are missing, such as {absent[0]}; check --images")
     with stages.pipeline() as pipeline, progress("embedding", len(paths)) as advance:
         faces = embed_main_faces(pipeline, paths, progress=advance)
-    for error in faces.errors:
-        complain(str(error))
+    _count(faces, tally)
     return faces, {path: row for row, path in enumerate(paths)}
+
+
+def _count(faces: MainFaces, tally: Tally) -> None:
+    """Count the pictures embedded, those without a face among them: the figures count them as misses."""
+    tally.done += len(faces.found) - len(faces.errors)
+    for error in faces.errors:
+        tally.fail(error)
 
 
 def _similarities(listed: PairList, faces: MainFaces, rows: Mapping[Path, int]) -> tuple[FloatArray, BoolArray, int]:

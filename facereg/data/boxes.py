@@ -13,7 +13,8 @@ import numpy as np
 from facereg.data.lines import finite, numbers, read_lines, require_files, whole_number
 from facereg.disk import write_atomically
 from facereg.errors import DatasetError, ImageError
-from facereg.images import SUFFIXES, image_size
+from facereg.folders import find_pictures
+from facereg.images import image_size
 from facereg.reading import parse_json, read_bytes
 from facereg.types import BoolArray, Faces, FloatArray
 
@@ -149,7 +150,7 @@ def read_yolo(annotations: Path, images: Path, *, strict: bool = True) -> list[L
         DatasetError: if a line is not as stated or no picture is found.
         ImageError: if a picture cannot be opened.
     """
-    pictures = sorted(path for path in images.rglob("*") if path.suffix.lower() in SUFFIXES)
+    pictures = find_pictures([images]).pictures if images.is_dir() else []
     if not pictures:
         raise DatasetError(f"{images}: expected pictures in this folder, found none")
     found = []
