@@ -40,7 +40,8 @@ def test_pictures_of_several_folders_are_kept_apart(tmp_path: Path) -> None:
 def test_no_name_leads_out_of_the_folder(name: str, tmp_path: Path) -> None:
     [copy] = copies_of(tmp_path / "out", [tmp_path / name], [tmp_path])
     assert os.path.normpath(copy) == copy
-    assert not copy.startswith(("..", "/"))
+    assert ".." not in Path(copy).parts
+    assert not os.path.isabs(copy)
     assert copy.isprintable() or "\udce9" in copy
     assert len(os.fsencode(Path(copy).name)) <= 250
 
@@ -50,9 +51,8 @@ def test_a_link_in_the_folder_for_copies_leads_nobody_out(tmp_path: Path) -> Non
     outside.mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").symlink_to(outside)
-    [copy] = copies_of(
-        tmp_path / "out", [tmp_path / "in" / "sub" / "1.jpg"], [tmp_path / "in" / "sub", tmp_path / "in"]
-    )
+    (tmp_path / "in").mkdir()
+    [copy] = copies_of(tmp_path / "out", [tmp_path / "in" / "sub" / "1.jpg"], [tmp_path / "in"])
     assert "/" not in copy
 
 

@@ -185,7 +185,7 @@ def test_a_calibrated_threshold_is_used_from_then_on(tree: Path, painted: list[s
 def test_pseudo_labels_are_written(tree: Path, painted: list[str], run: Run, tmp_path: Path) -> None:
     out = tmp_path / "labels.jsonl"
     words = ["data", "pseudo-label", tree / "p6", "--out", out, "--root", tree, "--detector", "painted", "--json"]
-    assert run(*words).document == {"out": str(out), "images": 4, "faces": 3}
+    assert run(*words).document == {"out": str(out), "images": 4, "faces": 3, "skipped": [], "failed": []}
     rows = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert [row["image"] for row in rows] == [f"p6/p6_{number:04d}.jpg" for number in range(1, 5)]
     assert [len(row["boxes"]) for row in rows] == [1, 0, 1, 1]
