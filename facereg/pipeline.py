@@ -33,7 +33,7 @@ from facereg.types import Image, check_images
 __all__ = ["CHUNK", "Outcome", "Pipeline", "Result"]
 
 CHUNK = 16  # images of one detector call: enough to share its networks' batches, few enough to bound memory
-CHUNK_PIXELS = 24_000_000  # of them together: one photograph of 24 megapixels fills a call
+CHUNK_PIXELS = 12_000_000  # of them together: detectors take up to 20 bytes a pixel, a photograph read ahead 10
 Outcome: TypeAlias = Result | FaceregError
 
 

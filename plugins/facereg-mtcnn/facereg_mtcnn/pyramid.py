@@ -19,6 +19,7 @@ from facereg.types import FloatArray, Image, IntArray
 CELL = 12  # P-Net's window
 STRIDE = 2
 LEAST_STRIP = 64  # rows; a tenth of a strip or less is then shared with the next
+SUMMED_AREA = 2_000_000  # pixels summed at once: a whole photograph's fourth channel and copy would take 20 bytes each
 GAP = 2  # columns between pictures, so that no window of conv1 touches two
 Sums = npt.NDArray[np.complex128]
 IntArray32 = npt.NDArray[np.int32]
@@ -40,8 +41,17 @@ def summed_area(image: Image) -> Sums:
     An element is four int32 (R, G, B, unused) read as one 16-byte number, which numpy gathers several times
     faster than rows of three. A large sum wraps; differences hold.
     """
-    sums = cv2.integral(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA))
-    return np.ascontiguousarray(sums, np.int32).view(np.complex128)[..., 0]
+    height, width = image.shape[:2]
+    rows = max(1, SUMMED_AREA // width)
+    if rows >= height:
+        whole = cv2.integral(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA))
+        return np.ascontiguousarray(whole, np.int32).view(np.complex128)[..., 0]
+    sums = np.empty((height + 1, width + 1, 4), np.int32)
+    sums[0] = 0
+    for top in range(0, height, rows):
+        strip = cv2.integral(cv2.cvtColor(image[top : top + rows], cv2.COLOR_RGB2RGBA))[1:]
+        np.add(strip, sums[top], out=sums[top + 1 : top + 1 + len(strip)])
+    return sums.view(np.complex128)[..., 0]
 
 
 def _channels(sums: Sums) -> IntArray32:

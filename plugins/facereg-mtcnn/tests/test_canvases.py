@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import facereg_mtcnn.detector
+import facereg_mtcnn.pyramid
 import numpy as np
 import pytest
 from facereg_mtcnn.pyramid import Level, pack, plan_levels, resize_level, summed_area
@@ -79,3 +80,14 @@ def test_a_level_knows_its_cells_by_hand() -> None:
     # 12 rows: one window; 15 rows: 13 after conv1, 7 pooled, 7 - 4 = 3; at top 4 the map starts at row 2
     level = Level(0, 1.0, height=15, width=12, first=0, whole=15, top=4, left=0)
     assert level.cells == (slice(2, 5), slice(0, 1))
+
+
+@pytest.mark.parametrize("shape", [(50, 40), (1, 40), (50, 1), (41, 7)])
+def test_sums_taken_strip_by_strip_are_those_of_the_whole(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = noise(*shape)
+    monkeypatch.setattr(facereg_mtcnn.pyramid, "SUMMED_AREA", 120)
+    sums = summed_area(image).view(np.int32).reshape(shape[0] + 1, shape[1] + 1, 4)
+    expected = np.pad(image.astype(np.int64), ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)
+    assert np.array_equal(sums[..., :3], expected)
