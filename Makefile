@@ -98,7 +98,7 @@ test-lowest: $(LOWEST)/installed
 	$(LOWEST)/bin/pytest -q -m "not slow" tests plugins
 
 $(LOWEST)/installed: $(TOOLS)/installed $(PROJECTS)
-	$(TOOLS)/bin/uv venv -q --clear --python $(PYTHON) $(LOWEST)
+	$(TOOLS)/bin/uv venv -q --seed --clear --python $(PYTHON) $(LOWEST)
 	$(TOOLS)/bin/uv pip install -q --python $(LOWEST)/bin/python --resolution lowest-direct --group build -e ".[dev]"
 	$(TOOLS)/bin/uv pip $(filter-out --disable-pip-version-check,$(OURS)) --python $(LOWEST)/bin/python
 	touch $@
