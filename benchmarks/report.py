@@ -1,10 +1,10 @@
-"""Write the README's table of results from results/*.json; with --check only compare."""
+"""Write the tables of results, the README's five rows and the whole, from results/*.json; --check only compares."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,18 @@ BEGIN, END = "<!-- results: written by benchmarks/report.py -->\n", "<!-- /resul
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table: what, where its figure lies, the figures beside it, and the command."""
+    """One line of a table: what, where its figure lies, the paper's and the peers', and the command.
+
+    A headline stands in the README too.
+    """
 
     what: str
     file: str
     figure: Callable[[Mapping[str, Any]], str]
-    beside: str
     command: str
+    paper: str = ""
+    peer: str = ""
+    headline: bool = False
 
 
 def percent(value: float) -> str:
@@ -56,120 +61,124 @@ ROWS = (
         "verification accuracy, LFW View 1 (1,000 pairs, none left out), threshold from pairsDevTrain",
         "verification",
         lambda r: f"{percent(r['accuracy'])}; pairs with no face found, counted against it: {r['missing']}",
-        "paper: 95.93 % (View 2)",
         EVALUATE.format("verification"),
+        paper="95.93 % (View 2)",
+        headline=True,
     ),
     Row(
-        "TPR at FAR 10 % / 1 % there",
+        "TPR at FAR 10 % / 1 % on the same pairs",
         "verification",
         lambda r: f"{percent(r['tpr_at_far']['0.1'])} / {percent(r['tpr_at_far']['0.01'])}",
-        "paper: 95.76 / 92.86 % (View 2)",
         EVALUATE.format("verification"),
+        paper="95.76 / 92.86 % (View 2)",
+        headline=True,
     ),
     Row(
         "detection with `mtcnn`, AP50 of all faces, fifth of faces-in-crowds kept out of training",
         "detection",
         lambda r: f"{r['ap50']:.3f}",
-        "facenet-pytorch on like pictures: 0.57",
         EVALUATE.format("detection"),
+        peer="facenet-pytorch on like pictures: 0.57",
     ),
     Row(
         "detection with `mtcnn`, AP50 of faces there at least 24 px high",
         "detection",
         lambda r: f"{r['ap50_large']:.3f}",
-        "facenet-pytorch on like pictures: 0.74",
         EVALUATE.format("detection"),
+        peer="facenet-pytorch on like pictures: 0.74",
     ),
     Row(
         "`mtcnn`, recall of the faces there of at least 64 px, each in a picture cut so that it fills 40 % or more",
         "close-ups",
         recalled,
-        "YuNet: 0.921",
         EVALUATE.format("detection"),
+        peer="YuNet: 0.921",
     ),
     Row(
         "`mtcnn`, five landmarks, mean error over the distance between the eyes, 1,200 MTFL pictures enlarged 3 times",
         "landmarks",
         landmark_error,
-        "YuNet there: 13.56 % (8 not found)",
         EVALUATE.format("landmarks"),
+        peer="YuNet there: 13.56 % (8 not found)",
     ),
     Row(
-        "detection with `yolov5s-face`, the same fifth, AP50 of all faces / of those at least 24 px high",
+        "`yolov5s-face`, fifth of faces-in-crowds kept out of training, AP50 of all faces / those of 24 px and more",
         "yolov5-detection",
         average_precisions,
-        "on like pictures: YuNet 0.786 / 0.882, SCRFD-2.5G 0.890 / 0.950",
         EVALUATE.format("detection"),
+        peer="on like pictures: YuNet 0.786 / 0.882, SCRFD-2.5G 0.890 / 0.950",
+        headline=True,
     ),
     Row(
         "the same with `yolov5s-face-int8`",
         "yolov5-int8-detection",
         average_precisions,
-        "",
         EVALUATE.format("detection"),
     ),
     Row(
         "`yolov5s-face`, recall in the same cut pictures",
         "yolov5-close-ups",
         recalled,
-        "YuNet: 0.921",
         EVALUATE.format("detection"),
+        peer="YuNet: 0.921",
     ),
     Row(
         "`yolov5s-face`, five landmarks in the same MTFL pictures",
         "yolov5-landmarks",
         landmark_error,
-        "YuNet there: 13.56 % (8 not found)",
         EVALUATE.format("landmarks"),
+        peer="YuNet there: 13.56 % (8 not found)",
     ),
     Row(
         "identification, rank 1, 20 people enrolled by the mean of 3 pictures and 20 strangers, mean of 5 divisions",
         "identification",
         lambda r: f"{r['rank1']:.3f}",
-        "the teacher: 0.967",
         EVALUATE.format("identification"),
+        peer="the teacher: 0.967",
     ),
     Row(
-        "identification, TPIR at FPIR 10 % / 1 %",
+        "identification, 20 people enrolled by 3 pictures each and 20 strangers, TPIR at FPIR 10 % / 1 %",
         "identification",
         lambda r: f"{r['tpir_at_fpir']['0.1']:.3f} / {r['tpir_at_fpir']['0.01']:.3f}",
-        "the teacher: 0.943 / 0.890",
         EVALUATE.format("identification"),
+        peer="the teacher: 0.943 / 0.890",
+        headline=True,
     ),
     Row(
         "MTCNN against facenet-pytorch 2.6.0, same weights and faces, one thread: one picture / 16 of mixed sizes",
         "mtcnn-speed",
         speeds,
-        "facenet-pytorch: 1",
         "`make bench`",
+        peer="facenet-pytorch: 1",
+        headline=True,
     ),
     Row(
         "YOLOv5s in ONNX Runtime against torch, same network, one thread: one picture / 4",
         "yolov5-speed",
         speeds,
-        "torch: 1",
         "`make bench`",
+        peer="torch: 1",
     ),
     Row(
         "the same on 8-bit integers, `yolov5s-face-int8`, against torch in float32",
         "yolov5-speed",
         lambda r: speeds(r, suffix="_int8"),
-        "torch: 1",
         "`make bench`",
+        peer="torch: 1",
     ),
     Row(
         "memory while detecting 5,000 pictures of random sizes, growth after the first 500",
         "mtcnn-memory",
         lambda r: percent(r["growth"]),
-        "flat is 5 % or less",
         "`make bench`",
+        peer="flat is 5 % or less",
     ),
     Row(
         "embedder on a Triton server, 16 in flight: composer against a plain load loop of one picture / of batches",
         "pipeline-served",
         lambda r: f"{r['ratio']:.2f} / {r['ratio_to_batches']:.2f} times its faces a second",
-        "at least 0.9",
         "`make bench`",
+        peer="at least 0.9",
     ),
     Row(
         "a request to that server, one at a time: p50 / p99, then the same network in process",
@@ -178,55 +187,57 @@ ROWS = (
             f"{r['grpc']['p50_ms']:.1f} / {r['grpc']['p99_ms']:.1f} ms, "
             f"{r['in process']['p50_ms']:.1f} / {r['in process']['p99_ms']:.1f} ms"
         ),
-        "",
         "`make bench`",
     ),
     Row(
         "pipeline with every network on the server, against the pipeline in process, one machine",
         "pipeline-everything-served",
         lambda r: f"{r['ratio']:.2f} times its pictures a second",
-        "",
         "`make bench`",
     ),
     Row(
         "client's memory over 20,000 pictures of random sizes, embedder served, growth after the first 1,000",
         "triton-memory",
         lambda r: percent(r["growth"]),
-        "flat is 5 % or less",
         "`make bench`",
+        peer="flat is 5 % or less",
     ),
     Row(
         "inference install (`pip install`, no torch), on disk",
         "install-size",
         lambda r: f"{r['megabytes']} MB",
-        "with torch: 5,400 MB",
         "`make install-size`",
+        peer="with torch: 5,400 MB",
     ),
 )
 
 
-def table() -> str:
-    """Return the table as Markdown; a figure not measured yet says so."""
-    lines = ["| what | measured | beside it | command |", "|---|---|---|---|"]
-    for row in ROWS:
+def table(rows: Sequence[Row]) -> str:
+    """Return rows as Markdown; a figure not measured yet says so."""
+    lines = ["| what | ours | the paper's | others' | measured by |", "|---|---|---|---|---|"]
+    for row in rows:
         path = ROOT / "results" / f"{row.file}.json"
         measured = row.figure(json.loads(path.read_text("utf-8"))) if path.exists() else "not measured"
-        lines.append(f"| {row.what} | {measured} | {row.beside} | {row.command} |")
+        lines.append(f"| {row.what} | {measured} | {row.paper} | {row.peer} | {row.command} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Write the table, or with --check end with status 1 where the README says something else."""
-    path = ROOT / "README.md"
-    text = path.read_text("utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    wanted = before + BEGIN + table() + END + after
-    if "--check" in sys.argv:
-        sys.exit(
-            0 if wanted == text else "README.md: its table is not that of results/; run python benchmarks/report.py"
-        )
-    path.write_text(wanted, "utf-8")
+    """Write the tables, or with --check end with status 1 where a page says something else."""
+    for page, rows in PAGES.items():
+        text = page.read_text("utf-8")
+        before, rest = text.split(BEGIN)
+        wanted = before + BEGIN + table(rows) + END + rest.split(END)[1]
+        if "--check" not in sys.argv:
+            page.write_text(wanted, "utf-8")
+        elif wanted != text:
+            sys.exit(f"{page.name}: its table is not that of results/; run python benchmarks/report.py")
+
+
+PAGES: Mapping[Path, Sequence[Row]] = {
+    ROOT / "README.md": [row for row in ROWS if row.headline],
+    ROOT / "docs" / "explanation" / "results.md": ROWS,
+}
 
 
 if __name__ == "__main__":
