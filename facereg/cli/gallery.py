@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import GalleryFile, Json, counted, misused, print_json
+from facereg.cli.options import GalleryFile, Json, complain, counted, misused, print_json
 from facereg.names import shown
 
 app = typer.Typer(help="Keep a gallery of known people.", no_args_is_help=True)
@@ -113,10 +113,13 @@ def import_(file: Export, gallery: GalleryFile, unsealed: Unsealed = False, json
 def check(gallery: GalleryFile, json: Json = False) -> None:
     """Look for damage; exit status 1 where there is some. Example: facereg gallery check --gallery team.gallery"""
     from facereg.gallery import Gallery
+    from facereg.gallery.files import readable_by_others
 
     with Gallery.open(gallery) as held:
         problems = held.check()
         people = 0 if problems else len(held)
+    if rights := readable_by_others(gallery):
+        complain(f"{gallery}: others may read it ({rights}), names and vectors; see 'chmod 600 {gallery}'")
     if json:
         print_json({"sound": not problems, "people": people, "problems": problems})
     else:

@@ -172,7 +172,8 @@ def _rows(path: str | Path, archive: zipfile.ZipFile, space: str, sealer: Sealer
         texts = zip(*(column.cells() for column in columns.values()), strict=True)
         for vector, (name, source, sha256, created) in zip(vectors.cells(), texts, strict=True):
             digest.update(as_bytes(name, vector.tobytes(), source, sha256, created))
-            Embeddings(vector[None], space)  # says what is wrong with it
+            with np.errstate(over="ignore"):  # of numbers that are none
+                Embeddings(vector[None], space)  # says what is wrong with it
             datetime.fromisoformat(created)
             yield Exported(clean_name(name), vector, Source(source, sha256), created)
         if seal and not hmac.compare_digest(seal.encode("ascii", "replace"), digest.hexdigest().encode()):

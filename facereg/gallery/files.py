@@ -16,6 +16,7 @@ from facereg.disk import PRIVATE
 from facereg.errors import GalleryError
 
 WAIT_S = 30.0  # for another writer
+LARGEST_ROW = 1 << 20  # bytes: four times the longest vector; a foreign file may say a row has a gigabyte
 FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the second where SQLite's words quote damaged text
 RACY_NS = 2_500_000_000  # a file's time may be this coarse (FAT: 2 s): what is newer may change and not show it
 Mode = Literal["ro", "rw", "immutable"]
@@ -34,6 +35,7 @@ def connect(path: Path, mode: Mode) -> sqlite3.Connection:
     address = f"file://{quote(os.fsencode(os.path.abspath(path)))}?{how}"
     connection = sqlite3.connect(address, uri=True, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
     try:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_ROW)
         for pragma in (
             *("trusted_schema = OFF", "cell_size_check = ON", "secure_delete = ON", "temp_store = MEMORY"),
             *("mmap_size = 0", "foreign_keys = ON"),
@@ -88,8 +90,8 @@ def make_file(path: Path) -> None:
     Raises:
         OSError: if it cannot be made.
     """
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
+    with suppress(FileExistsError):  # a link may lead to where there is no file yet
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
 
 
 def log_of(path: Path) -> Path:
@@ -103,6 +105,17 @@ def log_size(path: Path) -> int:
         return log_of(path).stat().st_size
     except OSError:
         return 0
+
+
+def is_database(path: Path) -> bool:
+    """Tell whether a file is a database.
+
+    SQLite is asked: a file that is opened otherwise, and closed, loses the locks that this process holds on it.
+    """
+    with suppress(sqlite3.Error), closing(connect(path, "immutable")) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return True
+    return False
 
 
 def tidy(path: Path) -> None:
@@ -218,6 +231,7 @@ def reason_of(error: Exception) -> str:
         ("readonly", "may not be written; change its rights"),
         ("locked", f"another program has been writing for over {WAIT_S:.0f} s; try again"),
         *((words, "is damaged; restore an export or a copy") for words in ("malformed", "decode", "no such")),
+        ("too big", f"holds a row of more than {LARGEST_ROW:,} bytes; restore an export or a copy"),
         ("closed database", "this gallery is closed; open it again"),
     ):
         if words in text:

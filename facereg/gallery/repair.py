@@ -18,13 +18,10 @@ from facereg.errors import GalleryError
 from facereg.gallery.access import Access, make_gallery, migrated_copy, named
 from facereg.gallery.checking import structure_problems
 from facereg.gallery.exports import exported_space
-from facereg.gallery.files import connect, log_ahead, log_of, open_to_read
+from facereg.gallery.files import connect, is_database, log_ahead, log_of, open_to_read
 from facereg.gallery.rows import CELLS, Row, Source, State
 from facereg.gallery.seals import Sealer
 from facereg.gallery.store import Gallery
-from facereg.reading import open_file
-
-HEADER = b"SQLite format 3\0"  # of the file format, section 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +47,12 @@ def restore_gallery(backup: str | Path, path: str | Path, *, unsealed: bool = Fa
         GalleryError: if the backup is no gallery or is damaged; if another program is writing to the old one.
     """
     backup, path, sealer = Path(backup), Path(path), Sealer.of(key)
-    with open_file(backup, expected="a gallery or an export of one", error=GalleryError) as stream:
-        is_gallery = stream.read(len(HEADER)) == HEADER
+    if not backup.is_file():
+        raise GalleryError(f"{backup}: expected a gallery or an export of one, found no file; check the path")
     if path.exists() and path.samefile(backup):
         raise GalleryError(f"{path}: expected another file than the backup itself; name the gallery to replace")
     with _beside(path) as new:
-        if is_gallery:
+        if is_database(backup):
             _copy(backup, new, sealer)
         else:
             space = exported_space(backup, unsealed=unsealed, key=key)

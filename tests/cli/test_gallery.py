@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from facereg.gallery import Gallery, Source
+from facereg.images import write_image
 from facereg.testing.pictures import vectors
 from tests.calling import Run
 
@@ -127,3 +129,25 @@ def test_a_key_is_given_to_a_gallery_and_taken_from_it(
     assert run("gallery", "list", "--gallery", keyed).status == 1
     assert run("gallery", "rebuild", keyed, "--old-key-file", key, "--gallery", tmp_path / "again").status == 0
     assert run("gallery", "check", "--gallery", tmp_path / "again").status == 0
+
+
+@pytest.mark.parametrize(("rights", "said"), [(0o600, False), (0o640, True), (0o604, True)])
+def test_a_gallery_that_others_may_read_is_said(gallery: Path, run: Run, rights: int, said: bool) -> None:
+    gallery.chmod(rights)
+    called = run("gallery", "check", "--gallery", gallery, "--json")
+    assert (called.status, called.document["sound"]) == (0, True)
+    assert ("others may read it (0" in called.err) is said
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o000])
+def test_a_file_of_embeddings_is_its_owners_alone(run: Run, painted: list[str], tmp_path: Path, umask: int) -> None:
+    write_image(tmp_path / "grey.png", np.full((64, 64, 3), 128, np.uint8))
+    out, link = tmp_path / "faces.npz", tmp_path / "link.npz"
+    link.symlink_to(out)
+    before = os.umask(umask)
+    try:
+        assert run("embed", tmp_path / "grey.png", "--out", link, *painted).status == 0
+    finally:
+        os.umask(before)
+    assert link.is_symlink()
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600

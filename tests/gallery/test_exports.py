@@ -121,6 +121,7 @@ SHAPES: dict[str, Columns] = {
     "vectors of three dimensions": {"vectors": np.ones((9, 1, 1), np.float32)},
     "vectors of no numbers": {"vectors": np.ones((9, 0), np.float32)},
     "vectors of other length": {"vectors": np.full((9, 4), 2, np.float32)},
+    "vectors of large numbers": {"vectors": np.full((9, 4), 3e38, np.float32)},
     "vectors of NaN": {"vectors": np.full((9, 4), np.nan, np.float32)},
     "vectors by column": {"vectors": np.asfortranarray(np.eye(9, dtype=np.float32)[:, ::-1])},
     "vectors of objects": {"vectors": np.full((9, 4), None, object)},

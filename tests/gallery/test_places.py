@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -322,3 +323,39 @@ def test_a_link_to_a_gallery_is_followed(team: Path, other: Path, tmp_path: Path
     restore_gallery(other, link)
     assert link.is_symlink()
     assert names(team) == ["Eve", "Ira", "Zoe"]
+
+
+@pytest.mark.parametrize("name", ["a?b#c%20d&e.gallery", "file:x?mode=memory", "with space", "Zo\u00eb", "x'y\"z"])
+def test_a_path_is_a_path_whatever_its_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(Path(name), "Ada")
+    assert names(tmp_path / name) == ["Ada"]
+    assert restore_gallery(name, "copy") == 1
+    assert sorted(os.listdir(tmp_path)) == sorted([name, "copy"])
+
+
+def test_a_link_to_where_no_gallery_is_yet_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    make(tmp_path / "link", "Ada")
+    assert names(tmp_path / "there") == ["Ada"]
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_copying_a_gallery_takes_no_lock_from_who_has_it_open(team: Path, tmp_path: Path) -> None:
+    """A file that is opened and closed beside SQLite loses the locks of the whole process: the log goes under it."""
+    with Gallery.open(team, space="a") as gallery:
+        enroll(gallery, "First")
+        restore_gallery(team, tmp_path / "copy")
+        words = f"from facereg.gallery import Gallery; Gallery.open({str(team)!r}, space='a').remove('First')"
+        subprocess.run([sys.executable, "-c", words], check=True)  # the last to close would remove the log
+        assert team.with_name("team-wal").exists()
+        enroll(gallery, "Second")
+    assert names(team) == ["Ada", "Bob", "Second"]
+
+
+def test_a_row_of_a_gigabyte_is_not_read(team: Path) -> None:
+    with sqlite3.connect(team) as connection:
+        connection.execute("UPDATE embeddings SET vector = zeroblob(20000000) WHERE id = 1")
+    connection.close()
+    with pytest.raises(GalleryError, match="team: holds a row of more than 1,048,576 bytes"):
+        names(team)
