@@ -6,10 +6,10 @@ closing). A stage never calls another stage; only the pipeline knows all four.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from threading import RLock
 from types import TracebackType
 from typing import ClassVar, Literal, Self, final
@@ -152,19 +152,8 @@ class Aligner(Stage):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class EmbedderOptions:
-    """Options of an embedder; one with more of its own subclasses it.
-
-    Args:
-        flip: add the vector of the mirrored crop; twice the work.
-    """
-
-    flip: bool = True
-
-
 class Embedder(Stage):
-    """Turns crops into unit vectors. A subclass writes `_embed` and states size, batch and space.
+    """Turns crops into unit vectors. A subclass writes `_embed` and states size and batch.
 
     Args:
         networks: the networks it declared.
@@ -176,15 +165,28 @@ class Embedder(Stage):
     crop_size: int = 112
     dim: int = 128
     batch_size: int = 64
+    version: str = ""  # needed without networks; another whenever the vectors change though the weights do not
 
     def __init__(self, networks: Networks | None = None, *, flip: bool = True) -> None:
         super().__init__(networks)
         self.flip = flip
 
+    @final
     @property
-    @abstractmethod
     def space(self) -> str:
-        """Name the model and weights; equal strings promise comparable vectors."""
+        """Name the model, its weights and its version; equal strings promise comparable vectors.
+
+        Raises:
+            ContractError: if there is neither a network nor a version to tell its vectors from those of tomorrow.
+        """
+        weights = [self.networks.fingerprint[:12]] if self.networks is not None and self.networks.specs else []
+        if not isinstance(self.version, str) or not re.fullmatch("[A-Za-z0-9._-]*", self.version):
+            raise ContractError(
+                f"{self.name}: version: expected letters, digits, '.', '_' or '-', got {self.version!r}"
+            )
+        if not weights and not self.version:
+            raise ContractError(f'{self.name}: expected a version, as it has no networks; write version = "1"')
+        return ":".join([self.name, *weights, *filter(None, [self.version])])
 
     @final
     def embed(self, crops: Crops) -> Embeddings:

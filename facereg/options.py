@@ -63,6 +63,17 @@ class Option:
         return f"{self.name} ({self.type}, {default})"
 
 
+@dataclass(frozen=True, slots=True)
+class EmbedderOptions:
+    """Options of an embedder; one with more of its own subclasses it.
+
+    Args:
+        flip: add the vector of the mirrored crop; twice the work.
+    """
+
+    flip: bool = True
+
+
 def options_of(settings: Callable[..., object], *, skip: frozenset[str] = frozenset()) -> dict[str, Option] | None:
     """Return what a settings class, or a factory, lets people set, by name but for `skip`; None: any keyword."""
     try:

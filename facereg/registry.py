@@ -212,6 +212,8 @@ class Registry:
         stage = build(spec, given, options, {} if threshold is None else {"threshold": threshold})
         if not isinstance(stage, ROLES[role]):
             raise PluginError(f"{name}: expected {spec.factory} to make the {role}, got {type(stage).__name__}")
+        if isinstance(stage, Embedder) and type(stage).space is not Embedder.space:
+            raise PluginError(f"{name}: expected no space of its own, the library makes it; state a version instead")
         stage.name = name
         return stage
 

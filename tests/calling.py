@@ -64,10 +64,6 @@ def caller(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], h
 class OtherPaintedEmbedder(PaintedEmbedder):
     """The same numbers under another name: vectors of two spaces never meet."""
 
-    @property
-    def space(self) -> str:
-        return "painted:2"
-
 
 class Painted:
     """Models whose answers are known."""

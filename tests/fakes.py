@@ -46,15 +46,12 @@ class PaintedDetector(Detector):
 class PaintedEmbedder(Embedder):
     """Gives the colour of a crop, spread over eight numbers."""
 
+    name, version = "painted", "1"
     crop_size, dim, batch_size = SIDE, 8, 4
 
     def __init__(self) -> None:
         super().__init__(flip=False)
         self.calls: list[int] = []
-
-    @property
-    def space(self) -> str:
-        return "painted:1"
 
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
         self.calls.append(len(pixels))

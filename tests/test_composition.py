@@ -99,10 +99,6 @@ class Described(Embedder):
         super().__init__(networks, flip=flip)
         self.style = style
 
-    @property
-    def space(self) -> str:
-        return "described:1"
-
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
         return np.ones((len(pixels), self.dim), np.float32)
 

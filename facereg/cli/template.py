@@ -10,8 +10,10 @@ from facereg.cli.template_stages import IMPORTS_OF_TESTS, MAKES, STAGES, TESTS
 from facereg.disk import whole_folder
 from facereg.errors import ContractError, PluginError, UnknownNameError
 from facereg.interfaces import RoleName
+from facereg.options import printable
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+TAKEN = frozenset({"core", "facereg"})  # facereg-core is the library's own distribution
 
 PYPROJECT = """\
 [build-system]
@@ -80,6 +82,8 @@ from __future__ import annotations
 
 from facereg.hookspecs import ModelSpec, hookimpl
 
+FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
+
 
 @hookimpl
 def facereg_models() -> list[ModelSpec]:
@@ -136,9 +140,10 @@ def create_plugin(name: str, *, role: str, out: Path) -> Path:
         UnknownNameError: if there is no such role.
         PluginError: if the folder is there already or cannot be written.
     """
-    if not NAME.fullmatch(name) or name.startswith("facereg-"):
+    if not NAME.fullmatch(name) or name.startswith("facereg-") or name in TAKEN or len(name) > 60:
         raise ContractError(
-            f"name: expected small letters, digits and single hyphens, without 'facereg-', got {name!r}; "
+            f"name: expected small letters, digits and single hyphens, at most 60, without 'facereg-' and none of "
+            f"{', '.join(sorted(TAKEN))}, got {printable(name)!r}; "
             "choose one like 'skin-colour'"
         )
     if role not in STAGES:
@@ -159,7 +164,9 @@ def create_plugin(name: str, *, role: str, out: Path) -> Path:
 def plugin_files(name: str, role: RoleName) -> dict[str, str]:
     """Return the text of each file of a new plugin, by its path."""
     package = f"facereg_{name.replace('-', '_')}"
-    words = name.split("-") if name.split("-")[-1] == role else [*name.split("-"), role]
+    words = name.split("-")
+    if words[-1] != role or len(words) == 1:  # the role's own name is taken, by the class that this one subclasses
+        words.append(role)
     stage = "".join(word.capitalize() for word in words)
     values = {
         "name": name,

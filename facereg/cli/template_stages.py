@@ -103,10 +103,7 @@ class $stage(Embedder):
     crop_size = 112
     dim = CELLS * CELLS * 3
     batch_size = 64
-
-    @property
-    def space(self) -> str:
-        return "$name:1"  # another number whenever the vectors change: old galleries are then refused
+    version = "1"  # another whenever the vectors change: old galleries are then refused
 
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
         side = self.crop_size // CELLS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
@@ -119,6 +120,12 @@ class Networks:
     def wrap(self, around: Callable[[Runner], Runner]) -> None:
         """Have `around(runner)` stand for each network opened from now on: to time, record or change its calls."""
         self._around = around
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the sha256 of the weights in use; of several networks, that of theirs together."""
+        prints = [self[name].fingerprint for name in sorted(self.specs)]
+        return prints[0] if len(prints) == 1 else hashlib.sha256("\n".join(prints).encode()).hexdigest()
 
     @property
     def in_flight(self) -> int:

@@ -73,7 +73,7 @@ def test_embed_accounts_for_every_entry(folder: Path, painted: list[str], run: R
 
 
 def test_identify_accounts_for_every_entry(folder: Path, painted: list[str], run: Run, tmp_path: Path) -> None:
-    Gallery.open(tmp_path / "g", space="painted:1", create=True).close()
+    Gallery.open(tmp_path / "g", space="painted-colours:1", create=True).close()
     called = run("identify", folder, "--gallery", tmp_path / "g", "--threshold", "0.9", "--json", *painted)
     assert called.status == 1
     for key, expected in (("skipped", SKIPPED), ("error", FAILED)):
@@ -137,7 +137,7 @@ def test_a_folder_of_good_pictures_is_done_and_the_status_is_0(
 ) -> None:
     for name in ("a.png", "sub/b.png"):
         _painted(tmp_path / "good" / name)
-    Gallery.open(tmp_path / "g", space="painted:1", create=True).close()
+    Gallery.open(tmp_path / "g", space="painted-colours:1", create=True).close()
     places = {"OUT": tmp_path / "o.npz", "GALLERY": tmp_path / "g"}
     stages = painted if command != "detect" else painted[:2]
     called = run(command, tmp_path / "good", *[places.get(word, word) for word in words], *stages)

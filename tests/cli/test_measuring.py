@@ -165,7 +165,7 @@ def test_a_calibrated_threshold_is_used_from_then_on(tree: Path, painted: list[s
     assert called.status == 0
     assert called.document["far"] == 0.2
     assert called.document["tpr"] == 1.0
-    assert called.document["space"] == "painted:1"
+    assert called.document["space"] == "painted-colours:1"
     assert called.document["file"] == str(tmp_path / "home" / "calibrations.json")
     told = run("verify", first, second, *painted, "--json").document
     assert told == {

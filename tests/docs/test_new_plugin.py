@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from facereg.cli.app import app
-from facereg.cli.template import create_plugin
+from facereg.cli.template import create_plugin, plugin_files
 from facereg.errors import ContractError, FaceregError, PluginError, UnknownNameError
 from facereg.interfaces import RoleName
 from facereg.registry import Registry
@@ -51,6 +51,19 @@ def test_a_new_plugin_keeps_every_check_of_its_role(role: RoleName) -> None:
     outcomes = list(run_contract(f"tried-{role}", registry))
     assert [outcome.message for outcome in outcomes if not outcome.passed] == []
     assert len(outcomes) == sum(name.startswith("test_") for name in dir(CONTRACTS[role]))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_plugin_named_after_its_role_has_a_class_of_its_own(role: RoleName) -> None:
+    assert f"class {role.capitalize()}{role.capitalize()}(" in plugin_files(role, role)[f"facereg_{role}/{role}.py"]
+
+
+@pytest.mark.parametrize("name", ["core", "facereg", "a" * 61, "up\nand", "\x1b[31m", "a--b", "A", "", "-a", "é"])
+def test_a_name_that_cannot_be_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ContractError) as caught:
+        create_plugin(name, role="detector", out=tmp_path)
+    assert str(caught.value).isprintable()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("role", ROLES)

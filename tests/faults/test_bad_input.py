@@ -114,7 +114,7 @@ def test_in_a_batch_the_good_ones_are_done_and_the_bad_ones_listed(
         as_written(folder / f"{number:02d}-good.jpg", 1)
     for number, (make, _) in enumerate(made for name, made in UNREADABLE.items() if name != "broken link"):
         make(folder / f"{number:02d}-bad.jpg")
-    Gallery.open(gallery, space="painted:1", create=True).close()
+    Gallery.open(gallery, space="painted-colours:1", create=True).close()
     words: dict[str, list[object]] = {
         "detect": [],
         "embed": ["--out", tmp_path / "out.npz"],
@@ -229,7 +229,7 @@ def test_a_gallery_of_another_embedder_is_refused_and_kept(
         called = run(*words, "--gallery", gallery, *other)
         assert (called.status, called.out) == (1, "")
         assert called.error == (
-            f"facereg: {gallery}: holds embeddings of 'painted:1', expected 'painted:2'; "
+            f"facereg: {gallery}: holds embeddings of 'painted-colours:1', expected 'painted-others:1'; "
             "enrol the pictures again into another file, or use that embedder"
         )
     assert gallery.read_bytes() == before

@@ -36,10 +36,6 @@ class MeanColour(Embedder):
         super().__init__(networks, flip=False)
         self._networks = networks
 
-    @property
-    def space(self) -> str:
-        return f"mean-colour:{self._networks[COLOURS.name].fingerprint[:12]}"
-
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
         parts = [pixels[start : start + 6] for start in range(0, len(pixels), 6)]
         vectors: FloatArray = np.concatenate(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from facereg.interfaces import Embedder, EmbedderOptions
+from facereg.interfaces import Embedder
+from facereg.options import EmbedderOptions
 from facereg.runners.base import Networks, Runner
 from facereg.types import FloatArray
 from facereg_mobilenetv3.plugin import NETWORK
@@ -26,10 +27,6 @@ class MobileNetV3ArcFace(Embedder):
     @property
     def _network(self) -> Runner:
         return self._networks[NETWORK.name]
-
-    @property
-    def space(self) -> str:
-        return f"mobilenetv3-arcface:{self._network.fingerprint[:12]}"
 
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
         vectors: FloatArray = self._network.infer({"images": pixels})["embedding"]

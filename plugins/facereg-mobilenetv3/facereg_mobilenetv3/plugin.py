@@ -28,7 +28,7 @@ def facereg_models() -> list[ModelSpec]:
             name="mobilenetv3-arcface",
             role="embedder",
             factory="facereg_mobilenetv3.embedder:MobileNetV3ArcFace",
-            options_from="facereg.interfaces:EmbedderOptions",
+            options_from="facereg.options:EmbedderOptions",
             networks=(NETWORK,),
             licence="MIT code; weights for research use (trained on CelebA, UTKFace, MTFL)",
             paper=PAPER,

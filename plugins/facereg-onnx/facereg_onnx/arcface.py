@@ -20,6 +20,7 @@ class OnnxArcFace(Embedder):
         options: see there.
     """
 
+    name = "onnx-arcface"
     batch_size = 32
 
     def __init__(self, networks: Networks, options: ArcFaceOptions | None = None) -> None:
@@ -28,10 +29,6 @@ class OnnxArcFace(Embedder):
         self._networks = networks
         self.mean, self.scale, self.bgr = options.mean, options.scale, options.bgr
         self.dim = self._embed(np.zeros((1, 112, 112, 3), np.uint8)).shape[1]
-
-    @property
-    def space(self) -> str:
-        return f"onnx-arcface:{self._networks[ARCFACE.name].fingerprint[:12]}"
 
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
         ordered = pixels[..., ::-1] if self.bgr else pixels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from facereg.errors import ContractError
-from facereg.interfaces import EmbedderOptions
+from facereg.options import EmbedderOptions
 
 
 @dataclass(frozen=True, slots=True)

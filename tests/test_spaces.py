@@ -1,0 +1,96 @@
+"""The space of vectors is made by the library: other weights are another space, whatever a plugin writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from facereg.errors import ContractError, PluginError, SpaceMismatchError
+from facereg.hookspecs import ModelSpec, hookimpl
+from facereg.interfaces import Embedder
+from facereg.matching.exact import ExactMatcher
+from facereg.registry import Registry
+from facereg.runners.base import Networks, Runner, Tensor
+from facereg.runners.spec import NetworkSpec
+from facereg.types import Crops, FloatArray
+
+
+class Nothing(Runner):
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        raise AssertionError
+
+
+def networks(**fingerprints: str) -> Networks:
+    specs = [NetworkSpec(name, (), (), "tests", f"{name}.onnx") for name in fingerprints]
+    return Networks(specs, lambda spec: Nothing(spec, fingerprint=fingerprints[spec.name]))
+
+
+class Plain(Embedder):
+    """All ones; `version` may be stated."""
+
+    dim = 4
+
+    def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
+        return np.ones((len(pixels), 4), np.float32)
+
+
+class Versioned(Plain):
+    version = "2b"
+
+
+class Overriding(Plain):
+    @property  # type: ignore[misc]  # what no plugin may write
+    def space(self) -> str:
+        return "mine:1"
+
+
+def test_a_space_is_the_name_the_weights_and_the_version() -> None:
+    assert Plain(networks(one="ab" * 32)).space == "Plain:abababababab"
+    assert Versioned(networks(one="ab" * 32)).space == "Versioned:abababababab:2b"
+    assert Versioned().space == "Versioned:2b"
+
+
+def test_every_network_of_several_counts_whatever_their_order() -> None:
+    first = Plain(networks(a="ab" * 32, b="cd" * 32)).space
+    assert first == Plain(networks(b="cd" * 32, a="ab" * 32)).space
+    assert first != Plain(networks(a="ab" * 32, b="ce" * 32)).space
+    assert first != Plain(networks(a="ab" * 32)).space
+
+
+@pytest.mark.parametrize("version", ["", "a:b", "two words", "1\n", 1])
+def test_an_embedder_without_networks_states_a_version_that_reads(version: object) -> None:
+    embedder = Plain()
+    embedder.version = version  # type: ignore[assignment]
+    with pytest.raises(ContractError, match="Plain: (version: )?expected"):
+        embedder.embed(Crops.from_pixels(np.zeros((1, 112, 112, 3), np.uint8)))
+
+
+def made(factory: str) -> Embedder:
+    class Plugin:
+        @hookimpl
+        def facereg_models(self) -> list[ModelSpec]:
+            return [ModelSpec("mine", "embedder", f"tests.test_spaces:{factory}")]
+
+    registry = Registry()
+    registry.register(Plugin(), name="plugin")
+    stage = registry.create("mine", role="embedder")
+    assert isinstance(stage, Embedder)
+    return stage
+
+
+def test_an_installed_embedder_has_its_models_name_and_no_space_of_its_own() -> None:
+    assert made("Versioned").space == "mine:2b"
+    with pytest.raises(PluginError, match="mine: expected no space of its own, the library makes it"):
+        made("Overriding")
+
+
+def test_vectors_of_other_weights_never_meet() -> None:
+    crop = Crops.from_pixels(np.zeros((1, 112, 112, 3), np.uint8))
+    ours, theirs = (Plain(networks(one=weights * 32)).embed(crop) for weights in ("ab", "cd"))
+    with ExactMatcher(threshold=0.5) as matcher:
+        matcher.add(["ada"], ours)
+        with pytest.raises(SpaceMismatchError):
+            matcher.match(theirs)
