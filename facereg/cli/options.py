@@ -135,10 +135,10 @@ def _runners(given: list[str]) -> dict[RoleName, str]:
     return {role: for_all[0] for role in ROLES if for_all} | by_role
 
 
-def checked_runner(text: str) -> str:
-    """Return the value of `--runner`, which is bad usage where it names no runner."""
+def checked_runner(text: str, check: Callable[[str], object] = require_runner) -> str:
+    """Return the value of `--runner`, which is bad usage where it names no runner, or does not pass another check."""
     try:
-        require_runner(text)
+        check(text)
     except RunnerError as error:
         raise misused("--runner", str(error)) from error
     return text

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import Json, complain, counted, misused, print_json
+from facereg.cli.options import Json, checked_runner, complain, counted, misused, print_json
 from facereg.errors import ContractError, FaceregError
 from facereg.registry import default_registry
+from facereg.runners.address import parse_address
 
 app = typer.Typer(help="Serve the networks with a Triton server.", no_args_is_help=True)
 Models = Annotated[list[str] | None, typer.Option("--model", help="Only this model; may come again. Default: all.")]
@@ -120,7 +121,7 @@ def rollout(
         registry=default_registry(),
         models=_named(model, weights),
         weights=_by_model(weights),
-        address=runner,
+        address=None if runner is None else checked_runner(runner, parse_address),
         timeout_s=timeout,
     ):
         others = [str(version) for version in entry.versions if version != entry.version]
@@ -197,13 +198,14 @@ def check(
     from facereg.serving.check import check_server
     from facereg.testing.pictures import photograph
 
+    address = checked_runner(runner, parse_address)
     image = photograph() if picture is None else read_image(picture)
     if image is None:
         raise ContractError(
             "the default picture needs scikit-image; pip install 'facereg-core[app]', or give --picture"
         )
     failed = passed = 0
-    for entry in check_server(runner, image, registry=default_registry(), models=model, weights=_by_model(weights)):
+    for entry in check_server(address, image, registry=default_registry(), models=model, weights=_by_model(weights)):
         failed += entry.state == "failed"
         passed += entry.state == "passed"
         if json:

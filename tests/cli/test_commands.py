@@ -96,13 +96,25 @@ def test_help_works_where_there_is_no_torch(tmp_path: Path) -> None:
         ["detect", "a.jpg", "--runner", "onx"],
         ["detect", "a.jpg", "--runner", "triton://127.0.0.1"],
         ["detect", "a.jpg", "--runner", "detector=triton://h:1?cert=c.pem"],
+        ["triton", "check", "--runner", "onnx"],
+        ["triton", "rollout", "--model", "mtcnn", "--runner", "triton://[::1"],
         ["train", "mtcnn", "--set", "batch"],
         ["triton", "build", "--weights", "mine.onnx"],
     ],
     ids=[
         *("command", "no argument", "option", "no gallery", "range", "threads", "ending", "role"),
         *("weights", "weights of no role", "weights of no path", "option of no role", "option of no name"),
-        *("option of no value", "runner", "no runner", "no address", "half of TLS", "setting", "triton weights"),
+        *(
+            "option of no value",
+            "runner",
+            "no runner",
+            "no address",
+            "half of TLS",
+            "no server",
+            "half an address",
+            "setting",
+            "triton weights",
+        ),
     ],
 )
 def test_bad_usage_ends_with_2(words: list[str], run: Run) -> None:
