@@ -5,16 +5,13 @@ Source: Triton's documentation, "Model Configuration", and the READMEs of its ON
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from facereg.errors import ContractError, RunnerError
+from facereg.errors import ContractError
 from facereg.runners.spec import TensorSpec
 
-NAME = re.compile("[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
-SHA256 = "facereg_sha256"  # the parameter that names the weights served
 THREADS, ARENA = "intra_op_thread_count", "enable_mem_arena"  # ONNX Runtime backend's names, which model.py reads too
 TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32", "int64": "TYPE_INT64"}
 WARM_SIDE = 320  # px of an axis of any size in the warm-up: a multiple of every stride in use
@@ -114,20 +111,6 @@ def gpu_wanted(text: str) -> str:
     return "a GPU" if "KIND_GPU" in text else ""
 
 
-def checked_name(name: str) -> str:
-    """Return the name of a network, if it can be a folder's and stand in a configuration as it is.
-
-    Raises:
-        RunnerError: if not.
-    """
-    if NAME.fullmatch(name) is None:
-        raise RunnerError(
-            f"{name[:80]!r}: expected the name of a network to be letters, digits, '-', '_' and '.' after the first, "
-            "as it is a folder's too; its plugin must name it otherwise"
-        )
-    return name
-
-
 def served_dims(tensor: TensorSpec) -> tuple[int, ...]:
     """Return a tensor's dims as Triton states them: without the batch, -1 for any size, [1] for none at all."""
     return tuple(-1 if size is None else size for size in tensor.dims[1:]) or (1,)
@@ -170,7 +153,7 @@ def _warm_up(network: ServedNetwork, batch: int) -> str:
 
 
 def _parameters(network: ServedNetwork, options: ServingOptions, backend: Backend) -> list[str]:
-    values = {SHA256: network.sha256, ARENA: "1" if network.keeps_memory else "0"}
+    values = {ARENA: "1" if network.keeps_memory else "0"}
     if options.threads is not None or backend == PYTHON:
         values[THREADS] = str(options.threads or 1)
     if backend == "onnxruntime":

@@ -97,7 +97,7 @@ def container_launch(program: str, repository: Path, host: str, ports: Ports, *,
     published = [
         argument
         for ours, theirs in ((ports.http, 8000), (ports.grpc, 8001), (ports.metrics, 8002))
-        for argument in ("-p", f"{host}:{ours}:{theirs}")
+        for argument in ("-p", f"{f'[{host}]' if ':' in host else host}:{ours}:{theirs}")
     ]
     gpus = ["--gpus", "all"] if shutil.which("nvidia-smi") else []
     command = [program, "run", "--rm", "--init", "--name", name, *gpus, "--shm-size=1g", *published]
@@ -180,10 +180,15 @@ _MODELS = [*OWN_MODE, "--disable-auto-complete-config", "--exit-timeout-secs=5"]
 
 
 def _flags(repository: Path, host: str, ports: Ports) -> list[str]:
+    own, grpc = (f"ipv6:[{host}]", f"[{host}]") if ":" in host else (host, host)  # each server has its own spelling
     listening = [
         flag
-        for name, port in (("http", ports.http), ("grpc", ports.grpc), ("metrics", ports.metrics))
-        for flag in (f"--{name}-address={host}", f"--{name}-port={port}")
+        for name, address, port in (
+            ("http", own, ports.http),
+            ("grpc", grpc, ports.grpc),
+            ("metrics", own, ports.metrics),
+        )
+        for flag in (f"--{name}-address={address}", f"--{name}-port={port}")
     ]
     return [f"--model-repository={repository}", *listening, *_MODELS]
 

@@ -23,7 +23,6 @@ from facereg.serving.config import (
     Backend,
     ServedNetwork,
     ServingOptions,
-    checked_name,
     config_text,
     states_tensors,
 )
@@ -88,7 +87,7 @@ def build_repository(
             continue
         network = served_network(spec, path)
         try:
-            _write(Path(out) / checked_name(spec.name), network, path, options, beside)
+            _write(Path(out) / spec.name, network, path, options, beside)
         except OSError as error:
             raise RunnerError(
                 f"{Path(out) / spec.name}: could not be written: {error.strerror or error}; what was there is whole; "

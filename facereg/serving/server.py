@@ -32,6 +32,7 @@ from facereg.serving.versions import check_processor, check_repository
 STOP_S = 15.0  # the server has 5 s for requests in flight, then some to unload
 GONE_S = 2.0  # for killed processes; a process that nobody reaps stays longer, but holds nothing
 TAIL = 65536  # bytes of what the server said last
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the server is here: no proxy is asked
 NOISE = "CudaDriverHelper has not been initialized"  # said as an error wherever there is no GPU
 # Ends the server when whoever started it is gone, however that came about: the pipe on stdin closes then.
 KEEPER = """
@@ -94,7 +95,7 @@ class TritonServer:
         timeout_s: float = 120.0,
         progress: Progress = lambda _: None,
     ) -> None:
-        self.repository = Path(repository).resolve()
+        self.repository = Path(os.path.realpath(repository))  # a loop of links is told when it is read
         self.host, self.engine, self.image, self.timeout_s = host, engine, image, timeout_s
         self.ports, self.arguments = ports or Ports.free(), tuple(arguments)
         self._user = user
@@ -165,7 +166,9 @@ class TritonServer:
 
     def _account(self, launch: Launch) -> Account | None:
         if launch.engine == "container":
-            return None  # it runs as a user of its own
+            if self._user is not None:
+                raise RunnerError(f"user {self._user!r}: the container runs as its own user, 1000; leave --user out")
+            return None
         needed = [*launch.needs, self.repository, *self.repository.rglob("*")]
         account, reason = chosen_account(self._user, needed)
         if reason:
@@ -281,21 +284,22 @@ def _own_backends(folder: Path, python_backend: Path) -> Path:
 
 def _name_at(url: str) -> str:
     """Return the name of the server there, or nothing where none answers."""
-    with suppress(OSError, ValueError, HTTPException), urllib.request.urlopen(url, timeout=2) as answer:
+    with suppress(OSError, ValueError, HTTPException), DIRECT.open(url, timeout=2) as answer:
         document = json.load(answer)
         return str(document.get("name", "")) if isinstance(document, dict) else ""
     return ""
 
 
 def _answers(url: str) -> bool:
-    with suppress(OSError, HTTPException), urllib.request.urlopen(url, timeout=2) as answer:
+    with suppress(OSError, HTTPException), DIRECT.open(url, timeout=2) as answer:
         return bool(answer.status == 200)
     return False
 
 
 def _reachable(host: str) -> str:
     """Return an address of this machine at which a server that listens on `host` answers."""
-    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    found = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{found}]" if ":" in found else found
 
 
 def _end_group(leader: subprocess.Popen[bytes]) -> None:

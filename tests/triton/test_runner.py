@@ -32,8 +32,9 @@ from facereg.runners.over_http import HttpTransport
 from facereg.runners.spec import TensorSpec, weights_version
 from facereg.runners.transport import Request, Transport, TransportError
 from facereg.runners.triton import TritonRunner
+from facereg.serving.launch import Ports
 from facereg.serving.repository import build_repository
-from facereg.serving.server import Ports, TritonServer
+from facereg.serving.server import TritonServer
 from facereg.testing.pictures import crops
 from tests.triton.conftest import READY_S, Served
 from tests.triton.third_party import COLOURS, write_colours

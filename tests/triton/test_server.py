@@ -148,6 +148,40 @@ def part_of(served: Served, network: str, folder: Path) -> Path:
     return version
 
 
+def test_a_repository_that_is_none_is_one_line(tmp_path: Path) -> None:
+    file, loop = tmp_path / "file", tmp_path / "loop"
+    file.touch()
+    loop.symlink_to(loop)
+    for path, message in ((file, "cannot be read: Not a directory"), (tmp_path / "nowhere", "no network is there")):
+        with pytest.raises(RunnerError, match=message):
+            TritonServer(path).start()
+    with pytest.raises(RunnerError, match="cannot be"):
+        TritonServer(loop).start()
+
+
+@pytest.mark.parametrize(
+    ("host", "http", "grpc", "address"),
+    [
+        ("::1", "ipv6:[::1]", "[::1]", "triton://[::1]:9001"),
+        ("0.0.0.0", "0.0.0.0", "0.0.0.0", "triton://127.0.0.1:9001"),
+    ],
+    ids=["ipv6", "all"],
+)
+def test_a_host_is_spelled_as_each_part_of_the_server_reads_it(
+    tmp_path: Path, host: str, http: str, grpc: str, address: str
+) -> None:
+    command = path_launch(installed(tmp_path), Path("/srv/models"), host, PORTS).command
+    wanted = {f"--http-address={http}", f"--grpc-address={grpc}", f"--metrics-address={http}"}
+    assert wanted <= set(command)
+    assert TritonServer("/srv/models", host=host, ports=PORTS).address == address
+
+
+def test_a_user_is_not_silently_left_out_of_a_container(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_container_program", lambda: "docker")
+    with pytest.raises(RunnerError, match="user 'nobody': the container runs as its own user, 1000"):
+        TritonServer(served.server.repository, engine="container", user="nobody").start()
+
+
 def test_a_network_that_was_altered_is_not_served(served: Served, tmp_path: Path) -> None:
     version = part_of(served, "mtcnn-rnet", tmp_path)
     with (version / "model.onnx").open("ab") as file:
