@@ -24,6 +24,7 @@ from facereg.gallery.files import (
     make_file,
     open_to_read,
     reason_of,
+    require_one_name,
     tidy,
 )
 from facereg.gallery.migration import migrate
@@ -183,6 +184,7 @@ class Access:
         if self._writable:
             return self._connection
         self._place.require(self.path)
+        require_one_name(self.path)
         if log_size(self.path):  # it will be written into the file: only if it belongs to it
             for _ in self.rows():
                 pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import os
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ import numpy as np
 
 from facereg.disk import whole_file
 from facereg.errors import ContractError, GalleryError
+from facereg.gallery.files import companions
 from facereg.gallery.rows import JOINED, LONGEST_SOURCE, Source
 from facereg.gallery.seals import Sealer, as_bytes
 from facereg.names import LONGEST_NAME, clean_name
@@ -55,6 +57,8 @@ def export_gallery(gallery: Access, path: str | Path) -> int:
         GalleryError: if the file cannot be written, or something was altered in the gallery.
     """
     sealer = gallery.sealer
+    if Path(os.path.realpath(path)) in (Path(os.path.realpath(gallery.path)), *companions(gallery.path)):
+        raise GalleryError(f"{path}: expected another file than the gallery itself; name a new one")
     with gallery.reading() as (connection, state):
         longest, digest = dict.fromkeys(TEXTS, 1), sealer.running()
         digest.update(as_bytes(state.space, sealer.fingerprint))

@@ -99,6 +99,24 @@ def log_of(path: Path) -> Path:
     return Path(os.path.realpath(path) + "-wal")
 
 
+def companions(path: Path) -> list[Path]:
+    """Return the files that SQLite keeps beside a database."""
+    target = os.path.realpath(path)
+    return [Path(target + ending) for ending in ("-wal", "-shm", "-journal")]
+
+
+def require_one_name(path: Path) -> None:
+    """Raise GalleryError where a file has several names (hard links).
+
+    A change would reach a copy that was made so, and each name would have a log of its own.
+    """
+    if path.stat().st_nlink > 1:
+        raise GalleryError(
+            "has another name too (a hard link), which a change would reach as well; make a copy of its own with "
+            "'facereg gallery restore'"
+        )
+
+
 def log_size(path: Path) -> int:
     """Return the bytes of the log; 0 where there is none."""
     try:

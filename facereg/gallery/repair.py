@@ -18,7 +18,7 @@ from facereg.errors import GalleryError
 from facereg.gallery.access import Access, make_gallery, migrated_copy, named
 from facereg.gallery.checking import structure_problems
 from facereg.gallery.exports import exported_space
-from facereg.gallery.files import connect, is_database, log_ahead, log_of, open_to_read
+from facereg.gallery.files import companions, connect, is_database, log_ahead, open_to_read
 from facereg.gallery.rows import CELLS, Row, Source, State
 from facereg.gallery.seals import Sealer
 from facereg.gallery.store import Gallery
@@ -53,7 +53,7 @@ def restore_gallery(backup: str | Path, path: str | Path, *, unsealed: bool = Fa
         raise GalleryError(f"{path}: expected another file than the backup itself; name the gallery to replace")
     with _beside(path) as new:
         if is_database(backup):
-            _copy(backup, new, sealer)
+            _copy(backup, new, path, sealer)
         else:
             space = exported_space(backup, unsealed=unsealed, key=key)
             make_gallery(new, space, sealer)
@@ -128,7 +128,7 @@ def _sound(connection: sqlite3.Connection, state: State, sealer: Sealer) -> tupl
     return rows, left_out
 
 
-def _copy(backup: Path, new: Path, sealer: Sealer) -> None:
+def _copy(backup: Path, new: Path, path: Path, sealer: Sealer) -> None:
     """Copy a gallery, the changes in its log among it, after looking through it."""
     with closing(Access(backup, sealer)) as held, held.reading() as (source, _):
         if found := structure_problems(source):
@@ -136,7 +136,7 @@ def _copy(backup: Path, new: Path, sealer: Sealer) -> None:
         for _ in held.rows():
             pass
         os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, PRIVATE))
-        with named(new), closing(connect(new, "rw")) as target:
+        with named(path), closing(connect(new, "rw")) as target:
             source.backup(target)
             log_ahead(target)
             target.execute("VACUUM")  # what earlier versions left of who was removed is not taken along
@@ -154,8 +154,9 @@ def _beside(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written ({error.strerror}); check the folder's rights and space"
         ) from error
     finally:
-        for file in (new, *_companions(new)):
-            file.unlink(missing_ok=True)
+        for file in (new, *companions(new)):
+            with suppress(OSError):
+                file.unlink()
 
 
 def _put_in_place(new: Path, path: Path) -> None:
@@ -164,7 +165,7 @@ def _put_in_place(new: Path, path: Path) -> None:
     with _no_writer(target):
         if target.exists():
             new.chmod(stat.S_IMODE(target.stat().st_mode))
-        aside = [(file, new.with_name(f"{new.name}.{number}")) for number, file in enumerate(_companions(target))]
+        aside = [(file, new.with_name(f"{new.name}.{number}")) for number, file in enumerate(companions(target))]
         moved = []
         try:
             for file, place in aside:  # first: nobody may find the new file with the old log
@@ -178,10 +179,6 @@ def _put_in_place(new: Path, path: Path) -> None:
             raise
         for _, place in moved:
             place.unlink()
-
-
-def _companions(path: Path) -> list[Path]:
-    return [log_of(path), path.with_name(path.name + "-shm"), path.with_name(path.name + "-journal")]
 
 
 @contextmanager

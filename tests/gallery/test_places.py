@@ -359,3 +359,31 @@ def test_a_row_of_a_gigabyte_is_not_read(team: Path) -> None:
     connection.close()
     with pytest.raises(GalleryError, match="team: holds a row of more than 1,048,576 bytes"):
         names(team)
+
+
+def test_a_gallery_with_two_names_is_not_changed(team: Path, tmp_path: Path) -> None:
+    os.link(team, tmp_path / "backup")
+    with Gallery.open(team, space="a") as gallery:
+        assert len(gallery) == 2
+        with pytest.raises(GalleryError, match="team: has another name too .a hard link."):
+            enroll(gallery)
+        restore_gallery(tmp_path / "backup", tmp_path / "own")
+    assert names(tmp_path / "own") == names(tmp_path / "backup") == ["Ada", "Bob"]
+
+
+def test_an_export_does_not_replace_its_gallery(team: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(team)
+    with Gallery.open(team, space="a") as gallery:
+        enroll(gallery)
+        for file in (team, tmp_path / "link", tmp_path / "team-wal"):
+            with pytest.raises(GalleryError, match="expected another file than the gallery itself"):
+                gallery.export(file)
+    assert names(team) == ["Ada", "Bob", "New"]
+
+
+def test_a_place_where_nothing_can_be_put_is_named(team: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "missing" / "x", team / "x"):
+        with pytest.raises(GalleryError, match=f"{path}: cannot be written"):
+            restore_gallery(team, path)
+    assert sorted(os.listdir(tmp_path)) == ["folder", "team"]
