@@ -12,7 +12,7 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from facereg.errors import ClosedError, ContractError, UnknownNameError
+from facereg.errors import BrokenNetworkError, ClosedError, ContractError, UnknownNameError
 from facereg.runners.spec import NetworkSpec, TensorSpec
 
 Tensor = npt.NDArray[Any]
@@ -39,11 +39,15 @@ class Runner(ABC):
         Raises:
             ContractError: if a tensor is missing, of a wrong dtype or shape, or the batch is too large.
             RunnerError: if the network fails.
+            BrokenNetworkError: if it gives NaN, infinity or another shape than it declares.
         """
         batch = self._check(inputs)
         if batch == 0:
             return {t.name: np.empty((0, *(n or 0 for n in t.dims[1:])), t.dtype) for t in self.spec.outputs}
-        return self._infer(inputs)
+        outputs = self._infer(inputs)
+        for tensor in self.spec.outputs:
+            self._check_output(tensor, outputs[tensor.name], batch)
+        return outputs
 
     @abstractmethod
     def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -59,6 +63,20 @@ class Runner(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _check_output(self, tensor: TensorSpec, value: Tensor, batch: int) -> None:
+        wrong = None
+        if value.ndim != len(tensor.dims) or any(
+            n is not None and n != m for n, m in zip((batch, *tensor.dims[1:]), value.shape, strict=True)
+        ):
+            wrong = f"shape {(batch, *tensor.dims[1:])} (None: any), got {value.shape}"
+        elif value.dtype.kind == "f" and not np.isfinite(value).all():
+            wrong = "finite numbers, got NaN or infinity"
+        if wrong is not None:
+            raise BrokenNetworkError(
+                f"{self.spec.name}: {tensor.name}: expected {wrong}; its weights (sha256 {self.fingerprint[:12]}) are "
+                "damaged or of another network; copy them again"
+            )
 
     def _check(self, inputs: Mapping[str, Tensor]) -> int:
         if set(inputs) != {t.name for t in self.spec.inputs}:

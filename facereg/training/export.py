@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import nn
 
 from facereg.errors import RunnerError, WeightsError
 from facereg.runners.onnx import OnnxRunner
 from facereg.runners.spec import NetworkSpec, import_object
+from facereg.training.checkpoints import read_safetensors
 
 OPSET = 18
 
@@ -93,12 +93,11 @@ def load_checkpoint(module: nn.Module, path: Path) -> None:
     """Fill a module from a .safetensors file, and tell it the file's metadata where it has some (`HasMetadata`).
 
     Raises:
-        WeightsError: if the file is missing or holds other tensors.
+        WeightsError: if the file is missing or damaged, or holds other tensors or numbers that are none.
     """
-    if not path.is_file():
-        raise WeightsError(f"{path}: expected a checkpoint there, found none; train the model, or name its folder")
+    state = read_safetensors(path, expected="a checkpoint there")
     try:
-        module.load_state_dict(load_file(path))
+        module.load_state_dict(state)
         if isinstance(module, HasMetadata):
             with safe_open(path, "pt") as stream:
                 module.read_checkpoint_metadata(stream.metadata() or {})

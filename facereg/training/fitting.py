@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from facereg.training.batches import Batches, step_seed
+from facereg.training.checkpoints import read_checkpoint
 from facereg.training.curves import draw_curves, join_logs, read_log
 
 CHECKPOINT_EVERY = 250  # steps; a killed run loses at most these
@@ -49,6 +50,9 @@ def fit(
     step sees and draws at random is a function of seed, step and process, so that a run that was stopped and resumed
     ends with the weights of one that was not.
 
+    Raises:
+        WeightsError: if `last.ckpt` is damaged, or holds code, which is not run, or weights that are NaN or infinite.
+
     Args:
         loader: of one device; its batches are `device_count(devices)` times smaller than the batch trained on. With
             workers, what its data set gives for a row is to be a function of the row: augment in `training_step`.
@@ -62,6 +66,8 @@ def fit(
     out.mkdir(parents=True, exist_ok=True)
     last = out / "last.ckpt"
     resume = resume and last.is_file()
+    if resume:
+        read_checkpoint(last, expected="the state of a run")
     if seed is None:
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))  # where seed_everything leaves it, for all processes
     _set_log_aside(out, resume=resume)
@@ -89,7 +95,7 @@ def fit(
     with warnings.catch_warnings():
         for message in MEANT:
             warnings.filterwarnings("ignore", message)
-        trainer.fit(module, batches, ckpt_path=last if resume else None, weights_only=False)
+        trainer.fit(module, batches, ckpt_path=last if resume else None, weights_only=True)
     trainer.save_checkpoint(last)
     if not trainer.is_global_zero:
         return {}

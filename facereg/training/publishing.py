@@ -48,7 +48,7 @@ def publish(
 ) -> None:
     """Write the files of `save_network`, and `result.json`: recipe, settings, scores, checksum, machine."""
     difference = save_network(module, spec, out, free=free)
-    result = {
+    result: dict[str, object] = {
         "recipe": recipe,
         "settings": dict(settings),
         "scores": dict(scores),
@@ -58,4 +58,7 @@ def publish(
         "processor": platform.machine(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    init = settings.get("init")
+    if isinstance(init, str) and Path(init).is_file():
+        result["init_sha256"] = file_sha256(Path(init))  # a path alone does not say which weights
     (out / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

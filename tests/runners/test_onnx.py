@@ -150,3 +150,16 @@ def test_threads_that_no_machine_has_are_refused(threads: int) -> None:
     spec = NetworkSpec("net", (), (), package="facereg", file="net.onnx")
     with pytest.raises(RunnerError, match="threads: expected 1 to 1024"):
         open_network(spec, threads=threads)
+
+
+@pytest.mark.parametrize("odd", [3e38, np.nan, -np.inf])
+def test_an_output_that_is_no_number_is_refused_and_names_the_network(odd: float, path: Path) -> None:
+    with OnnxRunner(SPEC, path, threads=1) as runner, pytest.raises(RunnerError, match="doubler: y: expected finite"):
+        runner.infer({"x": np.array([[1, 1, 1], [1, odd, 1]], np.float32)})
+
+
+@pytest.mark.parametrize("dims", [(None, 4), (None, 3, 1)])
+def test_an_output_of_another_shape_is_refused(dims: tuple[int | None, ...], path: Path) -> None:
+    spec = replace(SPEC, outputs=(TensorSpec("y", "float32", dims),))
+    with OnnxRunner(spec, path, threads=1) as runner, pytest.raises(RunnerError, match="doubler: y: expected shape"):
+        runner.infer(ones(2))

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Protocol
 
 import lightning
 import torch
-from safetensors.torch import load_file
 from torch.utils.data import DataLoader, Dataset
 
 from facereg.errors import WeightsError
+from facereg.training.checkpoints import read_checkpoint, read_safetensors
 from facereg.training.fitting import device_count, fit
 from facereg.training.publishing import publish
 from facereg_mobilenetv3.networks import DeployedEmbedder, MobileNetV3Embedder, freeze_norms
@@ -64,12 +64,11 @@ def load_network(network: MobileNetV3Embedder, path: Path) -> None:
     Raises:
         WeightsError: if the file is missing or of another network.
     """
-    if not path.is_file():
-        raise WeightsError(f"init: expected a .safetensors or .ckpt file, found none at {path}")
+    expected = "a .safetensors or .ckpt file"
     if path.suffix == ".safetensors":
-        state = load_file(path)
+        state = read_safetensors(path, expected=expected)
     else:
-        state = torch.load(path, map_location="cpu", weights_only=False)["state_dict"]
+        state = read_checkpoint(path, expected=expected).get("state_dict", {})
     state = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}
     try:
         network.load_state_dict(state)

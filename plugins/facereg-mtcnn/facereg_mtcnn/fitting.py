@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facereg.errors import WeightsError
 from facereg.geometry import MIRRORED
+from facereg.training.checkpoints import read_checkpoint, require_finite
 from facereg.training.curves import draw_curves
 from facereg_mtcnn.samples import NEGATIVE, PART, POSITIVE, Samples
 
@@ -50,11 +52,15 @@ def fit(network: nn.Module, samples: Samples, out: Path, schedule: Schedule, *, 
     checkpoint, log = out / "last.ckpt", out / "metrics.csv"
     first = 0
     if resume and checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        rate.load_state_dict(state["rate"])
-        first = int(state["step"])
+        state = read_checkpoint(checkpoint, expected="the state of a run")
+        try:
+            require_finite(state["network"], checkpoint)
+            network.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+            rate.load_state_dict(state["rate"])
+            first = int(state["step"])
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise WeightsError(f"{checkpoint}: expected the state of this run, got another's; start anew") from error
     rows = {kind: np.flatnonzero(samples.kinds == kind) for kind in SHARES}
     recent: list[dict[str, float]] = []
     means: dict[str, float] = {}

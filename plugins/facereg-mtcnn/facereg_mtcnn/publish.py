@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
-
 from facereg.disk import file_sha256
 from facereg.errors import WeightsError
 from facereg.training import publishing
+from facereg.training.checkpoints import read_checkpoint
 from facereg_mtcnn.networks import BUILDERS, DeployedONet, DeployedPNet, DeployedRNet
 from facereg_mtcnn.plugin import networks
 
@@ -44,8 +43,11 @@ def convert_published(folder: Path, out: Path) -> None:
                 f"{path}: expected a published state dict, found none; name the folder that holds all three"
             )
         module = build()
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        missing, unexpected = module.network.load_state_dict(state, strict=False)
+        state = read_checkpoint(path, expected="a published state dict")
+        try:
+            missing, unexpected = module.network.load_state_dict(state, strict=False)
+        except RuntimeError as error:  # other shapes
+            raise WeightsError(f"{path}: expected the tensors of {name}, got others of its names") from error
         if unexpected or any(not key.startswith("points.") for key in missing):
             raise WeightsError(
                 f"{path}: expected the tensors of {name}, got others: {', '.join([*missing, *unexpected][:4])}"

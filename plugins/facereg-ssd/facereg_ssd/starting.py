@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from torchvision.models.detection.ssd import SSD
 
 from facereg.errors import WeightsError
+from facereg.training.checkpoints import read_checkpoint
 from facereg.training.export import load_checkpoint
 from facereg_ssd.networks import DeployedSsd, vgg_convolutions
 
@@ -26,9 +25,9 @@ def load_network(network: SSD, path: Path) -> None:
     if path.suffix == ".safetensors":
         load_checkpoint(DeployedSsd(network), path)
         return
+    state = read_checkpoint(path, expected="VGG16's weights as torchvision names them")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
         for convolution, layer in zip(vgg_convolutions(network), VGG_LAYERS, strict=True):
             convolution.load_state_dict({name: state[f"features.{layer}.{name}"] for name in ("weight", "bias")})
-    except (UnpicklingError, RuntimeError, KeyError, TypeError, EOFError) as error:
+    except (RuntimeError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: expected VGG16's weights as torchvision names them, got something else") from error
