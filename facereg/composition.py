@@ -182,9 +182,9 @@ def _checked(given: Mapping[str, Any], allowed: Mapping[str, type], place: str) 
     """Return a table of a file, each key known and of its type."""
     for key, value in given.items():
         if key not in allowed:
-            raise ContractError(f"{place}: unknown key {key!r}; allowed: {', '.join(allowed)}")
+            raise ContractError(f"{place}: unknown key {key!r:.80}; allowed: {', '.join(allowed)}")
         kinds = (int, float) if allowed[key] is float else allowed[key]
         unsound = isinstance(value, float) and not math.isfinite(value)
         if not isinstance(value, kinds) or isinstance(value, bool) or unsound:
-            raise ContractError(f"{place}: {key}: expected {TYPES[allowed[key]]}, got {value!r}")
+            raise ContractError(f"{place}: {key}: expected {TYPES[allowed[key]]}, got {value!r:.120}")
     return dict(given)

@@ -79,15 +79,17 @@ def read_wider(annotations: Path, images: Path, *, strict: bool = True) -> list[
         count = whole_number(lines[at]) if at < len(lines) else None
         if count is None:
             got = lines[at][:40] if at < len(lines) else "the end of the file"
-            raise DatasetError(f"{annotations}, line {at + 1}: expected the number of faces of {name!r}, got {got!r}")
+            raise DatasetError(
+                f"{annotations}, line {at + 1}: expected the number of faces of {name!r:.120}, got {got!r}"
+            )
         at += 1
         rows = []
         for line in range(at, at + count):
             words = lines[line].split() if line < len(lines) else []
             if len(words) < 4:
                 raise DatasetError(
-                    f"{annotations}, line {line + 1}: expected x y w h of face {line - at + 1} of {count} in {name!r}, "
-                    f"got {' '.join(words)!r}"
+                    f"{annotations}, line {line + 1}: expected x y w h of face {line - at + 1} of {count} in "
+                    f"{name!r:.120}, got {' '.join(words)!r:.120}"
                 )
             rows.append(
                 numbers(words, path=annotations, line=line + 1, expected="x y w h and attributes", strict=strict)

@@ -123,7 +123,9 @@ def check_source(source: Source, *, given: str) -> Source:
     """
     sha256 = None if source.sha256 is None else source.sha256.lower()
     if not source.addresses or (sha256 is not None and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef"))):
-        raise DatasetError(f"{given}: expected an address and 64 hexadecimal digits of sha256, got {source.sha256!r}")
+        raise DatasetError(
+            f"{given}: expected an address and 64 hexadecimal digits of sha256, got {source.sha256!r:.120}"
+        )
     for address in source.addresses:
         _check_address(address, sha256, given)
     return Source(source.addresses, sha256, source.unpack)
@@ -134,25 +136,29 @@ def _check_address(address: str, sha256: str | None, given: str) -> None:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
     except ValueError as error:  # '[' without ']', a port that is no number
-        raise DatasetError(f"{given}: expected an address, got {address!r} ({error})") from error
+        raise DatasetError(f"{given}: expected an address, got {address!r:.120} ({error})") from error
     if parts.username is not None or parts.password is not None:
         raise DatasetError(f"{parts.hostname}: expected an address without a user or password, which others would read")
     if parts.scheme not in ("http", "https") or not host or not address.isprintable():
-        raise DatasetError(f"{given}: expected an address that begins with http:// or https://, got {address!r}")
+        raise DatasetError(f"{given}: expected an address that begins with http:// or https://, got {address!r:.120}")
     if parts.scheme == "http" and sha256 is None:
         raise DatasetError(
-            f"{given}: expected https://, or a sha256 to check by what {address} brings, as anybody on the way could "
-            "change it; pass --sha256"
+            f"{given}: expected https://, or a sha256 to check by what {address:.120} brings, as anybody on the way "
+            "could change it; pass --sha256"
         )
 
 
 def _source(entry: object, table: Path, name: str) -> Source:
     if not isinstance(entry, dict) or set(entry) - {"address", "sha256", "unpack"}:
-        raise DatasetError(f"{table}: expected [{name}] with address, and perhaps sha256 and unpack, got {entry!r}")
+        raise DatasetError(
+            f"{table}: expected [{name:.80}] with address, and perhaps sha256 and unpack, got {entry!r:.120}"
+        )
     address, sha256, unpack = entry.get("address", ()), entry.get("sha256"), entry.get("unpack", False)
     addresses: Sequence[object] = [address] if isinstance(address, str) else address
     if not isinstance(addresses, list) or not all(isinstance(one, str) for one in addresses):
-        raise DatasetError(f"{table}, [{name}]: expected address to be a text or a list of texts, got {address!r}")
+        raise DatasetError(
+            f"{table}, [{name:.80}]: expected address to be a text or a list of texts, got {address!r:.120}"
+        )
     if not (sha256 is None or isinstance(sha256, str)) or not isinstance(unpack, bool):
-        raise DatasetError(f"{table}, [{name}]: expected sha256 to be a text and unpack true or false")
-    return check_source(Source(tuple(map(str, addresses)), sha256, unpack), given=f"{table}, [{name}]")
+        raise DatasetError(f"{table}, [{name:.80}]: expected sha256 to be a text and unpack true or false")
+    return check_source(Source(tuple(map(str, addresses)), sha256, unpack), given=f"{table}, [{name:.80}]")

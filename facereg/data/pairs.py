@@ -53,7 +53,9 @@ def _pair(words: list[str], annotations: Path, line: int, images: Path) -> Pair:
             return Pair(_file(images, words[0], words[1]), _file(images, words[2], words[3]), same=False)
     except ValueError:
         pass
-    raise DatasetError(f"{annotations}, line {line}: expected 'name i j' or 'name i name j', got {' '.join(words)!r}")
+    raise DatasetError(
+        f"{annotations}, line {line}: expected 'name i j' or 'name i name j', got {' '.join(words)!r:.120}"
+    )
 
 
 def _file(images: Path, name: str, number: str) -> Path:

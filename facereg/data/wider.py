@@ -128,7 +128,7 @@ def _predictions(path: Path) -> Predictions:
     try:
         values = np.array(rows, np.float64).reshape(-1, 5)
     except ValueError as error:
-        raise DatasetError(f"{path}: expected lines of x y w h score ({error})") from error
+        raise DatasetError(f"{path}: expected lines of x y w h score ({str(error)[:120]})") from error
     finite(values, place=f"{path}", expected="lines of x y w h score")
     return values
 
