@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -162,3 +165,32 @@ def test_pages_after_the_first_are_told_of(painted: list[str], run: Run, tmp_pat
     called = run("detect", tmp_path / "scan.tif", "--json", *painted[:2])
     assert len(called.lines[0]["faces"]) == 1  # type: ignore[arg-type]
     assert "scan.tif: holds several frames or pages; the first is read" in called.err
+
+
+STREAMED = """
+import sys
+from pathlib import Path
+from facereg.alignment import FivePointAligner
+from facereg.files import run_files
+from facereg.pipeline import Pipeline
+from tests.fakes import PaintedDetector, PaintedEmbedder
+pipeline = Pipeline(PaintedDetector(), FivePointAligner(), PaintedEmbedder())
+print(sum(len(result.faces) for _, result in run_files(pipeline, [Path(sys.argv[1])] * 20)))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in kB there")
+def test_twenty_photographs_of_8_megapixels_take_the_memory_of_a_few(tmp_path: Path) -> None:
+    large = np.zeros((2000, 4000, 3), np.uint8)
+    large[:SIDE, : 2 * SIDE] = picture(1, 2)
+    Pillow.fromarray(large).save(tmp_path / "large.jpg")
+    measure = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True)"
+    measure += "; print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    words = [sys.executable, "-c", measure, sys.executable, "-c", STREAMED, str(tmp_path / "large.jpg")]
+    root = Path(__file__).parents[1]
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(words, capture_output=True, check=True, cwd=root, env={**os.environ, "PYTHONPATH": path})
+    faces, kilobytes = map(int, done.stdout.split())
+    assert faces == 40
+    # the interpreter, 100; two calls of two pictures at most, 96; one being decoded, 56. Counted in pictures: 800
+    assert kilobytes / 1024 < 350
