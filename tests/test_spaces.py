@@ -14,7 +14,7 @@ from facereg.interfaces import Embedder
 from facereg.matching.exact import ExactMatcher
 from facereg.registry import Registry
 from facereg.runners.base import Networks, Runner, Tensor
-from facereg.runners.spec import NetworkSpec
+from facereg.runners.spec import NetworkSpec, weights_version
 from facereg.types import Crops, FloatArray
 
 
@@ -51,6 +51,12 @@ def test_a_space_is_the_name_the_weights_and_the_version() -> None:
     assert Plain(networks(one="ab" * 32)).space == "Plain:abababababab"
     assert Versioned(networks(one="ab" * 32)).space == "Versioned:abababababab:2b"
     assert Versioned().space == "Versioned:2b"
+
+
+def test_a_server_that_tells_the_checksum_by_its_version_alone_gives_the_same_space() -> None:
+    told = f"{weights_version('ab' * 32):015x}"
+    assert Plain(networks(one=told)).space == Plain(networks(one="ab" * 32)).space
+    assert Plain(networks(a=told, b="cd" * 32)).space == Plain(networks(a="ab" * 32, b="cd" * 32)).space
 
 
 def test_every_network_of_several_counts_whatever_their_order() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.errors import BrokenNetworkError, ClosedError, ContractError, UnknownNameError
-from facereg.runners.spec import NetworkSpec, TensorSpec
+from facereg.runners.spec import KNOWN_DIGITS, NetworkSpec, TensorSpec
 
 Tensor = npt.NDArray[Any]
 
@@ -30,7 +30,8 @@ class Runner(ABC):
 
     def __init__(self, spec: NetworkSpec, *, fingerprint: str) -> None:
         self.spec = spec
-        self.fingerprint = fingerprint  # sha256 of the weights in use
+        # sha256 of the weights in use; of a server's that are not here too, its first KNOWN_DIGITS digits
+        self.fingerprint = fingerprint
 
     @final
     def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -141,9 +142,13 @@ class Networks:
 
     @property
     def fingerprint(self) -> str:
-        """Return the sha256 of the weights in use; of several networks, that of theirs together."""
+        """Return what tells the weights in use from others: the beginning of their sha256 is the same on a server.
+
+        Of several networks, it is the sha256 of what each one's weights are known by everywhere.
+        """
         prints = [self[name].fingerprint for name in sorted(self.specs)]
-        return prints[0] if len(prints) == 1 else hashlib.sha256("\n".join(prints).encode()).hexdigest()
+        known = "\n".join(each[:KNOWN_DIGITS] for each in prints)
+        return prints[0] if len(prints) == 1 else hashlib.sha256(known.encode()).hexdigest()
 
     @property
     def in_flight(self) -> int:

@@ -59,6 +59,7 @@ CAUSES: dict[str, Cause] = {
     "UNAUTHENTICATED": "shut out",
     "PERMISSION_DENIED": "shut out",
 }
+TOO_LARGE = "larger than max"  # ours to say: an answer over MAX_ANSWER
 BROKEN_STREAM = ("Stream removed", "RST_STREAM", "GOAWAY", "Socket closed", "Connection reset")
 
 
@@ -152,7 +153,7 @@ def _answered(start: Callable[[], Any], timeout_s: float) -> Any:
     except grpc.RpcError as error:
         message = str(error.details())
         cause = CAUSES.get(error.code().name, "fault")
-        if cause == "fault" and any(sign in message for sign in BROKEN_STREAM):
+        if cause == "fault" and any(sign in message for sign in BROKEN_STREAM) and TOO_LARGE not in message:
             cause = "lost"
         raise TransportError(cause_in_words(message, cause), message) from error
 

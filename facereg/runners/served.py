@@ -10,7 +10,7 @@ from facereg.errors import ModelMismatchError
 from facereg.names import shown
 from facereg.runners.address import TritonAddress
 from facereg.runners.reaching import SHORTEST_S
-from facereg.runners.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.runners.spec import KNOWN_DIGITS, NetworkSpec, TensorSpec, weights_version
 from facereg.runners.transport import DTYPES, Transport, TransportError, open_transport
 
 OPENING_S, SHORTEST_OPENING_S = 5.0, 2.0  # for all questions about the server's model
@@ -52,8 +52,8 @@ def find_served(transport: Transport, spec: NetworkSpec, version: str, sha256: s
             f"{spec.name}: expected max_batch_size of at least 1 at {address.target}, got {largest}; "
             "write the repository with 'facereg triton build'"
         )
-    # of weights that are not here, the version tells the first 15 digits of the checksum
-    fingerprint = sha256 if sha256 is not None and own == version else f"{int(version):015x}"
+    # of weights that are not here, the version tells so much of the checksum
+    fingerprint = sha256 if sha256 is not None and own == version else f"{int(version):0{KNOWN_DIGITS}x}"
     return Served(version, fingerprint, inputs, outputs, min(spec.max_batch, largest))
 
 

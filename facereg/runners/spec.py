@@ -14,6 +14,7 @@ from facereg.errors import FaceregError, MissingExtraError, PluginError, Weights
 TRAINING = frozenset(
     {"torch", "torchvision", "lightning", "pytorch_metric_learning", "onnx", "onnxscript", "safetensors"}
 )  # what the extra [train] brings
+KNOWN_DIGITS = 15  # of a checksum: 60 bits, what a version tells of it; versions have 64 with a sign
 DType = Literal["uint8", "float32", "int64"]
 
 
@@ -101,7 +102,7 @@ def weights_version(sha256: str) -> int:
     """
     if re.fullmatch("[0-9a-f]{64}", sha256) is None:
         raise WeightsError(f"expected a sha256 as 64 hex digits, got {sha256[:80]!r}")
-    return int(sha256[:15], 16)
+    return int(sha256[:KNOWN_DIGITS], 16)
 
 
 def import_object(reference: str) -> Any:

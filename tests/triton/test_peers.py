@@ -245,6 +245,29 @@ def test_an_answer_that_is_not_what_was_asked_is_refused(
         assert runner.retries == 0
 
 
+def test_an_answer_over_the_limit_is_refused_before_it_is_read(
+    doubler: Doubler, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def large(answer: Any, context: Any) -> Any:
+        _bytes(answer, bytes(1 << 20))
+        return answer
+
+    monkeypatch.setattr("facereg.runners.over_grpc.CHANNEL", [("grpc.max_receive_message_length", 1 << 16)])
+    doubler.bend = large
+    with opened(port) as runner, pytest.raises(ServerFaultError, match="larger than max"):
+        runner.infer({"x": ROWS})
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
+def test_every_status_is_one_typed_error_of_one_line(doubler: Doubler, port: int, code: grpc.StatusCode) -> None:
+    doubler.bend = lambda answer, context: context.abort(code, "first\nsecond \x1b[2J" + "x" * 5000)
+    with opened(port, "timeout_s=0.5") as runner:
+        with pytest.raises(RunnerError) as failed:
+            runner.infer({"x": ROWS})
+        assert str(failed.value).isprintable()
+        assert len(str(failed.value)) < 1000
+
+
 TENSOR = {"name": "y", "datatype": "FP32", "shape": [4, 3], "parameters": {"binary_data_size": 48}}
 SUMS = {"name": "sums", "datatype": "FP32", "shape": [4, 1], "parameters": {"binary_data_size": 16}}
 RIGHT = http_doubled(ROWS)
