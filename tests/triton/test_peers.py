@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from facereg.errors import (
+    BrokenNetworkError,
     DeadlineError,
     ModelMismatchError,
     ModelMissingError,
@@ -207,10 +208,6 @@ def _bytes(answer: Any, content: bytes) -> None:
     answer.raw_output_contents[0] = content
 
 
-def _nan(answer: Any) -> None:
-    _bytes(answer, np.full((4, 3), np.nan, np.float32).tobytes())
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -227,7 +224,6 @@ def _nan(answer: Any) -> None:
         (lambda a: setattr(a.outputs[1], "name", "y"), "expected one tensor y in the answer, got 2"),
         (lambda a: a.outputs.pop(), "expected a tensor's bytes for each of 1 outputs, got 2"),
         (lambda a: a.raw_output_contents.pop(), "expected a tensor's bytes for each of 2 outputs, got 1"),
-        (_nan, "y: expected numbers, got NaN"),
     ],
 )
 def test_an_answer_that_is_not_what_was_asked_is_refused(
@@ -243,6 +239,16 @@ def test_an_answer_that_is_not_what_was_asked_is_refused(
             runner.infer({"x": ROWS})
         assert str(failed.value).isprintable()
         assert runner.retries == 0
+
+
+def test_an_answer_of_no_numbers_is_refused(doubler: Doubler, port: int) -> None:
+    def nan(answer: Any, context: Any) -> Any:
+        _bytes(answer, np.full((4, 3), np.nan, np.float32).tobytes())
+        return answer
+
+    doubler.bend = nan
+    with opened(port) as runner, pytest.raises(BrokenNetworkError, match="y: expected finite numbers, got NaN"):
+        runner.infer({"x": ROWS})
 
 
 def test_an_answer_over_the_limit_is_refused_before_it_is_read(
