@@ -70,9 +70,7 @@ class Opened:
 
     def decode(self) -> Image:
         """Return uint8 (H, W, 3) RGB, upright."""
-        # 16 bits a colour: Pillow's RGB keeps the upper 8
-        tile = str(getattr(self.picture, "tile", ""))
-        sixteen = self.picture.mode in ("RGB", "RGBA") and (";16" in tile or "'ppm" in tile)
+        sixteen = _has_sixteen_bit_colours(self.picture)
         tags, inverted = self.container.tags, False
         if tags is not None:
             inverted = tags.number(self.container.content, PHOTOMETRIC, 1) == 0
@@ -188,6 +186,16 @@ def _within_limits(picture: Pillow.Image, container: Container, *, whole: bool) 
     if several is None:
         several = getattr(picture, "n_frames", 1) > 1
     return Opened(picture, container, size, orientation, reduction, several)
+
+
+def _has_sixteen_bit_colours(picture: Pillow.Image) -> bool:
+    """Return whether a picture not yet decoded has 16 bits a colour, of which Pillow's RGB keeps the upper 8."""
+    if picture.mode not in ("RGB", "RGBA"):
+        return False
+    for tile in getattr(picture, "tile", ()):
+        if ";16" in str(tile) or (tile[0] in ("ppm", "ppm_plain") and tile[3][-1] > 255):  # PPM's largest value
+            return True
+    return False
 
 
 def _profile(picture: Pillow.Image) -> bytes | None:

@@ -86,6 +86,12 @@ READ: dict[str, tuple[Callable[[], bytes], Image, int]] = {
         for ending in (".png", ".tif", ".ppm")
         for bits in (16, 14, 12, 10, 8)
     },
+    "dark ppm of text": (
+        lambda: b"P3 64 48 254 " + b" ".join(b"%d" % (value // 8) for value in COLOURS.ravel().tolist()),
+        COLOURS // 8,
+        1,
+    ),
+    "ppm of an odd white": (lambda: b"P6 64 48 254 " + COLOURS.tobytes(), COLOURS, 1),
     "float 0 to 1": (lambda: of((GREY / 255).astype(np.float32), "TIFF"), GREY3, 0),
     "float a little beyond 1": (lambda: of((GREY / 255 * 1.04 - 0.02).astype(np.float32), "TIFF"), GREY3, 7),
     "float 0 to 255": (lambda: of(GREY.astype(np.float32), "TIFF"), GREY3, 0),
