@@ -160,7 +160,7 @@ def test_a_calibrated_threshold_is_used_from_then_on(tree: Path, painted: list[s
     first, second = tree / "p1" / "p1_0001.jpg", tree / "p1" / "p1_0002.jpg"
     unknown = run("verify", first, second, *painted)
     assert unknown.status == 1
-    assert "no threshold is known for 'painted:1'; measure one with 'facereg calibrate'" in unknown.error
+    assert "no threshold is known for 'painted-colours:1'; measure one with 'facereg calibrate'" in unknown.error
     called = run(*words, "--far", "0.2")
     assert called.status == 0
     assert called.document["far"] == 0.2
