@@ -26,7 +26,8 @@ class Limits:
     A face of 24 px keeps a similarity of 0.8 to itself in full size, one of 16 px 0.5. Sharpness is above 0.41 for all,
     below 0.25 for half of those blurred by 4 px, whose similarity is 0.5, and for 9 of 10 blurred by 6 px, 0.1. The
     residual is below 0.06 for all. The detector is surer after another turn for 3 of 449 that are upright (over
-    mtcnn, yolov5s-face and yunet) and for all but 3 of 704 that are turned.
+    mtcnn, yolov5s-face and yunet) and for all but 3 of 704 that are turned. Of 200 more photographs enrolled with mtcnn
+    these limits refuse none; of 36 turned upside down none is enrolled.
 
     Args:
         side: px, the root of the area of the face's box.

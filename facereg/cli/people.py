@@ -31,9 +31,9 @@ def enroll(
     largest: Annotated[
         bool, typer.Option("--largest", help="Of several faces take the one that the picture is about; else skip.")
     ] = False,
-    check: Annotated[
-        bool, typer.Option(help="Skip faces that are too small, blurred, upside down or turned away.")
-    ] = True,
+    no_check: Annotated[
+        bool, typer.Option("--no-check", help="Take faces that are small, blurred, upside down or turned away, too.")
+    ] = False,
     json: Json = False,
     *,
     stages: Stages,
@@ -62,7 +62,7 @@ def enroll(
             held,
             found,
             main_faces=largest,
-            limits=Limits() if check else Limits(0.0, 0.0, math.inf, turns=False),
+            limits=Limits(0.0, 0.0, math.inf, turns=False) if no_check else Limits(),
             same=_usual_threshold(stages, held.space),
             progress=advance,
         )
