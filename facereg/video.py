@@ -155,6 +155,10 @@ class Video:
             video = next(iter(container.streams.video), None)
             if video is None:
                 raise self._error("expected a video, got a file without pictures; check that a player shows it")
+            if (
+                getattr(video, "codec_context", None) is None
+            ):  # PyAV's where it has no decoder, which its types leave out
+                raise self._error("expected a video, got one in an unknown code; check that a player shows it")
             video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
             if video.codec_context.width * video.codec_context.height > MAX_PIXELS:
                 size = f"{video.codec_context.width} x {video.codec_context.height}"

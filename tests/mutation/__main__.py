@@ -4,7 +4,7 @@
     python -m tests.mutation --cases 300 --only gallery
     python -m tests.mutation --only zip --case 17 --keep changed.zip
 
-Each reader works in a process of its own, with 4 GiB of address space over what its libraries take, 5 s a case.
+The readers work in a process apart, with 4 GiB of address space over what their libraries take, 5 s a case.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ import threading
 import time
 import warnings
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -40,23 +43,27 @@ def changed_file(reader: Reader, sound: bytes, seed: int, case: int) -> bytes:
     return mutated(sound, np.random.default_rng([seed, READERS.index(reader), case]))
 
 
-def work(reader: Reader, seed: int, first: int, cases: int) -> None:
-    """Read the cases from `first` on, and say a line of each on stdout."""
+def work(names: list[str], seed: int, first: int, cases: int) -> None:
+    """Read the cases of each reader, of the first one from `first` on, and say a line of each on stdout."""
     out = sys.stdout
     sys.stdout = sys.stderr
-    with tempfile.TemporaryDirectory() as folder:
-        path = reader.make(Path(folder))
-        sound, answer = path.read_bytes(), reader.read(path)
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + SPACE, taken + SPACE))
-        print("ready", file=out, flush=True)
-        for case in range(first, cases):
-            content = changed_file(reader, sound, seed, case)
-            for beside in path.parent.glob(f"{path.name}?*"):  # a log that SQLite left
-                beside.unlink()
-            path.write_bytes(content)
-            kind, said = outcome(reader, path, answer, same_bytes=content == sound)
-            print(json.dumps([case, kind, said]), file=out, flush=True)
+    for name in names:
+        reader = next(reader for reader in READERS if reader.name == name)
+        with tempfile.TemporaryDirectory() as folder:
+            path = reader.make(Path(folder))
+            sound, answer = path.read_bytes(), reader.read(path)
+            taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (taken + SPACE, resource.RLIM_INFINITY))
+            print(json.dumps([None, "ready", ""]), file=out, flush=True)
+            for case in range(first, cases):
+                content = changed_file(reader, sound, seed, case)
+                for beside in path.parent.glob(f"{path.name}?*"):  # a log that SQLite left
+                    beside.unlink()
+                path.write_bytes(content)
+                kind, said = outcome(reader, path, answer, same_bytes=content == sound)
+                print(json.dumps([case, kind, said]), file=out, flush=True)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        first = 0
 
 
 def outcome(reader: Reader, path: Path, answer: object, *, same_bytes: bool) -> tuple[str, str]:
@@ -76,45 +83,81 @@ def outcome(reader: Reader, path: Path, answer: object, *, same_bytes: bool) -> 
     return ("wrong", f"got {got!r:.150}") if reader.sealed else ("other", "")
 
 
-def run(reader: Reader, seed: int, cases: int, first: int = 0) -> tuple[Counter[str], list[str]]:
-    """Return how often each column came, and a line for each fault; a process that is lost is begun anew."""
-    counts: Counter[str] = Counter()
-    faults: list[str] = []
-    while first < cases:
-        arguments = [sys.executable, "-m", "tests.mutation", "--work", reader.name, "--seed", str(seed)]
-        arguments += ["--first", str(first), "--cases", str(cases)]
-        child = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        lines: queue.Queue[str] = queue.Queue()
-        listener = threading.Thread(target=_listen, args=(child, lines))
-        listener.start()
-        lost, ready = "", False
-        while first < cases:
-            try:
-                line = lines.get(timeout=LIMIT_S if ready else START_S)
-            except queue.Empty:
-                lost = "hang"
-                break
-            if not line:
-                lost = "crash"
-                break
-            if not ready:
-                ready = True
-                continue
-            case, kind, said = json.loads(line)
-            counts[kind] += 1
-            first = case + 1
-            if kind in FAULTS:
-                faults.append(f"{reader.name} {case}: {kind}: {said}")
-        child.kill()
-        child.wait()
-        listener.join()
-        if lost:
-            if not ready:
-                raise SystemExit(f"{reader.name}: its sound file could not be read; try --work '{reader.name}'")
-            counts[lost] += 1
-            faults.append(f"{reader.name} {first}: {lost}: status {child.returncode}")
-            first += 1
-    return counts, faults
+@dataclass
+class Row:
+    """What became of the cases of one reader: how often each column came, a line for each fault, seconds."""
+
+    reader: Reader
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def run(readers: Sequence[Reader], seed: int, cases: int) -> Iterator[Row]:
+    """Yield a row for each reader; a process that is lost is begun anew after the case that it was lost in."""
+    rows = [Row(reader) for reader in readers]
+    while rows:
+        done = sum(rows[0].counts.values())
+        arguments = ["--seed", str(seed), "--first", str(done), "--cases", str(cases)]
+        arguments += ["--work", *(row.reader.name for row in rows)]
+        with _Child(arguments) as child:
+            while rows:
+                row, began = rows[0], time.monotonic()
+                lost = _count(row, child, cases)
+                row.seconds += time.monotonic() - began
+                if lost:
+                    case = sum(row.counts.values())
+                    row.counts[lost] += 1
+                    row.faults.append(f"{row.reader.name} {case}: {lost}")
+                if sum(row.counts.values()) == cases:
+                    yield rows.pop(0)
+                if lost:
+                    break
+
+
+def _count(row: Row, child: _Child, cases: int) -> str | None:
+    """Count what the child says of one reader; return how it was lost, if it was."""
+    if (said := child.line(START_S)) is None or said[1] != "ready":
+        raise SystemExit(f"{row.reader.name}: its sound file could not be read; try --work '{row.reader.name}'")
+    while sum(row.counts.values()) < cases:
+        said = child.line(LIMIT_S)
+        if said is None:
+            return "hang" if child.alive else "crash"
+        row.counts[said[1]] += 1
+        if said[1] in FAULTS:
+            row.faults.append(f"{row.reader.name} {said[0]}: {said[1]}: {said[2]}")
+    return None
+
+
+class _Child:
+    """A process that reads, and what it says."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        command = [sys.executable, "-m", "tests.mutation", *arguments]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._listener = threading.Thread(target=_listen, args=(self._process, self._lines))
+        self._listener.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._listener.join()
+
+    @property
+    def alive(self) -> bool:
+        return self._listener.is_alive()
+
+    def line(self, seconds: float) -> tuple[int, str, str] | None:
+        """Return what it says next, or None where it says nothing in time, or no more."""
+        try:
+            line = self._lines.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        return tuple(json.loads(line)) if line else None
 
 
 def _listen(child: subprocess.Popen[str], lines: queue.Queue[str]) -> None:
@@ -133,11 +176,11 @@ def main() -> int:
     parser.add_argument("--only", help="name of one reader")
     parser.add_argument("--case", type=int, help="with --keep: write that case's file")
     parser.add_argument("--keep", type=Path)
-    parser.add_argument("--work", help=argparse.SUPPRESS)
+    parser.add_argument("--work", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
-        work(next(reader for reader in READERS if reader.name == given.work), given.seed, given.first, given.cases)
+        work(given.work, given.seed, given.first, given.cases)
         return 0
     chosen = [reader for reader in READERS if given.only in (None, reader.name)]
     if given.keep:
@@ -153,13 +196,11 @@ def table(chosen: list[Reader], seed: int, each: int) -> int:
     print(f"{'reader':16}{'cases':>7}" + "".join(f"{name:>9}" for name in COLUMNS) + f"{'s':>7}")
     total: Counter[str] = Counter()
     said: list[str] = []
-    for reader in chosen:
-        began = time.monotonic()
-        counts, faults = run(reader, seed, each)
-        total += counts
-        said += faults
-        row = "".join(f"{counts[name]:9}" for name in COLUMNS)
-        print(f"{reader.name:16}{each:7}{row}{time.monotonic() - began:7.0f}", flush=True)
+    for row in run(chosen, seed, each):
+        total += row.counts
+        said += row.faults
+        numbers = "".join(f"{row.counts[name]:9}" for name in COLUMNS)
+        print(f"{row.reader.name:16}{each:7}{numbers}{row.seconds:7.0f}", flush=True)
     print(f"{'all':16}{each * len(chosen):7}" + "".join(f"{total[name]:9}" for name in COLUMNS))
     print("\n".join(said))
     return int(any(total[name] for name in FAULTS))
