@@ -20,6 +20,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from facereg.composition import Composition, StageChoice
+from facereg.disk import write_atomically
 from facereg.errors import ContractError, DatasetError
 from facereg.interfaces import Detector, RoleName, Stage
 from facereg.pipeline import Pipeline
@@ -148,7 +149,7 @@ def _quantize(spec: NetworkSpec, choice: StageChoice, rows: Sequence[Row], targe
         kept = difference > WORST
         if kept:
             shutil.copyfile(source, made)
-        made.replace(target)
+        write_atomically(target, made.read_bytes())
     return Quantized(spec.name, target, difference, kept)
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
+from facereg.disk import whole_file
 from facereg.errors import MissingExtraError, WeightsError
 from facereg.images import read_image
 from facereg.types import FloatArray
@@ -136,9 +137,8 @@ def make_shard(crops: Pixels, teachers: Sequence[Teacher], folder: Path, *, inde
         targets.append([_unit(teacher(seen)) for teacher in teachers])
     views.flush()
     (folder / DIMS).write_text(json.dumps([vectors.shape[1] for vectors in targets[0]]), encoding="utf-8")
-    partial = targets_path.with_suffix(".partial.npy")
-    np.save(partial, np.concatenate([np.concatenate(parts, axis=1) for parts in targets]).astype(np.float16))
-    partial.rename(targets_path)
+    with whole_file(targets_path, private=True) as stream:
+        np.save(stream, np.concatenate([np.concatenate(parts, axis=1) for parts in targets]).astype(np.float16))
 
 
 def _unit(vectors: FloatArray) -> FloatArray:

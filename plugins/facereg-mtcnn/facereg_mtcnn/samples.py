@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.data.boxes import LabelledImage
+from facereg.disk import whole_file
 from facereg.geometry import box_overlap
 from facereg.images import read_image
 from facereg.types import FloatArray, Image
@@ -94,10 +95,8 @@ def make_samples(
             mined = np.empty((0, 4), np.float32) if propose is None else propose(image)
             parts.append(_sample(item, image, mined, plan, rng))
         for field, values in zip(FIELDS, zip(*parts, strict=True), strict=True):
-            partial = folder / f"{name}-{field}.partial"
-            with partial.open("wb") as stream:
+            with whole_file(folder / f"{name}-{field}.npy") as stream:
                 np.save(stream, np.concatenate(values))
-            partial.rename(folder / f"{name}-{field}.npy")
         print(f"{folder}: {start + len(parts)}/{len(items)} pictures", file=sys.stderr)  # noqa: T201
 
 

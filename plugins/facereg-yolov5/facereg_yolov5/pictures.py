@@ -6,7 +6,6 @@ there at four sizes, each half of the one before, so that a scene that shows it 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from rich.progress import track
 from torch import Tensor
 
 from facereg.data.boxes import LabelledImage
+from facereg.disk import whole_file
 from facereg.errors import DatasetError
 from facereg.images import read_image
 from facereg.types import BoolArray, FloatArray, Image, IntArray
@@ -55,10 +55,9 @@ class Pack:
     def save(self, path: Path) -> None:
         """Write a .npz file; it appears whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npz")
         arrays = {name: getattr(self, name) for name in ("encoded", "ends", "boxes", "ignored", "points", "faces")}
-        np.savez(partial, hand=np.int64(self.hand), **arrays)
-        os.replace(partial, path)
+        with whole_file(path) as stream:
+            np.savez(stream, hand=np.int64(self.hand), **arrays)
 
     @classmethod
     def open(cls, path: Path) -> Pack:
