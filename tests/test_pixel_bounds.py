@@ -194,3 +194,12 @@ def test_twenty_photographs_of_8_megapixels_take_the_memory_of_a_few(tmp_path: P
     assert faces == 40
     # the interpreter, 100; two calls of two pictures at most, 96; one being decoded, 56. Counted in pictures: 800
     assert kilobytes / 1024 < 350
+
+
+def test_two_scans_compared_are_said_to_be_read_in_part(painted: list[str], run: Run, tmp_path: Path) -> None:
+    first, second = Pillow.fromarray(picture(1)), Pillow.fromarray(picture(2))
+    first.save(tmp_path / "scan.tif", save_all=True, append_images=[second])
+    first.save(tmp_path / "photo.png")
+    called = run("verify", tmp_path / "scan.tif", tmp_path / "photo.png", "--threshold", "0.9", "--json", *painted)
+    assert called.status == 0
+    assert called.err.count("holds several frames or pages; the first is read") == 1

@@ -311,7 +311,7 @@ def identification(
     for row, name in enumerate(name for name, own in people.items() for _ in own):
         rows.setdefault(name, []).append(row)
     with stages.pipeline() as pipeline, progress("embedding", len(paths)) as advance:
-        faces = embed_main_faces(pipeline, paths, progress=advance)
+        faces = embed_main_faces(pipeline, paths, progress=advance, notice=complain)
     _count(faces, tally)
     scores = score_identification(
         faces.vectors,
@@ -430,7 +430,7 @@ def _embed_pairs(lists: list[PairList], stages: Stages, tally: Tally) -> tuple[M
     if absent:
         raise DatasetError(f"{len(absent)} of {len(paths)} pictures are missing, such as {absent[0]}; check --images")
     with stages.pipeline() as pipeline, progress("embedding", len(paths)) as advance:
-        faces = embed_main_faces(pipeline, paths, progress=advance)
+        faces = embed_main_faces(pipeline, paths, progress=advance, notice=complain)
     _count(faces, tally)
     return faces, {path: row for row, path in enumerate(paths)}
 

@@ -148,7 +148,7 @@ def verify(
     from facereg.evaluation.main_faces import embed_main_faces
 
     with stages.pipeline() as pipeline:
-        faces = embed_main_faces(pipeline, [first, second])
+        faces = embed_main_faces(pipeline, [first, second], notice=complain)
         for error in faces.errors:
             raise error
         for path, found in zip((first, second), faces.found, strict=True):

@@ -28,19 +28,24 @@ class MainFaces:
 
 
 def embed_main_faces(
-    pipeline: Pipeline, paths: Sequence[Path], *, progress: Callable[[int], None] = lambda done: None
+    pipeline: Pipeline,
+    paths: Sequence[Path],
+    *,
+    progress: Callable[[int], None] = lambda done: None,
+    notice: Callable[[str], None] = lambda text: None,
 ) -> MainFaces:
     """Return the vector of the main face of each photograph; a bad file or one without a face is not found.
 
     Args:
         progress: called with the number of photographs done since the last call.
+        notice: called with a line about a file that was read in part, as in `run_files`.
     """
     vectors = np.zeros((len(paths), pipeline.embedder.dim), np.float32)
     found = np.zeros(len(paths), np.bool_)
     errors: list[ImageError] = []
     # not closed: its stages are those of `pipeline`
     alone = Pipeline(_MainFaceDetector(pipeline.detector), pipeline.aligner, pipeline.embedder)
-    with closing(run_files(alone, paths)) as outcomes:
+    with closing(run_files(alone, paths, notice=notice)) as outcomes:
         for row, (_, outcome) in enumerate(outcomes):
             if isinstance(outcome, ImageError):
                 errors.append(outcome)
