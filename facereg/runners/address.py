@@ -16,11 +16,12 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_type_hints
+from typing import Literal, get_type_hints
 from urllib.parse import parse_qsl
 
 from facereg.errors import RunnerError
 from facereg.names import shown
+from facereg.options import read_value
 
 SCHEMES: dict[str, tuple[Literal["grpc", "http"], bool]] = {
     "triton": ("grpc", False),
@@ -38,8 +39,6 @@ GONE = {
 _SERVER = re.compile(
     r"(?:\[([0-9a-f:.]+)\]|([a-z0-9](?:[a-z0-9._-]*[a-z0-9.])?)):([0-9]{1,5})", re.ASCII | re.IGNORECASE
 )
-_WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII)
-_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?(e-?[0-9]{1,2})?", re.ASCII)
 _VERSION = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*", re.ASCII | re.IGNORECASE)
 _TOKEN = re.compile(r"[!-~]+", re.ASCII)
@@ -168,15 +167,15 @@ def _options(query: str) -> dict[str, object]:
 
 
 def _value(name: str, text: str, kind: object) -> object:
-    choices = get_args(kind)
-    if choices and text not in choices:
-        raise RunnerError(f"{name}: expected one of {', '.join(choices)}, got {masked(text)!r}")
-    if kind is int or kind is float:
-        fits = (_WHOLE if kind is int else _NUMBER).fullmatch(text) is not None
-        number = kind(text) if fits else 0
-        if not 0 < number <= LIMITS[name]:
+    try:
+        value = text if kind is str else read_value(kind, text)
+    except ValueError as error:
+        expected = f"a number over 0 and at most {LIMITS[name]:g}" if name in LIMITS else str(error)
+        raise RunnerError(f"{name}: expected {expected}, got {masked(text)!r}") from error
+    if isinstance(value, (int, float)):
+        if not 0 < value <= LIMITS[name]:
             raise RunnerError(f"{name}: expected a number over 0 and at most {LIMITS[name]:g}, got {masked(text)!r}")
-        return number
+        return value
     if not text or not text.isprintable():
         raise RunnerError(f"{name}: expected text that can be printed, got {masked(text)!r}")
     if name == "version" and (_VERSION.fullmatch(text) is None or int(text) >= 2**63):

@@ -253,6 +253,33 @@ def test_identify_names_the_known_and_gives_null_for_a_stranger(
     assert "unknown (similarity " in run("identify", mirrored, "--gallery", gallery).out
 
 
+def test_a_model_is_shown_whole(run: Run) -> None:
+    shown = run("models", "mtcnn", "--json").document
+    assert (shown["name"], shown["role"]) == ("mtcnn", "detector")
+    assert "arXiv:1604.02878" in str(shown["paper"])
+    assert [len(weights["sha256"]) for weights in shown["weights"]] == [64, 64, 64]  # type: ignore[index,attr-defined]
+    first = shown["options"][0]
+    assert (first["name"], first["type"], first["default"]) == ("min_face", "float", "20.0")
+    assert first["meaning"] == "side in px of the smallest face looked for."
+    text = run("models", "mobilenetv3-arcface").out
+    assert "option flip (bool, default True): add the vector of the mirrored crop" in text
+    assert "did you mean 'mtcnn'" in run("models", "mtcn").error
+
+
+def test_recipes_are_listed_without_what_they_need(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for name in [name for name in sys.modules if name.startswith("facereg_mtcnn.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    called = run("train", "--list", "--json")
+    assert called.status == 0
+    [mtcnn] = [line for line in called.lines if line["name"] == "mtcnn"]
+    assert mtcnn["settings"] == {}
+    assert "needs torch; pip install 'facereg-core[train]'" in str(mtcnn["needs"])
+    assert {"ssd300-vgg16", "yolov5s-face"} <= {line["name"] for line in called.lines}
+
+
 def test_an_option_of_the_matcher_reaches_it(gallery: Path, people: Path, run: Run) -> None:
     enrolled = sorted((people / "Eileen Collins").iterdir())[0]
     words = ["identify", enrolled, "--gallery", gallery, "--json"]
