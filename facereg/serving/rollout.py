@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facereg.disk import file_sha256
-from facereg.errors import ModelMissingError, ModelNotReadyError, RunnerError
+from facereg.errors import RunnerError
 from facereg.registry import Registry
 from facereg.runners.address import parse_address
 from facereg.runners.spec import NetworkSpec, weights_version
@@ -94,7 +94,7 @@ def _wait(spec: NetworkSpec, version: int, address: str, timeout_s: float) -> No
     while True:
         try:
             TritonRunner(spec, place).close()
-        except (ModelMissingError, ModelNotReadyError) as error:
+        except RunnerError as error:  # while it loads, it says one thing or another
             if time.monotonic() > until:
                 raise RunnerError(
                     f"{spec.name}: the new weights are in the repository, but the server did not take them up in "

@@ -179,7 +179,9 @@ def test_nothing_of_a_killed_server_is_left(server: TritonServer) -> None:
     assert not processes(server.repository, "triton_python_backend_stub")
 
 
-def test_the_server_does_not_outlive_the_process_that_started_it(server: TritonServer) -> None:
+def test_the_server_does_not_outlive_the_process_that_started_it(
+    server: TritonServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     program = (
         "import time\n"
         "from facereg.serving.server import TritonServer\n"
@@ -188,12 +190,16 @@ def test_the_server_does_not_outlive_the_process_that_started_it(server: TritonS
         "    time.sleep(600)\n"
     )
     server.stop()
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
+    folder = tmp_path_factory.mktemp("temporary")
+    variables = {**os.environ, "TMPDIR": str(folder)}
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=variables) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"ready\n"
         assert processes(server.repository, "tritonserver")
+        assert list(folder.glob("facereg-triton-*"))
         parent.kill()
     until = time.monotonic() + 60
-    while processes(server.repository, "tritonserver") and time.monotonic() < until:
+    while list(folder.glob("facereg-triton-*")) and time.monotonic() < until:
         time.sleep(0.1)
     assert not processes(server.repository, "tritonserver")
+    assert not list(folder.glob("facereg-triton-*"))
