@@ -14,6 +14,7 @@ from facereg.data.boxes import LabelledImage
 from facereg.disk import whole_folder, write_atomically
 from facereg.errors import ContractError, DatasetError
 from facereg.images import image_size
+from facereg.names import shown
 from facereg.paths import inside, relative_parts
 
 
@@ -140,6 +141,9 @@ def _name(item: LabelledImage, images: Path) -> PurePosixPath:
     try:
         name = item.path.relative_to(images).as_posix()
         relative_parts(name)  # as `images/../a.jpg`
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise DatasetError(f"{shown(str(item.path))}: expected a name in UTF-8, as lists are; rename it") from error
     except ValueError as error:
         reason = f" ({error})" if isinstance(error, ContractError) else ""
         raise DatasetError(

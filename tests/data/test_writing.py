@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -196,3 +198,15 @@ def test_predictions_of_a_name_that_leads_out_are_not_written(tmp_path: Path) ->
         with pytest.raises(ContractError):
             write_wider_predictions(tmp_path / "out", [name], [Faces.empty()])
     assert (tmp_path / "victim.txt").read_text() == "before"
+
+
+@pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="names of bytes")
+@pytest.mark.parametrize("layout", ["yolo", "voc", "wider"])
+def test_a_name_that_is_no_utf_8_is_named(layout: str, tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", "a.jpg")
+    odd = images / os.fsdecode(b"b\xff.jpg")
+    (images / "a.jpg").rename(odd)
+    item = LabelledImage.without_points(odd, np.array([[0, 0, 9, 9]], np.float32))
+    with pytest.raises(DatasetError, match="UTF-8") as refused:
+        WRITERS[layout]([item], tmp_path / "out", images)
+    str(refused.value).encode()
