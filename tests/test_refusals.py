@@ -7,13 +7,19 @@ import pickle
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facereg.alignment import FivePointAligner
+from facereg.cli.people import _lines, drawn
 from facereg.composition import Composition
+from facereg.enrolling import enrol_folder
 from facereg.errors import ClosedError, ContractError, PluginError
+from facereg.evaluation.main_faces import embed_main_faces
+from facereg.gallery import Gallery
+from facereg.images import write_image
 from facereg.interfaces import Aligner
 from facereg.matching.exact import ExactMatcher
 from facereg.pipeline import Pipeline
@@ -206,3 +212,23 @@ def test_a_slow_plain_source_leaves_the_event_loop_free() -> None:
     assert count == 3
     assert longest < 0.15, "the loop stood still while the source slept for 0.2 s"
     assert readers == {"facereg-read_0"}, "one thread reads, whatever the source is bound to"
+
+
+def test_what_uses_results_says_that_a_face_was_refused(tmp_path: Path) -> None:
+    [result] = choosy().run([picture(BLURRED, 1)])
+    refused, seen = _lines(result)
+    assert (refused["label"], refused["accepted"], refused["candidates"]) == (None, False, [])
+    assert refused["reason"] == "blurred"
+    assert (seen["label"], "reason" in seen) == ("ada", False)
+    drawn(picture(BLURRED, 1), result)
+
+    for name, person in (("eve", BLURRED), ("bob", 2)):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        write_image(tmp_path / "people" / name / "1.png", picture(person))
+    paths = sorted((tmp_path / "people").glob("*/*.png"))
+    faces = embed_main_faces(choosy(), paths)
+    assert faces.found.tolist() == [True, False]
+    with Gallery.open(tmp_path / "g", space="painted:1", create=True) as gallery:
+        report = enrol_folder(choosy(), gallery, tmp_path / "people")
+        assert [person.name for person in gallery.people()] == ["bob"]
+    assert [item.reason for item in report.skipped] == ["blurred"]

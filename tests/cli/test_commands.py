@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -257,8 +258,9 @@ def test_a_model_is_shown_whole(run: Run) -> None:
     shown = run("models", "mtcnn", "--json").document
     assert (shown["name"], shown["role"]) == ("mtcnn", "detector")
     assert "arXiv:1604.02878" in str(shown["paper"])
-    assert [len(weights["sha256"]) for weights in shown["weights"]] == [64, 64, 64]  # type: ignore[index,attr-defined]
-    first = shown["options"][0]
+    weights = cast("list[dict[str, str]]", shown["weights"])
+    assert [len(one["sha256"]) for one in weights] == [64, 64, 64]
+    [first, *_] = cast("list[dict[str, str]]", shown["options"])
     assert (first["name"], first["type"], first["default"]) == ("min_face", "float", "20.0")
     assert first["meaning"] == "side in px of the smallest face looked for."
     text = run("models", "mobilenetv3-arcface").out
