@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -119,6 +120,7 @@ def _failed(path: Path, error: FaceregError) -> ImageError:
     """Return what a stage's error means for a file; raise it where it is that of all."""
     if isinstance(error, OF_ALL):
         raise error
-    failed = ImageError(path, str(error))
+    # the file is named; its row among the images that could be read says nothing more
+    failed = ImageError(path, re.sub(r"^images\[\d+\]: ", "", str(error)))
     failed.__cause__ = error
     return failed

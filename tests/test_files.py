@@ -9,7 +9,7 @@ import pytest
 
 from facereg.alignment import FivePointAligner
 from facereg.errors import ImageError, RunnerError, UnreachableError
-from facereg.files import run_files
+from facereg.files import detect_files, run_files
 from facereg.images import write_image
 from facereg.pipeline import CHUNK, Pipeline
 from facereg.types import Faces, Image
@@ -68,6 +68,26 @@ def test_a_stage_that_fails_for_one_picture_is_told_at_its_place_and_stops_nothi
     failed = {path: str(outcome) for path, outcome in told.items() if isinstance(outcome, ImageError)}
     assert list(failed) == [paths[3], paths[20]]
     assert failed[paths[20]] == f"{paths[20]}: five"
+
+
+class Buggy(PaintedDetector):
+    """Raises what is no error of ours for a picture of five people."""
+
+    def _detect(self, images: Sequence[Image]) -> list[Faces]:
+        if any(image.shape[1] == 5 * SIDE for image in images):
+            raise TypeError("len(3)")
+        return super()._detect(images)
+
+
+def test_a_plugins_bug_is_an_error_of_its_picture_by_file_and_model(tmp_path: Path) -> None:
+    paths = painted_files(tmp_path, {3})
+    write_image(paths[20], picture(1, 2, 3, 4, 5))
+    for told in (
+        dict(run_files(Pipeline(Buggy(), FivePointAligner(), PaintedEmbedder()), paths)),
+        dict(detect_files(Buggy(), paths, chunk=8)),
+    ):
+        assert [path for path, outcome in told.items() if isinstance(outcome, ImageError)] == [paths[3], paths[20]]
+        assert str(told[paths[20]]) == f"{paths[20]}: detector 'Buggy' failed: TypeError: len(3)"
 
 
 class Unreachable(PaintedDetector):
