@@ -204,7 +204,7 @@ class Pipeline:
 
         Raises:
             ContractError: if `chunk` or `window` is too small.
-            Exception: at its place, what the source raises, or what a plugin raises that is no FaceregError.
+            Exception: at its place, what the source raises. What a plugin raises is its image's error: a PluginError.
         """
         _check_bounds(chunk, window)
         return self._outcomes(images, chunk, window)

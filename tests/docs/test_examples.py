@@ -104,7 +104,9 @@ COMMANDS: object = typer.main.get_command(app)  # of click, or of the copy of it
 
 def inside(command: object) -> dict[str, object]:
     """Return the commands of a group; a command has none."""
-    return dict(getattr(command, "commands", {}))
+    if not hasattr(command, "list_commands"):
+        return {}
+    return {name: command.get_command(None, name) for name in command.list_commands(None)}  # type: ignore[attr-defined]
 
 
 def find(words: tuple[str, ...]) -> tuple[object, int]:
