@@ -59,6 +59,8 @@ class TritonAddress:
         weights: `own`: the server must hold the weights that this process would use; `any`: whatever it holds.
         ca, cert, key: PEM files for TLS: who signs the server, and our own certificate where it asks for one.
         token_env: environment variable whose value is sent as `authorization: Bearer ...`, over TLS or to this machine.
+    Raises:
+        RunnerError: if options do not go together.
     """
 
     protocol: Literal["grpc", "http"]
@@ -72,6 +74,9 @@ class TritonAddress:
     cert: str = ""
     key: str = ""
     token_env: str = ""
+
+    def __post_init__(self) -> None:
+        _require_sense(self)
 
     @property
     def target(self) -> str:
@@ -121,9 +126,7 @@ def parse_address(text: str) -> TritonAddress:
         raise RunnerError(f"{said!r}: expected each server once")
     if len(servers) > 1 and protocol != "grpc":
         raise RunnerError(f"{said!r}: expected one server over HTTP, got {len(servers)}; gRPC takes several: triton://")
-    address = TritonAddress(protocol, tls, servers, **_options(query))  # type: ignore[arg-type]
-    _require_sense(address)
-    return address
+    return TritonAddress(protocol, tls, servers, **_options(query))  # type: ignore[arg-type]
 
 
 def masked(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,13 @@ def test_a_token_may_cross_this_machine_without_tls(host: str, monkeypatch: pyte
     monkeypatch.setenv("FACEREG_TEST_TOKEN", "abc")
     assert address.headers == {"authorization": "Bearer abc"}
     assert "abc" not in repr(address)
+
+
+def test_an_address_made_in_python_keeps_the_same_rules() -> None:
+    with pytest.raises(RunnerError, match="in clear"):
+        TritonAddress("grpc", False, (("10.0.0.7", 8001),), token_env="TOKEN")
+    with pytest.raises(RunnerError, match="expected key= too"):
+        replace(parse_address("tritons://h:1"), cert="c.pem")
 
 
 def test_a_token_that_is_none_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
