@@ -32,6 +32,7 @@ class Stage(ABC):
 
     role: ClassVar[RoleName]
     name: str = ""  # of the model; the class's own until the registry gives it
+    networks: Networks | None = None  # also where a subclass forgets to call our __init__
     _closed = False
 
     def __init_subclass__(cls) -> None:

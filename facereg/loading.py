@@ -72,7 +72,7 @@ def load_plugin(entry: EntryPoint, tell: Callable[[str], None]) -> Brought:
     if _is_being_imported(entry.module):  # another thread would wait for it for ever
         work()
     else:
-        thread = Thread(target=work, name=f"facereg-load-{entry.name}", daemon=True)
+        thread = Thread(target=work, name=f"load-{entry.name}", daemon=True)
         thread.start()
         thread.join(NOTICE_S)
         if thread.is_alive():

@@ -347,5 +347,5 @@ async def _asynchronous(images: AsyncIterable[Image] | Iterable[Image]) -> Async
 
 
 def _next(source: Iterator[Image]) -> list[Image]:
-    """Return the next image in a list, or an empty one at the end: StopIteration cannot leave a thread."""
+    """Return the next image in a list, none at the end: StopIteration cannot leave a thread."""
     return list(islice(source, 1))

@@ -214,7 +214,10 @@ class Registry:
             raise PluginError(f"{name}: expected {spec.factory} to make the {role}, got {type(stage).__name__}")
         if isinstance(stage, Embedder) and type(stage).space is not Embedder.space:
             raise PluginError(f"{name}: expected no space of its own, the library makes it; state a version instead")
-        stage.name = name
+        try:
+            stage.name = name
+        except AttributeError as error:
+            raise PluginError(f"{name}: expected a stage whose name can be set; leave name to the library") from error
         return stage
 
 

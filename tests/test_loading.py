@@ -13,6 +13,7 @@ import pytest
 import facereg
 from facereg import loading
 from facereg import registry as registry_module
+from facereg.alignment import FivePointAligner
 from facereg.cli.app import app
 from facereg.errors import PluginError
 from facereg.hookspecs import CommandSpec, ModelSpec, RecipeSpec
@@ -215,6 +216,35 @@ def buggy(networks: object = None) -> object:
 
 def ending() -> object:
     sys.exit(0)
+
+
+class Forgetful(FivePointAligner):
+    """Does not call the library's __init__."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class Named(FivePointAligner):
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return "mine"
+
+
+def test_a_stage_that_forgets_our_init_works_and_one_with_a_fixed_name_is_refused() -> None:
+    from facereg.hookspecs import hookimpl
+
+    class Plugin:
+        @hookimpl
+        def facereg_models(self) -> list[ModelSpec]:
+            return [ModelSpec(name.lower(), "aligner", f"tests.test_loading:{name}") for name in ("Forgetful", "Named")]
+
+    registry = Registry()
+    registry.register(Plugin(), name="plugin")
+    with registry.create("forgetful", role="aligner") as stage:
+        assert (stage.networks, stage.in_flight) == (None, 1)
+    with pytest.raises(PluginError, match="named: expected a stage whose name can be set"):
+        registry.create("named", role="aligner")
 
 
 def needing(colour: str) -> object:
