@@ -84,14 +84,13 @@ class Pipeline:
             UnknownNameError: if no such model is installed.
             ContractError: if a mapping names something else than the three roles.
         """
-        named = isinstance(matcher, str)
         composition = Composition.of(
             names={"detector": detector, "aligner": aligner, "embedder": embedder},
             runner=runner,
             device=device,
             threads=threads,
             weights=weights,
-            options={role: given for role, given in (options or {}).items() if role != "matcher" or not named},
+            options={role: own for role, own in (options or {}).items() if (role, type(matcher)) != ("matcher", str)},
         )
         if isinstance(matcher, str):
             chosen = MatcherChoice(matcher, threshold, (options or {}).get("matcher", {}))
