@@ -9,6 +9,7 @@ import pytest
 from facereg.data.people import find_people
 from facereg.errors import ImageError
 from facereg.folders import find_images, find_pictures
+from facereg.images import read_image
 from tests.kinds import painted
 from tests.rights import folder_with
 
@@ -93,3 +94,41 @@ def test_a_folder_without_a_picture_is_an_error_of_find_images(tmp_path: Path) -
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ImageError, match="expected pictures in this folder, found none"):
         find_images([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "P5 ",
+        "P5 is the fifth",
+        "P6 3 pictures",
+        "P2 10",
+        "P4\n7\nseven",
+        "Pf 1 2 three",
+        "P3 # a note\nmore",
+        "BMW i3",
+        "BM",
+    ],
+)
+def test_a_text_without_an_ending_that_begins_as_a_picture_does_is_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "note").write_text(text)
+    painted(tmp_path / "1.png")
+    [left_out] = find_pictures([tmp_path]).skipped
+    assert left_out.reason == "expected a picture, got a file of another kind, without an ending"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"P5 1 1 255\n\x07",
+        b"P6\n# made by hand\n1 1\n255\n\1\2\3",
+        b"P1\n2 1\n1 0",
+        b"P4 1 1\n\x80",
+        b"Pf\n1 1\n-1.0\n" + bytes(4),
+        b"P2 # a remark that is longer than the bytes that tell the kind\n1 1 9 5",
+    ],
+)
+def test_a_picture_of_netpbm_without_an_ending_is_read(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "picture").write_bytes(content)
+    [path] = find_pictures([tmp_path]).pictures
+    assert read_image(path).ndim == 3

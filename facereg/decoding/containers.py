@@ -53,7 +53,7 @@ def kind_of(start: bytes) -> str | None:
     """Return Pillow's name of the format that a file of these first bytes has; None: it is none that is read."""
     for kind, signature in SIGNATURES:
         if signature.match(start):
-            return kind
+            return kind if kind != "PPM" or _begins_as_ppm(start) else None
     if start[4:8] == b"ftyp":
         brands = {start[8:12], *(start[at : at + 4] for at in range(16, min(len(start), START), 4))}
         if brands & AVIF_BRANDS:
@@ -68,13 +68,24 @@ SIGNATURES = tuple(
         ("JPEG", rb"\xff\xd8\xff"),
         ("PNG", rb"\x89PNG\r\n\x1a\n"),
         ("GIF", rb"GIF8[79]a"),
-        ("BMP", rb"BM"),
+        ("BMP", rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0"),  # the sizes of its headers: BM begins words, too
         ("TIFF", rb"II[*+]\0|MM\0[*+]"),
         ("WEBP", rb"RIFF....WEBP"),
         ("PPM", rb"P[1-6fF][ \t\r\n\v\f#]"),
         ("JPEG2000", rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
     )
 )
+
+
+def _begins_as_ppm(start: bytes) -> bool:
+    """Tell a header of Netpbm, of numbers with white space and comments between them, from a text that begins `P5 `."""
+    words = re.sub(rb"#[^\r\n]*", b"", start[2:]).split()
+    needed = 2 if start[1:2] in b"14" else 3  # width, height, and the largest value, of bitmaps none
+    if len(words) < needed and len(start) < START:
+        return False
+    return all(
+        re.fullmatch(rb"[-+.0-9eE]+" if place == 2 else rb"[0-9]+", word) for place, word in enumerate(words[:needed])
+    )
 
 
 def take_apart(content: bytes) -> Container | None:
