@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import RLock
 from types import TracebackType
 from typing import ClassVar, Literal, Self, final
@@ -233,15 +233,16 @@ class Matcher(Stage):
     """Finds the known people closest to a probe. A subclass writes `_add`, `_remove` and `_match`."""
 
     role: ClassVar[RoleName] = "matcher"
+    # set here, also where a subclass forgets to call our __init__
+    space: str | None = None  # by the first embeddings added
+    changes: int = 0  # how often people were added or removed: what is remembered of matches may be out of date
+    _dim = 0
+    _followed: tuple[Callable[[Matcher], None], ...] = ()
+    _turn: AbstractContextManager[object] = nullcontext()
 
     def __init__(self, *, threshold: float) -> None:
         super().__init__(None)
         self.threshold = threshold
-        self.space: str | None = None  # set by the first embeddings added
-        self.changes = 0  # how often people were added or removed: what is remembered of matches may be out of date
-        self._dim = 0
-        self._followed: list[Callable[[Matcher], None]] = []
-        self._turn = RLock()
 
     @property
     def threshold(self) -> float:
@@ -288,7 +289,9 @@ class Matcher(Stage):
 
         Matching goes one call at a time from then on: nobody is compared with people half brought up.
         """
-        self._followed.append(bring_up)
+        if not self._followed:
+            self._turn = RLock()
+        self._followed = (*self._followed, bring_up)
 
     @final
     def match(self, probes: Embeddings, *, k: int = 5) -> Matches:
@@ -304,7 +307,7 @@ class Matcher(Stage):
         """
         if k < 1:
             raise ContractError(f"k: expected at least 1, got {k}")
-        with self._turn if self._followed else nullcontext():
+        with self._turn:
             for bring_up in self._followed:
                 bring_up(self)
             self._require_like(probes)

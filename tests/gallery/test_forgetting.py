@@ -21,7 +21,7 @@ from facereg.gallery import Gallery, Source, restore_gallery
 from facereg.gallery import files as files_module
 from facereg.matching.exact import ExactMatcher
 from facereg.testing.pictures import vectors
-from facereg.types import Embeddings, Match
+from facereg.types import Embeddings, FloatArray, Match
 
 DIM = 32
 
@@ -219,3 +219,33 @@ def test_what_holds_vectors_is_its_owners_alone(tmp_path: Path, umask: int) -> N
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
     finally:
         os.umask(before)
+
+
+class Forgetful(ExactMatcher):
+    """Of a plugin that writes an __init__ of its own and calls the exact matcher's alone, not the role's."""
+
+    def __init__(self) -> None:
+        self._inner = ExactMatcher(threshold=0.9)
+        self.threshold = 0.9
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+    def _add(self, labels: list[str], vectors: FloatArray) -> None:
+        self._inner._add(labels, vectors)
+
+    def _remove(self, label: str) -> int:
+        return self._inner._remove(label)
+
+    def _match(self, probes: FloatArray, k: int) -> tuple[list[tuple[str, ...]], FloatArray]:
+        return self._inner._match(probes, k)
+
+
+def test_a_matcher_that_forgets_the_librarys_init_follows_too(path: Path) -> None:
+    matcher, probe = Forgetful(), vectors(1, DIM, "a", seed=7)
+    with Gallery.open(path, space="a") as gallery:
+        gallery.fill(matcher)
+        assert first(matcher, probe).candidates[0][0] == "Person-07"
+        gallery.remove("Person-07")
+    assert "Person-07" not in [name for name, _ in first(matcher, probe, k=100).candidates]
+    assert ExactMatcher.changes == Forgetful.changes == 0
