@@ -29,6 +29,7 @@ from facereg.reading import open_file
 BLOCK = 1 << 20  # bytes copied at a time
 MAX_HEADER = 64 << 20  # bytes that an archive's reader may ask for at once: names and attributes, never a file
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty one
+ZIP_END = struct.Struct("<4s4H2LH")
 PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 DAMAGED = (zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile, OSError)  # what decompressors say of bad bytes
 PARSING = (  # what zipfile and tarfile raise on bytes that they do not understand, not all of it on purpose
@@ -83,6 +84,7 @@ def unpack(archive: Path, folder: Path, *, limits: ArchiveLimits = LIMITS) -> in
         try:
             if stream.read(4) in ZIP:
                 with zipfile.ZipFile(cast("IO[bytes]", _Bounded(stream, archive, archive.stat().st_size))) as held:
+                    _require_whole(held, stream)
                     return _unpack(archive, folder, _zip_members(held, archive), limits)
             whole = _Bounded(_unpacked(stream), archive, limits.of(archive))
             with _tar(whole, archive) as tar:
@@ -136,12 +138,37 @@ class _TarMember:
 
 def _zip_members(held: zipfile.ZipFile, archive: Path) -> Iterator[_ZipMember]:
     for info in held.infolist():
+        if not info.filename or (info.is_dir() and info.file_size):
+            raise _refused(archive, info.filename, "holds bytes and has no file's name; fetch the archive anew")
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind == stat.S_IFLNK:
             raise _refused(archive, info.filename, "is a link; expected files and folders")
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise _refused(archive, info.filename, "is a device or a pipe; expected files and folders")
         yield _ZipMember(held, info)
+
+
+def _require_whole(held: zipfile.ZipFile, stream: IO[bytes]) -> None:
+    """Refuse a zip whose list of members is not all of it: zipfile reads on past what it does not understand.
+
+    Source: PKWARE's APPNOTE, 4.3.16: the end of central directory record.
+    """
+    size = stream.seek(0, 2)
+    stream.seek(max(0, size - ZIP_END.size - len(held.comment)))
+    end = stream.read(ZIP_END.size)
+    magic, disk, first_disk, here, count, listed, begins, comment = ZIP_END.unpack(end.ljust(ZIP_END.size, b"\0"))
+    ends = size - ZIP_END.size - len(held.comment)
+    stream.seek(max(0, ends - 20))
+    # numbers too large for it stand in a record of 64 bits, whose place is told just before
+    large = (count == 0xFFFF or 0xFFFFFFFF in (listed, begins)) and stream.read(4) == b"PK\x06\x07"
+    if magic != ZIP[1] or comment != len(held.comment) or not (large or begins + listed == ends):
+        raise zipfile.BadZipFile("the end of the list of members is damaged")
+    if here != count or ((disk or first_disk) and not large):
+        raise zipfile.BadZipFile("one part of several, or the end of the list of members is damaged")
+    if not large and count != len(held.infolist()):
+        raise zipfile.BadZipFile(f"{count} members by its end, {len(held.infolist())} in its list")
+    if held.infolist() and min(info.header_offset for info in held.infolist()) != 0:
+        raise zipfile.BadZipFile("bytes before the first member")
 
 
 def _tar(whole: _Bounded, archive: Path) -> tarfile.TarFile:
@@ -213,7 +240,7 @@ def _unpack(archive: Path, folder: Path, members: Iterator[_Member], limits: Arc
 
 def _write(archive: Path, made: Path, member: _Member) -> int:
     """Write one member; return 1 for a file, 0 for a folder."""
-    if _plain(member.name) == "":  # './', which tar writes first
+    if _plain(member.name) == "" and not member.size:  # './', which tar writes first
         return 0
     try:
         path = inside(made, member.name)

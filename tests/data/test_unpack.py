@@ -204,3 +204,44 @@ def test_a_zip_member_twice_is_refused(name: str, tmp_path: Path) -> None:
             archive.writestr(name, "2")
     with pytest.raises(DatasetError, match="twice"):
         unpack(tmp_path / "a.zip", tmp_path / "out")
+
+
+def zipped() -> bytearray:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in ("a", "b"):
+            archive.writestr(name, PICTURE)
+    return bytearray(stream.getvalue())
+
+
+@pytest.mark.parametrize("comment", [b"", b"of 2024"])
+def test_a_zip_is_taken_whole_with_its_comment(comment: bytes, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a", PICTURE)
+        archive.comment = comment
+    assert unpack(tmp_path / "a.zip", tmp_path / "out") == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(-12, 3), (-10, 0x7F), (-14, 1), (-14, 0xFF), (-2, 1)],
+    ids=["count", "size", "one", "many", "tail"],
+)
+def test_a_zip_whose_list_was_changed_is_not_taken_for_a_shorter_one(place: int, value: int, tmp_path: Path) -> None:
+    content = zipped()
+    content[place] = value
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(DatasetError, match="cannot be unpacked"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_zip_with_a_member_taken_from_its_list_is_refused(tmp_path: Path) -> None:
+    content = zipped()
+    first = content.index(b"PK\x01\x02")
+    second = content.index(b"PK\x01\x02", first + 4)
+    del content[first:second]
+    content[-10] -= second - first  # the size of the list fits
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(DatasetError, match="2 members by its end, 1 in its list"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
