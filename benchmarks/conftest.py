@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.measuring import MODEL, Keep
 from facereg.errors import WeightsError
-from facereg.registry import default_registry
+from facereg.registry.installed import default_registry
 from facereg.serving.repository import build_repository
 from facereg.serving.server import TritonServer
 

@@ -7,8 +7,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.measuring import Keep, pictures, random_picture, resident_megabytes
-from facereg.interfaces import Detector
-from facereg.registry import Registry
+from facereg.registry.installed import Registry
+from facereg.roles import Detector
 from facereg.testing.pictures import photograph
 
 PICTURES = pictures(5000)

@@ -13,10 +13,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.measuring import TURNS, best
-from facereg.folders import find_images
+from facereg.folders.walking import find_images
 from facereg.images import read_image
-from facereg.interfaces import Detector
-from facereg.registry import Registry
+from facereg.registry.installed import Registry
+from facereg.roles import Detector
 from facereg.types import Image
 
 torch = pytest.importorskip("torch")

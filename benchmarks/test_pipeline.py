@@ -15,11 +15,11 @@ import tritonclient.grpc as triton_grpc
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.measuring import IN_FLIGHT, MODEL, Keep, best, pictures, random_picture, resident_megabytes
-from facereg.alignment import FivePointAligner
+from facereg.builtin.alignment import FivePointAligner
 from facereg.geometry import template
-from facereg.interfaces import Detector, Embedder
-from facereg.pipeline import CHUNK, Pipeline
-from facereg.registry import default_registry
+from facereg.pipeline.composer import CHUNK, Pipeline
+from facereg.registry.installed import default_registry
+from facereg.roles import Detector, Embedder
 from facereg.serving.server import TritonServer
 from facereg.testing.pictures import crops, photograph
 from facereg.types import Faces, Image

@@ -16,9 +16,9 @@ import tritonclient.grpc as triton_grpc
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.measuring import IN_FLIGHT, MODEL, Keep, best, pictures
-from facereg.registry import default_registry
-from facereg.runners.base import Runner, Tensor
-from facereg.runners.opening import open_network
+from facereg.networks.opening import open_network
+from facereg.networks.runner import Runner, Tensor
+from facereg.registry.installed import default_registry
 from facereg.serving.server import TritonServer
 from facereg.testing.pictures import crops
 

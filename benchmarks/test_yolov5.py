@@ -10,9 +10,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.measuring import TURNS, Keep, best
-from facereg.registry import default_registry
-from facereg.runners.base import Runner, Tensor
-from facereg.runners.opening import open_network
+from facereg.networks.opening import open_network
+from facereg.networks.runner import Runner, Tensor
+from facereg.registry.installed import default_registry
 
 torch = pytest.importorskip("torch")
 [SPEC] = default_registry().model("yolov5s-face").networks

@@ -36,27 +36,27 @@ if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
+    from facereg.builtin.exact import ExactMatcher
     from facereg.errors import FaceregError
-    from facereg.folders import find_images
+    from facereg.folders.walking import find_images
     from facereg.gallery import Gallery
     from facereg.images import Picture, load_images, read_image, read_picture, write_image
-    from facereg.interfaces import Aligner, Detector, Embedder, Matcher
-    from facereg.matching.exact import ExactMatcher
-    from facereg.pipeline import Pipeline
-    from facereg.registry import Registry
-    from facereg.stages import Result
+    from facereg.pipeline.composer import Pipeline
+    from facereg.pipeline.stages import Result
+    from facereg.registry.installed import Registry
+    from facereg.roles import Aligner, Detector, Embedder, Matcher
     from facereg.types import Crops, Embeddings, Faces, Matches
 
 _HOMES = {
     "facereg.errors": ("FaceregError",),
-    "facereg.folders": ("find_images",),
+    "facereg.folders.walking": ("find_images",),
     "facereg.gallery": ("Gallery",),
     "facereg.images": ("Picture", "load_images", "read_image", "read_picture", "write_image"),
-    "facereg.interfaces": ("Aligner", "Detector", "Embedder", "Matcher"),
-    "facereg.matching.exact": ("ExactMatcher",),
-    "facereg.pipeline": ("Pipeline",),
-    "facereg.registry": ("Registry",),
-    "facereg.stages": ("Result",),
+    "facereg.roles": ("Aligner", "Detector", "Embedder", "Matcher"),
+    "facereg.builtin.exact": ("ExactMatcher",),
+    "facereg.pipeline.composer": ("Pipeline",),
+    "facereg.registry.installed": ("Registry",),
+    "facereg.pipeline.stages": ("Result",),
     "facereg.types": ("Crops", "Embeddings", "Faces", "Matches"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}

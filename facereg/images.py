@@ -13,7 +13,7 @@ import numpy.typing as npt
 from facereg.decoding.containers import START, kind_of
 from facereg.decoding.decoder import opened
 from facereg.decoding.source import Source
-from facereg.disk import write_atomically
+from facereg.disk.replacing import write_atomically
 from facereg.errors import ImageError
 from facereg.types import Faces, Image, check_image
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from facereg.cli import main
-from facereg.hookspecs import ModelSpec, hookimpl
-from facereg.registry import default_registry
+from facereg.registry.hooks import ModelSpec, hookimpl
+from facereg.registry.installed import default_registry
 from tests.fakes import PaintedEmbedder
 
 

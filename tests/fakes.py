@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.geometry import TEMPLATE_112
-from facereg.interfaces import Detector, Embedder
+from facereg.roles import Detector, Embedder
 from facereg.types import Faces, FloatArray, Image
 
 SIDE = 112

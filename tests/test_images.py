@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from facereg.errors import ImageError
-from facereg.folders import find_images
+from facereg.folders.walking import find_images
 from facereg.images import load_images, read_image, write_image
 from facereg.types import Image
 

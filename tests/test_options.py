@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from facereg.errors import ContractError, PluginError
-from facereg.factories import known_options
 from facereg.options import Option, options_of, read_options
-from facereg.pipeline import Pipeline
-from facereg.registry import Registry
+from facereg.pipeline.composer import Pipeline
+from facereg.registry.factories import known_options
+from facereg.registry.installed import Registry
 
 
 @dataclass(frozen=True)

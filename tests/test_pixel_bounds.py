@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-import facereg.pipeline
-from facereg.alignment import FivePointAligner
+import facereg.pipeline.composer
+from facereg.builtin.alignment import FivePointAligner
 from facereg.decoding import decoder
 from facereg.errors import ImageError
-from facereg.files import run_files
 from facereg.images import image_size, read_image, read_picture
-from facereg.pipeline import CHUNK, Pipeline
+from facereg.pipeline.composer import CHUNK, Pipeline
+from facereg.pipeline.files import run_files
 from facereg.types import Faces, Image
 from tests.calling import Run
 from tests.fakes import SIDE, PaintedDetector, PaintedEmbedder, picture
@@ -50,7 +50,7 @@ class Counting(PaintedDetector):
 
 @pytest.fixture
 def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facereg.pipeline, "CHUNK_PIXELS", PIXELS)
+    monkeypatch.setattr(facereg.pipeline.composer, "CHUNK_PIXELS", PIXELS)
 
 
 @pytest.mark.usefixtures("bounded")
@@ -170,9 +170,9 @@ def test_pages_after_the_first_are_told_of(painted: list[str], run: Run, tmp_pat
 STREAMED = """
 import sys
 from pathlib import Path
-from facereg.alignment import FivePointAligner
-from facereg.files import run_files
-from facereg.pipeline import Pipeline
+from facereg.builtin.alignment import FivePointAligner
+from facereg.pipeline.files import run_files
+from facereg.pipeline.composer import Pipeline
 from tests.fakes import PaintedDetector, PaintedEmbedder
 pipeline = Pipeline(PaintedDetector(), FivePointAligner(), PaintedEmbedder())
 print(sum(len(result.faces) for _, result in run_files(pipeline, [Path(sys.argv[1])] * 20)))

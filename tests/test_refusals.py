@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facereg.alignment import FivePointAligner
+from facereg.builtin.alignment import FivePointAligner
+from facereg.builtin.exact import ExactMatcher
 from facereg.cli.people import _lines, drawn
-from facereg.composition import Composition
-from facereg.enrolling import enrol_folder
 from facereg.errors import ClosedError, ContractError, PluginError
 from facereg.evaluation.main_faces import embed_main_faces
 from facereg.gallery import Gallery
+from facereg.gallery.enrolling import enrol_folder
 from facereg.images import write_image
-from facereg.interfaces import Aligner
-from facereg.matching.exact import ExactMatcher
-from facereg.pipeline import Pipeline
-from facereg.stages import Result
+from facereg.pipeline.composer import Pipeline
+from facereg.pipeline.composition import Composition
+from facereg.pipeline.stages import Result
+from facereg.roles import Aligner
 from facereg.types import Crops, Embeddings, Faces, Image
 from tests.fakes import PaintedDetector, PaintedEmbedder, picture
 

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from facereg.builtin.exact import ExactMatcher
 from facereg.errors import ContractError, PluginError, SpaceMismatchError
-from facereg.hookspecs import ModelSpec, hookimpl
-from facereg.interfaces import Embedder
-from facereg.matching.exact import ExactMatcher
-from facereg.registry import Registry
-from facereg.runners.base import Networks, Runner, Tensor
-from facereg.runners.spec import NetworkSpec, weights_version
+from facereg.networks.runner import Networks, Runner, Tensor
+from facereg.networks.spec import NetworkSpec, weights_version
+from facereg.registry.hooks import ModelSpec, hookimpl
+from facereg.registry.installed import Registry
+from facereg.roles import Embedder
 from facereg.types import Crops, FloatArray
 
 

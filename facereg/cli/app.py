@@ -8,7 +8,7 @@ import typer
 
 from facereg import __version__
 from facereg.cli import data, demo, evaluate, gallery, installed, people, pictures, training, triton
-from facereg.hookspecs import CommandSpec
+from facereg.registry.hooks import CommandSpec
 
 
 class _Commands(typer.core.TyperGroup):
@@ -65,7 +65,7 @@ app.add_typer(triton.app, name="triton")
 
 
 def _plugins_commands() -> dict[str, CommandSpec]:
-    from facereg.registry import default_registry
+    from facereg.registry.installed import default_registry
 
     return {spec.name: spec for spec in default_registry().commands()}
 
@@ -74,7 +74,7 @@ def _command(spec: CommandSpec) -> typer.core.TyperCommand:
     """Return a plugin's command; its module is imported when it is called."""
 
     def run(context: typer.Context) -> None:
-        from facereg.runners.spec import import_object
+        from facereg.networks.spec import import_object
 
         import_object(spec.app)(args=context.args, prog_name=f"facereg {spec.name}")
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from facereg.disk.paths import inside
 from facereg.errors import ContractError
 from facereg.names import shown
-from facereg.paths import inside
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})  # written in colour
 LONGEST = 200  # bytes of a part of the name: there is room for an ending, and for a temporary file's

@@ -150,7 +150,7 @@ def fetch(
     from urllib.parse import unquote, urlsplit
 
     from facereg.data.fetch import fetch as bring
-    from facereg.paths import inside
+    from facereg.disk.paths import inside
 
     chosen = _source(source, sha256, table)
     path = out
@@ -192,7 +192,7 @@ def pseudo_label(
     """
     from facereg.data.boxes import PseudoLabels, write_pseudo_labels
     from facereg.data.pseudo import label_images
-    from facereg.folders import find_pictures
+    from facereg.folders.walking import find_pictures
 
     root, tally = root.resolve(), Tally()
     found = find_pictures(images)
@@ -220,8 +220,8 @@ def pseudo_label(
 
 
 def _source(given: str, sha256: str | None, table: Path | None) -> Source:
-    from facereg.calibration import calibrations_file
     from facereg.data.fetch import Source, check_source, read_sources
+    from facereg.gallery.thresholds import calibrations_file
 
     if "://" in given:
         return check_source(Source((given,), sha256), given=given)

@@ -28,7 +28,7 @@ from facereg.errors import DatasetError
 if TYPE_CHECKING:
     from facereg.data.pairs import PairList
     from facereg.evaluation.main_faces import MainFaces
-    from facereg.interfaces import Detector
+    from facereg.roles import Detector
     from facereg.types import BoolArray, Faces, FloatArray, Image
 
 app = typer.Typer(help="Measure models on labelled pictures.", no_args_is_help=True)
@@ -299,9 +299,9 @@ def identification(
 
     Example: facereg evaluate identification --images people/
     """
-    from facereg.data.people import find_people, require_pictures
     from facereg.evaluation.identification import score_identification
     from facereg.evaluation.main_faces import embed_main_faces
+    from facereg.folders.people import find_people, require_pictures
 
     found, tally = find_people(images), Tally()
     require_pictures(found, images)
@@ -355,9 +355,9 @@ def calibrate(
 
     Example: facereg calibrate --images lfw --pairs pairsDevTrain.txt --far 0.01 --every-pair
     """
-    from facereg.calibration import Calibration, store_calibration
     from facereg.data.pairs import read_lfw_pairs
     from facereg.evaluation.verification import thresholds_from
+    from facereg.gallery.thresholds import Calibration, store_calibration
 
     listed = read_lfw_pairs(pairs, images)
     tally = Tally()

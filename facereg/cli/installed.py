@@ -9,9 +9,9 @@ import typer
 
 from facereg.cli.options import Json, print_json
 from facereg.errors import PluginError
-from facereg.hookspecs import ModelSpec
-from facereg.interfaces import RoleName
-from facereg.registry import default_registry
+from facereg.registry.hooks import ModelSpec
+from facereg.registry.installed import default_registry
+from facereg.roles import RoleName
 
 plugins = typer.Typer(help="What is installed, and whether it keeps the contract.", no_args_is_help=True)
 
@@ -43,8 +43,8 @@ def _weights(spec: ModelSpec) -> list[dict[str, str | None]]:
 
 def _show(spec: ModelSpec, json: bool) -> None:
     """Print a model whole."""
-    from facereg.factories import known_options
     from facereg.options import REQUIRED
+    from facereg.registry.factories import known_options
 
     options = known_options(spec)
     if json:

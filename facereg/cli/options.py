@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from facereg.cli.streams import complain as complain
-from facereg.composition import ROLES, Composition, MatcherChoice, StageChoice
 from facereg.errors import RunnerError
-from facereg.interfaces import RoleName
-from facereg.registry import Registry, default_registry
-from facereg.runners.address import masked
-from facereg.runners.opening import require_runner
+from facereg.networks.opening import require_runner
+from facereg.networks.triton.address import masked
+from facereg.pipeline.composition import ROLES, Composition, MatcherChoice, StageChoice
+from facereg.registry.installed import Registry, default_registry
+from facereg.roles import RoleName
 
 if TYPE_CHECKING:
-    from facereg.calibration import Threshold
     from facereg.data.boxes import LabelledImage
-    from facereg.interfaces import Detector, Matcher
-    from facereg.pipeline import Pipeline
+    from facereg.gallery.thresholds import Threshold
+    from facereg.pipeline.composer import Pipeline
+    from facereg.roles import Detector, Matcher
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, or a line per item, on stdout.")]
 GalleryFile = Annotated[Path, typer.Option("--gallery", help="The gallery file.")]
@@ -65,19 +65,19 @@ class Stages:
 
     def pipeline(self) -> Pipeline:
         """Return the pipeline chosen, without a matcher."""
-        from facereg.pipeline import Pipeline
+        from facereg.pipeline.composer import Pipeline
 
         return Pipeline.compose(replace(self.composition, matcher=None), registry=self.registry)
 
     def detector_alone(self) -> Detector:
         """Return the detector chosen."""
-        from facereg.interfaces import Detector
+        from facereg.roles import Detector
 
         return cast(Detector, self.composition.detector.create(self.registry))
 
     def threshold_for(self, space: str, given: float | None, *, far: float | None = None) -> Threshold:
         """Return the threshold given, else that of the pipeline file, else the one calibrated (of that rate)."""
-        from facereg.calibration import Threshold, calibration_for
+        from facereg.gallery.thresholds import Threshold, calibration_for
 
         chosen = self.matcher_choice.threshold if given is None else given
         if chosen is None:

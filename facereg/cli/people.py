@@ -19,8 +19,8 @@ from facereg.cli.tally import Tally
 from facereg.errors import FaceregError, ImageError
 
 if TYPE_CHECKING:
-    from facereg.enrolling import EnrolmentReport
-    from facereg.pipeline import Pipeline, Result
+    from facereg.gallery.enrolling import EnrolmentReport
+    from facereg.pipeline.composer import Pipeline, Result
     from facereg.types import Image, Match
 
 
@@ -42,10 +42,10 @@ def enroll(
 
     Example: facereg enroll people/ --gallery team.gallery
     """
-    from facereg.data.people import find_people, require_pictures
-    from facereg.enrolling import EnrolmentReport, enrol_people
+    from facereg.folders.people import find_people, require_pictures
     from facereg.gallery import Gallery
-    from facereg.quality import Limits
+    from facereg.gallery.enrolling import EnrolmentReport, enrol_people
+    from facereg.gallery.quality import Limits
 
     found = find_people(folder)
     if not found.people:  # nobody: no gallery is made
@@ -79,7 +79,7 @@ def _usual_threshold(stages: Stages, space: str) -> float | None:
 
 def _say_enrolled(report: EnrolmentReport, gallery: Path, json: bool) -> None:
     """Print what became of the pictures; end with status 1 where one failed, or none is in the gallery."""
-    from facereg.enrolling import ENROLLED_ALREADY
+    from facereg.gallery.enrolling import ENROLLED_ALREADY
 
     tally = Tally(done=len(report.enrolled))
     tally.leave_out(report.skipped, report.failed)
@@ -132,7 +132,7 @@ def identify(
 
 def _threshold(stages: Stages, space: str, comparisons: int, given: float | None, fpir: float) -> float:
     """Return the threshold for so many comparisons; say so where that few errors were not measured."""
-    from facereg.calibration import far_for
+    from facereg.gallery.thresholds import far_for
 
     far = far_for(comparisons, fpir)
     used = stages.threshold_for(space, given, far=far)
@@ -146,9 +146,9 @@ def _threshold(stages: Stages, space: str, comparisons: int, given: float | None
 
 
 def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json: bool) -> None:
-    from facereg.files import run_files
-    from facereg.folders import find_pictures
+    from facereg.folders.walking import find_pictures
     from facereg.images import read_picture, write_image
+    from facereg.pipeline.files import run_files
 
     found, tally, copies = find_pictures([source]), Tally(), Copies(draw, [source])
     tally.leave_out(found.skipped, found.failed)
@@ -184,8 +184,8 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json
 def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: int | None, json: bool) -> None:
     from itertools import islice
 
-    from facereg.following import identify_video
     from facereg.images import write_image
+    from facereg.pipeline.videos import identify_video
     from facereg.video import Video
 
     video, tally = Video(source, notice=complain), Tally()
@@ -217,7 +217,7 @@ def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: 
 
 
 def _lines(result: Result) -> Iterator[dict[str, object]]:
-    from facereg.stages import NOBODY
+    from facereg.pipeline.stages import NOBODY
 
     for found in result:
         match = found.match or NOBODY
@@ -243,7 +243,7 @@ def _say(line: dict[str, object], json: bool) -> None:
 def drawn(image: Image, result: Result, names: Sequence[str | None] | None = None) -> Image:
     """Return the picture with a name, or `unknown`, on each face."""
     from facereg.drawing import draw_faces
-    from facereg.stages import NOBODY
+    from facereg.pipeline.stages import NOBODY
 
     matches: Sequence[Match] = [found.match or NOBODY for found in result]
     labels = names if names is not None else [match.label for match in matches]

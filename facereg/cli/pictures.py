@@ -15,7 +15,7 @@ from facereg.cli.tally import Tally
 from facereg.errors import ImageError
 
 if TYPE_CHECKING:
-    from facereg.folders import Found
+    from facereg.folders.walking import Found
     from facereg.types import Face
 
 Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")]
@@ -29,9 +29,9 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
     Example: facereg detect holiday/ --draw out --json
     """
     from facereg.drawing import draw_faces
-    from facereg.files import detect_files
-    from facereg.folders import find_pictures
+    from facereg.folders.walking import find_pictures
     from facereg.images import write_image
+    from facereg.pipeline.files import detect_files
 
     found, tally = find_pictures(images), Tally()
     _leave_out(found, tally, json)
@@ -86,10 +86,10 @@ def embed(
 
     import numpy as np
 
-    from facereg.disk import write_atomically
-    from facereg.files import run_files
-    from facereg.folders import find_pictures
-    from facereg.main_face import main_face_of
+    from facereg.builtin.main_face import main_face_of
+    from facereg.disk.replacing import write_atomically
+    from facereg.folders.walking import find_pictures
+    from facereg.pipeline.files import run_files
 
     found, tally = find_pictures(images), Tally()
     tally.leave_out(found.skipped, found.failed)

@@ -10,7 +10,7 @@ import typer
 
 from facereg.cli.streams import complain
 from facereg.errors import ImageError
-from facereg.left_out import LeftOut
+from facereg.folders.left_out import LeftOut
 
 
 @dataclass(slots=True)

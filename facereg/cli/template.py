@@ -7,10 +7,10 @@ from pathlib import Path
 from string import Template
 
 from facereg.cli.template_stages import IMPORTS_OF_TESTS, MAKES, STAGES, TESTS
-from facereg.disk import whole_folder
+from facereg.disk.replacing import whole_folder
 from facereg.errors import ContractError, PluginError, UnknownNameError
-from facereg.interfaces import RoleName
 from facereg.options import printable
+from facereg.roles import RoleName
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 TAKEN = frozenset({"core", "facereg"})  # facereg-core is the library's own distribution
@@ -80,7 +80,7 @@ PLUGIN = '''\
 
 from __future__ import annotations
 
-from facereg.hookspecs import ModelSpec, hookimpl
+from facereg.registry.hooks import ModelSpec, hookimpl
 
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 

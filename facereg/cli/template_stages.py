@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facereg.interfaces import RoleName
+from facereg.roles import RoleName
 
 DETECTOR = '''\
 """Finds faces: the method to write is `_detect`."""
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from facereg.interfaces import Detector
+from facereg.roles import Detector
 from facereg.types import Faces, FloatArray, Image
 
 DARKEST, LIGHTEST = np.array([2, 40, 120]), np.array([18, 130, 255])  # HSV of light skin; other skin is not found
@@ -55,7 +55,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from facereg.geometry import warp
-from facereg.interfaces import Aligner
+from facereg.roles import Aligner
 from facereg.types import Crops, Faces, FloatArray, Image
 
 
@@ -91,7 +91,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from facereg.interfaces import Embedder
+from facereg.roles import Embedder
 from facereg.types import FloatArray
 
 CELLS = 8  # along each side of a crop
@@ -120,7 +120,7 @@ from __future__ import annotations
 from threading import Lock
 
 import numpy as np
-from facereg.interfaces import Matcher
+from facereg.roles import Matcher
 from facereg.types import FloatArray
 
 
@@ -164,8 +164,8 @@ STAGES: dict[RoleName, str] = {"detector": DETECTOR, "aligner": ALIGNER, "embedd
 MAKES: dict[RoleName, str] = {"detector": "", "aligner": "", "embedder": "", "matcher": "threshold=0.5"}
 
 _REST = (
-    "from facereg.interfaces import {kind}\n"
-    "from facereg.registry import Registry\n"
+    "from facereg.registry.installed import Registry\n"
+    "from facereg.roles import {kind}\n"
     "from facereg.testing import {kind}Contract"
 )
 IMPORTS_OF_TESTS: dict[RoleName, str] = {

@@ -13,7 +13,7 @@ import typer
 from facereg.cli.options import Json, Stages, misused, print_json, progress, with_stages
 from facereg.cli.tally import Tally
 from facereg.errors import FaceregError, ImageError
-from facereg.registry import default_registry
+from facereg.registry.installed import default_registry
 
 if TYPE_CHECKING:
     from facereg.types import Image
@@ -32,7 +32,7 @@ def train(
 
     Example: facereg train mobilenetv3-arcface --data people/ --out run --set epochs=30
     """
-    from facereg.runners.spec import import_object
+    from facereg.networks.spec import import_object
     from facereg.training.settings import describe_settings
 
     registry = default_registry()
@@ -80,7 +80,7 @@ def export(
 
     Example: facereg export mobilenetv3-arcface --weights run --out onnx
     """
-    from facereg.runners.spec import import_object
+    from facereg.networks.spec import import_object
 
     networks = default_registry().model(model).require_networks()
     export_checkpoint = import_object("facereg.training.export:export_checkpoint")
@@ -110,10 +110,10 @@ def quantize(
 
     Example: facereg quantize detector photos/ --detector yolov5s-face --out small
     """
-    from facereg.folders import find_pictures
+    from facereg.folders.left_out import LeftOut
+    from facereg.folders.walking import find_pictures
     from facereg.images import load_images
-    from facereg.left_out import LeftOut
-    from facereg.runners.spec import import_object
+    from facereg.networks.spec import import_object
 
     found, tally = find_pictures(images), Tally()
     step = max(1, len(found.pictures) // pictures)

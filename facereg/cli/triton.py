@@ -11,8 +11,8 @@ import typer
 
 from facereg.cli.options import Json, checked_runner, complain, counted, misused, print_json
 from facereg.errors import ContractError, FaceregError
-from facereg.registry import default_registry
-from facereg.runners.address import parse_address
+from facereg.networks.triton.address import parse_address
+from facereg.registry.installed import default_registry
 
 app = typer.Typer(help="Serve the networks with a Triton server.", no_args_is_help=True)
 Models = Annotated[list[str] | None, typer.Option("--model", help="Only this model; may come again. Default: all.")]

@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 import numpy as np
 
 from facereg.data.lines import finite, numbers, read_lines, require_files, whole_number
-from facereg.disk import write_atomically
+from facereg.disk.reading import parse_json, read_bytes
+from facereg.disk.replacing import write_atomically
 from facereg.errors import DatasetError, ImageError
-from facereg.folders import find_pictures
+from facereg.folders.walking import find_pictures
 from facereg.images import image_size
-from facereg.reading import parse_json, read_bytes
 from facereg.types import BoolArray, Faces, FloatArray
 
 

@@ -16,8 +16,8 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from facereg.disk.reading import parse_json, read_text
 from facereg.names import shown
-from facereg.reading import parse_json, read_text
 
 BLOCK = 1 << 14  # bytes taken from the connection at a time
 SILENCE_S = 30.0  # without a byte, until the connection is given up

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from facereg.disk import file_sha256
+from facereg.disk.reading import MAX_SETTINGS, parse_toml, read_text
+from facereg.disk.replacing import file_sha256
 from facereg.errors import DatasetError
-from facereg.reading import MAX_SETTINGS, parse_toml, read_text
 
 if TYPE_CHECKING:
     from facereg.data.download import DownloadLimits

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from facereg.disk.reading import MAX_LIST, read_text
 from facereg.errors import DatasetError
 from facereg.names import shown
-from facereg.reading import MAX_LIST, read_text
 from facereg.types import FloatArray
 
 MAX_PX = 1e6  # a coordinate beyond it lies in no picture, and float32 would no longer hold a pixel's tenth

@@ -16,8 +16,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from facereg.disk.reading import read_bytes
 from facereg.errors import DatasetError
-from facereg.reading import read_bytes
 
 Numbers = npt.NDArray[np.float64]
 Value: TypeAlias = "Numbers | str | list[Value]"  # numbers (rows, columns); text; a cell array, column after column

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from facereg.data.boxes import PseudoLabels
 from facereg.errors import ImageError
-from facereg.files import detect_files
-from facereg.interfaces import Detector
+from facereg.pipeline.files import detect_files
+from facereg.roles import Detector
 
 CHUNK = 16  # pictures detected together
 

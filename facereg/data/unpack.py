@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import IO, Protocol, cast
 
 from facereg.data.writing import folder_in_one_piece
+from facereg.disk.paths import inside
+from facereg.disk.reading import open_file
 from facereg.errors import ContractError, DatasetError
 from facereg.names import shown
-from facereg.paths import inside
-from facereg.reading import open_file
 
 BLOCK = 1 << 20  # bytes copied at a time
 MAX_HEADER = 64 << 20  # bytes that an archive's reader may ask for at once: names and attributes, never a file

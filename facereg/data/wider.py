@@ -12,10 +12,10 @@ import numpy.typing as npt
 from facereg.data.boxes import LabelledImage
 from facereg.data.lines import finite, read_lines, require_files, whole_number
 from facereg.data.mat import Value, read_mat
-from facereg.disk import write_atomically
+from facereg.disk.paths import inside
+from facereg.disk.replacing import write_atomically
 from facereg.errors import DatasetError
 from facereg.names import shown
-from facereg.paths import inside
 from facereg.types import BoolArray, Faces, FloatArray, IntArray
 
 SUBSETS = ("easy", "medium", "hard")

@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 import numpy as np
 
 from facereg.data.boxes import LabelledImage
-from facereg.disk import whole_folder, write_atomically
+from facereg.disk.paths import inside, relative_parts
+from facereg.disk.replacing import whole_folder, write_atomically
 from facereg.errors import ContractError, DatasetError
 from facereg.images import image_size
 from facereg.names import shown
-from facereg.paths import inside, relative_parts
 
 
 @dataclass(frozen=True, slots=True)

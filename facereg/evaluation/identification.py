@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from facereg.errors import ContractError
-from facereg.interfaces import Matcher
+from facereg.roles import Matcher
 from facereg.types import BoolArray, Embeddings, FloatArray
 
 FPIRS = (0.1, 0.01)

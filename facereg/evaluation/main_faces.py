@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from facereg.builtin.main_face import main_face
 from facereg.errors import ImageError
-from facereg.files import run_files
-from facereg.interfaces import Detector
-from facereg.main_face import main_face
-from facereg.pipeline import Pipeline
+from facereg.pipeline.composer import Pipeline
+from facereg.pipeline.files import run_files
+from facereg.roles import Detector
 from facereg.types import BoolArray, Faces, FloatArray, Image
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facereg import __version__
-from facereg.disk import write_atomically
+from facereg.disk.replacing import write_atomically
 from facereg.errors import FaceregError
 
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from facereg.disk import whole_file
+from facereg.disk.reading import open_file
+from facereg.disk.replacing import whole_file
 from facereg.errors import ContractError, GalleryError
 from facereg.gallery.files import companions
 from facereg.gallery.rows import JOINED, LONGEST_SOURCE, Source
 from facereg.gallery.seals import Sealer, as_bytes
 from facereg.names import LONGEST_NAME, clean_name
-from facereg.reading import open_file
 from facereg.types import Embeddings, FloatArray
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from facereg.disk import PRIVATE
+from facereg.disk.replacing import PRIVATE
 from facereg.errors import GalleryError
 
 WAIT_S = 30.0  # for another writer

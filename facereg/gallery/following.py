@@ -12,7 +12,7 @@ from facereg.errors import GalleryError
 from facereg.gallery.access import Access
 from facereg.gallery.files import Signature
 from facereg.gallery.seals import Sealer
-from facereg.interfaces import Matcher
+from facereg.roles import Matcher
 from facereg.types import Embeddings, FloatArray
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.disk import PRIVATE
+from facereg.disk.replacing import PRIVATE
 from facereg.errors import GalleryError
 from facereg.gallery.access import Access, make_gallery, migrated_copy, named
 from facereg.gallery.checking import structure_problems

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from facereg.disk import file_sha256
+from facereg.disk.replacing import file_sha256
 from facereg.errors import ContractError, GalleryError, ImageError
 from facereg.gallery.seals import SIZE, Sealer, added
 

@@ -12,8 +12,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from facereg.disk.reading import read_bytes
 from facereg.errors import GalleryError
-from facereg.reading import read_bytes
 
 KEY, KEY_FILE, KEY_COMMAND = "FACEREG_GALLERY_KEY", "FACEREG_GALLERY_KEY_FILE", "FACEREG_GALLERY_KEY_COMMAND"
 SHORTEST_KEY = 16  # bytes: 128 bits where they are random

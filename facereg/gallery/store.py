@@ -19,8 +19,8 @@ from facereg.gallery.exports import export_gallery, read_export
 from facereg.gallery.following import Following
 from facereg.gallery.rows import Source, now
 from facereg.gallery.seals import Sealer
-from facereg.interfaces import Matcher
 from facereg.names import clean_name
+from facereg.roles import Matcher
 from facereg.types import Embeddings
 
 

@@ -10,16 +10,16 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from facereg.disk import file_sha256
+from facereg.disk.replacing import file_sha256
 from facereg.errors import FaceregError, WeightsError
-from facereg.hookspecs import ModelSpec
-from facereg.registry import Registry
-from facereg.runners.address import TritonAddress, parse_address
-from facereg.runners.base import Tensor
-from facereg.runners.opening import open_network
-from facereg.runners.served import served_versions
-from facereg.runners.spec import NetworkSpec, TensorSpec, weights_version
-from facereg.runners.triton import TritonRunner
+from facereg.networks.opening import open_network
+from facereg.networks.runner import Tensor
+from facereg.networks.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.networks.triton.address import TritonAddress, parse_address
+from facereg.networks.triton.runner import TritonRunner
+from facereg.networks.triton.served import served_versions
+from facereg.registry.hooks import ModelSpec
+from facereg.registry.installed import Registry
 from facereg.types import Image
 
 TOLERANCE = 1e-3  # of the largest value: a GPU adds up in another order, and ONNX Runtime lets it use TF32

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from facereg.errors import ContractError
-from facereg.runners.spec import TensorSpec
+from facereg.networks.spec import TensorSpec
 
 THREADS, ARENA = "intra_op_thread_count", "enable_mem_arena"  # ONNX Runtime backend's names, which model.py reads too
 TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32", "int64": "TYPE_INT64"}

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from facereg.disk import locked, whole_folder
+from facereg.disk.replacing import locked, whole_folder
 from facereg.errors import RunnerError
 
 CARRIER = "nvidia-pytriton==0.7.0"  # Triton 2.51.0

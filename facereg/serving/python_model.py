@@ -31,7 +31,7 @@ class TritonPythonModel:
         with open(path, "rb") as stream:
             content = stream.read()
         found = hashlib.sha256(content).hexdigest()
-        if str(int(found[:15], 16)) != args["model_version"]:  # as facereg.runners.spec.weights_version
+        if str(int(found[:15], 16)) != args["model_version"]:  # as facereg.networks.spec.weights_version
             raise pb_utils.TritonModelException(
                 f"{path}: expected the weights of version {args['model_version']}, found those of "
                 f"{int(found[:15], 16)} (sha256 {found[:12]}...): the file was altered; run 'facereg triton build'"

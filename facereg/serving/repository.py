@@ -13,11 +13,11 @@ from pathlib import Path
 
 import onnxruntime
 
-from facereg.disk import file_sha256, whole_folder, write_atomically
+from facereg.disk.replacing import file_sha256, whole_folder, write_atomically
 from facereg.errors import PluginError, RunnerError, WeightsError
-from facereg.hookspecs import ModelSpec
-from facereg.registry import Registry
-from facereg.runners.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.networks.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.registry.hooks import ModelSpec
+from facereg.registry.installed import Registry
 from facereg.serving.config import (
     PYTHON,
     Backend,

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from facereg.disk import file_sha256
+from facereg.disk.replacing import file_sha256
 from facereg.errors import RunnerError
-from facereg.registry import Registry
-from facereg.runners.address import parse_address
-from facereg.runners.spec import NetworkSpec, weights_version
+from facereg.networks.spec import NetworkSpec, weights_version
+from facereg.networks.triton.address import parse_address
+from facereg.registry.installed import Registry
 from facereg.serving.repository import build_repository, networks_of
 from facereg.serving.versions import check_retirable, retire, version_folders
 
@@ -87,7 +87,7 @@ def roll_back(
 
 def _wait(spec: NetworkSpec, version: int, address: str, timeout_s: float) -> None:
     """Wait until a client that asks for the version gets it."""
-    from facereg.runners.triton import TritonRunner
+    from facereg.networks.triton.runner import TritonRunner
 
     place = replace(parse_address(address), version=str(version))
     until = time.monotonic() + timeout_s

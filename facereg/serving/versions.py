@@ -7,9 +7,9 @@ import secrets
 import shutil
 from pathlib import Path
 
-from facereg.disk import file_sha256
+from facereg.disk.replacing import file_sha256
 from facereg.errors import DeviceError, RunnerError
-from facereg.runners.spec import weights_version
+from facereg.networks.spec import weights_version
 from facereg.serving.config import gpu_wanted
 
 MODEL = "model.onnx"

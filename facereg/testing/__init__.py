@@ -1,7 +1,7 @@
 """The conformance kit: what every plugin's stages must do, as classes that its tests subclass.
 
 ```python
-from facereg.registry import Registry
+from facereg.registry.installed import Registry
 from facereg.testing import DetectorContract
 
 class TestMyDetector(DetectorContract):

@@ -12,8 +12,8 @@ import numpy as np
 
 from facereg.errors import ContractError, FaceregError, SpaceMismatchError
 from facereg.geometry import box_overlap, template
-from facereg.interfaces import Aligner, Detector, Embedder, Matcher, RoleName, Stage
-from facereg.registry import Registry
+from facereg.registry.installed import Registry
+from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName, Stage
 from facereg.testing.pictures import FACE_OF_PHOTOGRAPH, crops, faces_at, noise, photograph, vectors
 from facereg.types import Crops, Embeddings, Faces, FloatArray, Image
 

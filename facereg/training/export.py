@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from facereg.errors import RunnerError, WeightsError
-from facereg.runners.onnx import OnnxRunner
-from facereg.runners.spec import NetworkSpec, import_object
-from facereg.training.checkpoints import read_safetensors
+from facereg.errors import RunnerError
+from facereg.networks.checkpoints import load_checkpoint
+from facereg.networks.onnx import OnnxRunner
+from facereg.networks.spec import NetworkSpec, import_object
 
 OPSET = 18
-
-
-@runtime_checkable
-class HasMetadata(Protocol):
-    """A module that is more than its tensors: its checkpoint says the rest, in the metadata of the file."""
-
-    def checkpoint_metadata(self) -> dict[str, str]:
-        """Return what the checkpoint is to say."""
-
-    def read_checkpoint_metadata(self, metadata: Mapping[str, str]) -> None:
-        """Become what the checkpoint says; it says nothing where the mapping is empty."""
 
 
 def export_onnx(module: nn.Module, spec: NetworkSpec, path: Path, *, free: int = 32, tolerance: float = 1e-4) -> float:
@@ -87,22 +73,6 @@ def export_checkpoint(spec: NetworkSpec, weights: Path | None, path: Path) -> fl
     module: nn.Module = import_object(spec.module)()
     load_checkpoint(module, folder / Path(spec.file).with_suffix(".safetensors"))
     return export_onnx(module, spec, path)
-
-
-def load_checkpoint(module: nn.Module, path: Path) -> None:
-    """Fill a module from a .safetensors file, and tell it the file's metadata where it has some (`HasMetadata`).
-
-    Raises:
-        WeightsError: if the file is missing or damaged, or holds other tensors or numbers that are none.
-    """
-    state = read_safetensors(path, expected="a checkpoint there")
-    try:
-        module.load_state_dict(state)
-        if isinstance(module, HasMetadata):
-            with safe_open(path, "pt") as stream:
-                module.read_checkpoint_metadata(stream.metadata() or {})
-    except (RuntimeError, SafetensorError) as error:
-        raise WeightsError(f"{path}: expected the weights of {type(module).__name__}, got other tensors") from error
 
 
 def compare_with_torch(

@@ -18,8 +18,8 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
+from facereg.networks.checkpoints import read_checkpoint
 from facereg.training.batches import Batches, step_seed
-from facereg.training.checkpoints import read_checkpoint
 from facereg.training.curves import draw_curves, join_logs, read_log
 
 CHECKPOINT_EVERY = 250  # steps; a killed run loses at most these

@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from facereg.disk import file_sha256
-from facereg.runners.spec import NetworkSpec
-from facereg.training.export import HasMetadata, export_onnx
+from facereg.disk.replacing import file_sha256
+from facereg.networks.checkpoints import HasMetadata
+from facereg.networks.spec import NetworkSpec
+from facereg.training.export import export_onnx
 
 
 def save_network(module: nn.Module, spec: NetworkSpec, out: Path, *, free: int = 32) -> float:

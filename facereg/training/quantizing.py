@@ -19,15 +19,15 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from facereg.composition import Composition, StageChoice
-from facereg.disk import write_atomically
+from facereg.disk.replacing import write_atomically
 from facereg.errors import ContractError, DatasetError
-from facereg.interfaces import Detector, RoleName, Stage
-from facereg.pipeline import Pipeline
-from facereg.registry import Registry, default_registry
-from facereg.runners.base import Runner, Tensor
-from facereg.runners.onnx import OnnxRunner
-from facereg.runners.spec import NetworkSpec
+from facereg.networks.onnx import OnnxRunner
+from facereg.networks.runner import Runner, Tensor
+from facereg.networks.spec import NetworkSpec
+from facereg.pipeline.composer import Pipeline
+from facereg.pipeline.composition import Composition, StageChoice
+from facereg.registry.installed import Registry, default_registry
+from facereg.roles import Detector, RoleName, Stage
 from facereg.types import Image
 
 KEPT = 512  # rows of what a network is given

@@ -13,7 +13,7 @@ import typer
 
 from facereg.cli.app import app
 from facereg.images import read_image, write_image
-from facereg.registry import default_registry
+from facereg.registry.installed import default_registry
 from facereg.types import Image
 from tests.calling import Run
 

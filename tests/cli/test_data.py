@@ -17,7 +17,7 @@ import pytest
 from facereg.cli.evaluate import _detect_enlarged
 from facereg.geometry import TEMPLATE_112
 from facereg.images import read_image, write_image
-from facereg.interfaces import Detector
+from facereg.roles import Detector
 from facereg.types import Faces, Image
 from tests.calling import Run
 from tests.data.layouts import pictures, write_wider_truth

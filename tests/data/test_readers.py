@@ -10,10 +10,10 @@ from PIL import Image as Pillow
 
 from facereg.data.boxes import PseudoLabels, read_pseudo_labels, read_voc, read_wider, read_yolo, write_pseudo_labels
 from facereg.data.pairs import read_lfw_pairs
-from facereg.data.people import read_people
 from facereg.data.points import five_from_68, read_68_points, read_five_points
 from facereg.data.splits import held_out
 from facereg.errors import DatasetError
+from facereg.folders.people import read_people
 from facereg.types import Faces
 
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import facereg
 from facereg import errors
 from facereg.cli.app import app
-from facereg.registry import default_registry
+from facereg.registry.installed import default_registry
 from tests.docs.pages import ROOT, Block, anchors, blocks, commands, links, pages, steps
 
 NOT_RUN = {"train": "hours", "export": "needs a run's checkpoint", "demo": "has its own test", "mtcnn-convert": "torch"}

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from facereg.cli.app import app
 from facereg.cli.template import create_plugin, plugin_files
 from facereg.errors import ContractError, FaceregError, PluginError, UnknownNameError
-from facereg.interfaces import RoleName
-from facereg.registry import Registry
+from facereg.registry.installed import Registry
+from facereg.roles import RoleName
 from facereg.testing import run_contract
 from facereg.testing.contracts import CONTRACTS
 

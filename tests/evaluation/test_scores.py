@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facereg.builtin.exact import ExactMatcher
+from facereg.builtin.main_face import main_face
 from facereg.data.boxes import LabelledImage
 from facereg.errors import ContractError
 from facereg.evaluation.close_ups import close_ups
 from facereg.evaluation.detection import average_precision, score_detections
 from facereg.evaluation.identification import score_identification
-from facereg.evaluation.main_faces import embed_main_faces, main_face
+from facereg.evaluation.main_faces import embed_main_faces
 from facereg.evaluation.verification import best_threshold, roc, score_pairs, thresholds_from, tpr_at
 from facereg.images import write_image
-from facereg.matching.exact import ExactMatcher
-from facereg.pipeline import Pipeline
+from facereg.pipeline.composer import Pipeline
 from facereg.types import Faces
 from tests.fakes import PaintedDetector, PaintedEmbedder, picture
 
@@ -200,7 +201,7 @@ def test_main_faces_keep_their_rows_around_bad_files(tmp_path: Path) -> None:
     write_image(tmp_path / "b.png", picture())
     (tmp_path / "c.png").touch()
     write_image(tmp_path / "d.png", picture(2))
-    from facereg.alignment import FivePointAligner
+    from facereg.builtin.alignment import FivePointAligner
 
     pipeline = Pipeline(PaintedDetector(), FivePointAligner(), PaintedEmbedder())
     faces = embed_main_faces(pipeline, [tmp_path / f"{name}.png" for name in "abcd"])

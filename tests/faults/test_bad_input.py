@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from facereg.alignment import FivePointAligner
+from facereg.builtin.alignment import FivePointAligner
 from facereg.errors import ContractError, ImageError, WeightsError
 from facereg.gallery import Gallery, Source
-from facereg.hookspecs import ModelSpec, hookimpl
 from facereg.images import image_size, read_image, write_image
-from facereg.interfaces import Embedder
-from facereg.pipeline import Pipeline
-from facereg.registry import Registry
-from facereg.runners.spec import NetworkSpec, TensorSpec
+from facereg.networks.spec import NetworkSpec, TensorSpec
+from facereg.pipeline.composer import Pipeline
+from facereg.registry.hooks import ModelSpec, hookimpl
+from facereg.registry.installed import Registry
+from facereg.roles import Embedder
 from facereg.testing.pictures import vectors
 from facereg.types import Crops, Embeddings, Faces, FloatArray, Image
 from tests.calling import Run
@@ -284,8 +284,7 @@ def test_a_bad_array_is_named_by_its_place(kind: str) -> None:
 class Broken(Embedder):
     """Gives a number that is none, as damaged weights do."""
 
-    crop_size, dim = SIDE, 4
-    space = "broken:1"
+    crop_size, dim, version = SIDE, 4, "1"
 
     def __init__(self, value: float) -> None:
         super().__init__(flip=False)

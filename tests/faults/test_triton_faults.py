@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from facereg.errors import RunnerError
-from facereg.registry import default_registry
-from facereg.runners.base import Tensor
-from facereg.runners.opening import open_network
-from facereg.runners.triton import TritonRunner
+from facereg.networks.opening import open_network
+from facereg.networks.runner import Tensor
+from facereg.networks.triton.runner import TritonRunner
+from facereg.registry.installed import default_registry
 from facereg.serving.repository import build_repository
 from facereg.serving.server import TritonServer
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facereg.builtin.exact import ExactMatcher
 from facereg.errors import GalleryError
-from facereg.following import Tracker
 from facereg.gallery import Gallery, Source, restore_gallery
 from facereg.gallery import files as files_module
-from facereg.matching.exact import ExactMatcher
+from facereg.pipeline.videos import Tracker
 from facereg.testing.pictures import vectors
 from facereg.types import Embeddings, FloatArray, Match
 

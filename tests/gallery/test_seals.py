@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facereg.builtin.exact import ExactMatcher
 from facereg.errors import FaceregError, GalleryError
 from facereg.gallery import Gallery, Source
 from facereg.gallery.rows import State, read_rows
 from facereg.gallery.seals import KEY, KEY_COMMAND, KEY_FILE, Sealer, as_bytes, key_from_environment
-from facereg.matching.exact import ExactMatcher
 from facereg.testing.pictures import vectors
 
 SPACE = "model:0123456789ab"

@@ -13,10 +13,10 @@ from typing import overload
 import numpy as np
 import pytest
 
+from facereg.builtin.exact import ExactMatcher
 from facereg.errors import ContractError, GalleryError, ImageError, SpaceMismatchError
 from facereg.gallery import Enrolled, Gallery, Source, exported_space
 from facereg.gallery import files as files_module
-from facereg.matching.exact import ExactMatcher
 from facereg.testing.pictures import vectors
 from facereg.types import Embeddings
 from tests.rights import folder_with

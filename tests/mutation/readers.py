@@ -18,8 +18,6 @@ import numpy as np
 from PIL import Image as Pillow
 from scipy.io import savemat
 
-from facereg.calibration import Calibration, calibration_for, store_calibration
-from facereg.composition import Composition
 from facereg.data.fetch import read_sources
 from facereg.data.formats import read_boxes
 from facereg.data.pairs import read_lfw_pairs
@@ -28,9 +26,11 @@ from facereg.data.unpack import unpack
 from facereg.data.wider import read_wider_predictions
 from facereg.gallery.rows import Source
 from facereg.gallery.store import Gallery
+from facereg.gallery.thresholds import Calibration, calibration_for, store_calibration
 from facereg.images import read_image
-from facereg.registry import default_registry
-from facereg.runners.onnx import OnnxRunner
+from facereg.networks.onnx import OnnxRunner
+from facereg.pipeline.composition import Composition
+from facereg.registry.installed import default_registry
 from facereg.testing.pictures import noise, vectors
 from facereg.video import Video
 from tests.data.layouts import cells, pictures
@@ -135,7 +135,7 @@ def _read_onnx(path: Path) -> object:
 
 
 def _read_safetensors(path: Path) -> object:
-    from facereg.training.checkpoints import read_safetensors
+    from facereg.networks.checkpoints import read_safetensors
 
     state = read_safetensors(path, expected="weights")
     return {name: value.tolist() for name, value in state.items()}
@@ -149,7 +149,7 @@ def _checkpoint(folder: Path) -> Path:
 
 
 def _read_checkpoint(path: Path) -> object:
-    from facereg.training.checkpoints import read_checkpoint
+    from facereg.networks.checkpoints import read_checkpoint
 
     return repr(read_checkpoint(path, expected="a checkpoint"))
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facereg.folders import find_images
+from facereg.folders.walking import find_images
 from facereg.geometry import box_overlap
 from facereg.images import read_image
-from facereg.interfaces import Detector
-from facereg.registry import Registry
+from facereg.registry.installed import Registry
+from facereg.roles import Detector
 from facereg.types import FloatArray, Image
 
 pytest.importorskip("torch")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facereg.runners.spec import NetworkSpec, TensorSpec
+from facereg.networks.spec import NetworkSpec, TensorSpec
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.train

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facereg.composition import Composition
 from facereg.errors import ContractError, DatasetError
-from facereg.pipeline import Pipeline
-from facereg.registry import default_registry
+from facereg.pipeline.composer import Pipeline
+from facereg.pipeline.composition import Composition
+from facereg.registry.installed import default_registry
 from facereg.testing.pictures import photograph
 from facereg.types import Face, Image
 from tests.calling import Run

@@ -62,8 +62,9 @@ def test_an_onnx_file_of_other_numbers_than_torch_is_not_shipped() -> None:
     torch = pytest.importorskip("torch")
     from facereg_mtcnn.plugin import networks
 
-    from facereg.runners.spec import import_object
-    from facereg.training.export import compare_with_torch, load_checkpoint
+    from facereg.networks.checkpoints import load_checkpoint
+    from facereg.networks.spec import import_object
+    from facereg.training.export import compare_with_torch
 
     spec = next(spec for spec in networks() if spec.file == "rnet.onnx")
     assert spec.module is not None
@@ -82,7 +83,7 @@ def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from facereg_mtcnn.networks import RNet
 
-    from facereg.training.export import load_checkpoint
+    from facereg.networks.checkpoints import load_checkpoint
 
     (tmp_path / "text.safetensors").write_text("no tensors")
     for path, words in (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from facereg.registry import default_registry
+from facereg.registry.installed import default_registry
 from facereg.serving.config import ServingOptions
 from facereg.serving.repository import Built, build_repository
 from facereg.serving.server import TritonServer

@@ -16,7 +16,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
-from facereg.runners.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.networks.spec import NetworkSpec, TensorSpec, weights_version
 
 SHA256 = "ab" * 32
 VERSION = str(weights_version(SHA256))

@@ -15,11 +15,11 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from facereg.disk import file_sha256
+from facereg.disk.replacing import file_sha256
 from facereg.errors import ContractError, PluginError, RunnerError, WeightsError
-from facereg.hookspecs import ModelSpec, hookimpl
-from facereg.registry import default_registry
-from facereg.runners.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.networks.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.registry.hooks import ModelSpec, hookimpl
+from facereg.registry.installed import default_registry
 from facereg.serving.config import Backend, ServedNetwork, ServingOptions, config_text, gpu_wanted
 from facereg.serving.repository import build_repository, repository_texts, served_network
 from facereg.serving.versions import check_repository, version_folders

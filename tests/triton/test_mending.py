@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from facereg.errors import RunnerError
-from facereg.registry import default_registry
-from facereg.runners.triton import TritonRunner
+from facereg.networks.triton.runner import TritonRunner
+from facereg.registry.installed import default_registry
 from facereg.serving.repository import build_repository
 from facereg.serving.server import TritonServer
 from facereg.serving.versions import version_folders

@@ -9,16 +9,16 @@ from typing import cast
 import numpy as np
 import pytest
 
-from facereg.alignment import FivePointAligner
-from facereg.folders import find_images
+from facereg.builtin.alignment import FivePointAligner
+from facereg.folders.walking import find_images
 from facereg.images import read_image
-from facereg.interfaces import Detector, Embedder
-from facereg.pipeline import Pipeline
-from facereg.registry import Registry, default_registry
-from facereg.runners.opening import open_network
-from facereg.runners.over_grpc import GrpcTransport
-from facereg.runners.spec import NetworkSpec
-from facereg.runners.transport import Request, WireTensor
+from facereg.networks.opening import open_network
+from facereg.networks.spec import NetworkSpec
+from facereg.networks.triton.over_grpc import GrpcTransport
+from facereg.networks.triton.transport import Request, WireTensor
+from facereg.pipeline.composer import Pipeline
+from facereg.registry.installed import Registry, default_registry
+from facereg.roles import Detector, Embedder
 from facereg.serving.check import check_server, inputs_from_picture
 from facereg.testing.pictures import crops, photograph
 from facereg.types import Crops, Faces, FloatArray, Image

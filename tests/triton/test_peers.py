@@ -28,9 +28,9 @@ from facereg.errors import (
     ServerFaultError,
     UnreachableError,
 )
-from facereg.runners import failures
-from facereg.runners.base import Tensor
-from facereg.runners.triton import TritonRunner
+from facereg.networks.runner import Tensor
+from facereg.networks.triton import failures
+from facereg.networks.triton.runner import TritonRunner
 from tests.triton.peers import (
     DOUBLER,
     ROWS,
@@ -258,7 +258,7 @@ def test_an_answer_over_the_limit_is_refused_before_it_is_read(
         _bytes(answer, bytes(1 << 20))
         return answer
 
-    monkeypatch.setattr("facereg.runners.over_grpc.CHANNEL", [("grpc.max_receive_message_length", 1 << 16)])
+    monkeypatch.setattr("facereg.networks.triton.over_grpc.CHANNEL", [("grpc.max_receive_message_length", 1 << 16)])
     doubler.bend = large
     with opened(port) as runner, pytest.raises(ServerFaultError, match="larger than max"):
         runner.infer({"x": ROWS})
@@ -360,7 +360,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 def test_whatever_comes_by_http_is_one_typed_error_in_time(
     http: HttpPeer, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facereg.runners.over_http.MAX_ANSWER", 1 << 24)  # to reach it in time
+    monkeypatch.setattr("facereg.networks.triton.over_http.MAX_ANSWER", 1 << 24)  # to reach it in time
     with opened(http.port, "timeout_s=1", "triton+http") as runner:
         http.run = run
         start = time.monotonic()

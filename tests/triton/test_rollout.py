@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 import pytest
 
-from facereg.disk import file_sha256
+from facereg.disk.replacing import file_sha256
 from facereg.errors import ModelMissingError, ModelNotReadyError, RunnerError
-from facereg.registry import default_registry
-from facereg.runners.spec import weights_version
-from facereg.runners.triton import TritonRunner
+from facereg.networks.spec import weights_version
+from facereg.networks.triton.runner import TritonRunner
+from facereg.registry.installed import default_registry
 from facereg.serving.repository import build_repository
 from facereg.serving.rollout import roll_back, roll_out
 from facereg.serving.server import TritonServer

@@ -24,14 +24,14 @@ from facereg.errors import (
     RunnerError,
     UnreachableError,
 )
-from facereg.registry import default_registry
-from facereg.runners.address import parse_address
-from facereg.runners.opening import open_network
-from facereg.runners.over_grpc import GrpcTransport
-from facereg.runners.over_http import HttpTransport
-from facereg.runners.spec import TensorSpec, weights_version
-from facereg.runners.transport import Request, Transport, TransportError
-from facereg.runners.triton import TritonRunner
+from facereg.networks.opening import open_network
+from facereg.networks.spec import TensorSpec, weights_version
+from facereg.networks.triton.address import parse_address
+from facereg.networks.triton.over_grpc import GrpcTransport
+from facereg.networks.triton.over_http import HttpTransport
+from facereg.networks.triton.runner import TritonRunner
+from facereg.networks.triton.transport import Request, Transport, TransportError
+from facereg.registry.installed import default_registry
 from facereg.serving.launch import Ports
 from facereg.serving.repository import build_repository
 from facereg.serving.server import TritonServer
@@ -171,7 +171,7 @@ def test_requests_of_many_threads_keep_to_themselves(served: Served) -> None:
 
 def test_a_missing_client_gives_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tritonclient.grpc", None)
-    monkeypatch.delitem(sys.modules, "facereg.runners.over_grpc", raising=False)
+    monkeypatch.delitem(sys.modules, "facereg.networks.triton.over_grpc", raising=False)
     with pytest.raises(MissingExtraError, match=r"pip install 'facereg-core\[triton\]'"):
         open_network(RNET, runner="triton://127.0.0.1:1")
     with pytest.raises(UnreachableError):  # HTTP needs no extra

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from facereg.errors import ContractError, DeviceError, RunnerError
-from facereg.registry import default_registry
+from facereg.registry.installed import default_registry
 from facereg.serving import environment, launch, server
 from facereg.serving.account import chosen_account
 from facereg.serving.config import ServingOptions

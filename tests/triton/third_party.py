@@ -9,11 +9,11 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
-from facereg.hookspecs import ModelSpec, hookimpl
-from facereg.interfaces import Embedder
-from facereg.registry import Registry
-from facereg.runners.base import Networks
-from facereg.runners.spec import NetworkSpec, TensorSpec
+from facereg.networks.runner import Networks
+from facereg.networks.spec import NetworkSpec, TensorSpec
+from facereg.registry.hooks import ModelSpec, hookimpl
+from facereg.registry.installed import Registry
+from facereg.roles import Embedder
 from facereg.types import FloatArray
 
 COLOURS = NetworkSpec(

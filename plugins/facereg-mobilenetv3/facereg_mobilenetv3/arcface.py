@@ -25,8 +25,8 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 from torchvision.transforms import v2
 
-from facereg.data.people import read_people
 from facereg.errors import DatasetError
+from facereg.folders.people import read_people
 from facereg.training.batches import count_steps
 from facereg.training.schedules import trapezoid
 from facereg.training.settings import parse_settings

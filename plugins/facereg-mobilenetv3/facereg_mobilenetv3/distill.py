@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 
 from facereg.data.splits import held_out
 from facereg.errors import ContractError, DatasetError
-from facereg.folders import find_images
+from facereg.folders.walking import find_images
 from facereg.training.batches import count_steps
 from facereg.training.optimizing import adamw
 from facereg.training.schedules import trapezoid

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from facereg.interfaces import Embedder
+from facereg.networks.runner import Networks, Runner
 from facereg.options import EmbedderOptions
-from facereg.runners.base import Networks, Runner
+from facereg.roles import Embedder
 from facereg.types import FloatArray
 from facereg_mobilenetv3.plugin import NETWORK
 

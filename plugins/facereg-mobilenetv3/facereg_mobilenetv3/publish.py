@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from facereg.errors import WeightsError
-from facereg.training.checkpoints import read_checkpoint, read_safetensors
+from facereg.networks.checkpoints import read_checkpoint, read_safetensors
 from facereg.training.fitting import device_count, fit
 from facereg.training.publishing import publish
 from facereg_mobilenetv3.networks import DeployedEmbedder, MobileNetV3Embedder, freeze_norms

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from facereg.disk import whole_file
+from facereg.disk.replacing import whole_file
 from facereg.errors import MissingExtraError, WeightsError
 from facereg.images import read_image
 from facereg.types import FloatArray

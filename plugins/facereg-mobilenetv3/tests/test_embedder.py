@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facereg.interfaces import Embedder
-from facereg.registry import Registry
+from facereg.registry.installed import Registry
+from facereg.roles import Embedder
 from facereg.testing import EmbedderContract
 
 

@@ -34,11 +34,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from facereg.images import write_image
-from facereg.runners.opening import open_network
-from facereg.runners.spec import NetworkSpec
+from facereg.networks.checkpoints import load_checkpoint
+from facereg.networks.opening import open_network
+from facereg.networks.spec import NetworkSpec
 from facereg.testing.pictures import crops
 from facereg.training import fitting, publishing
-from facereg.training.export import load_checkpoint
 from facereg.training.fitting import fit
 
 pytestmark = pytest.mark.train

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from facereg.cli.options import Json, print_json
-from facereg.runners.spec import import_object
+from facereg.networks.spec import import_object
 from facereg_mtcnn.plugin import networks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

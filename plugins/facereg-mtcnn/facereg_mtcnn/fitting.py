@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from facereg.errors import WeightsError
 from facereg.geometry import MIRRORED
-from facereg.training.checkpoints import read_checkpoint, require_finite
+from facereg.networks.checkpoints import read_checkpoint, require_finite
 from facereg.training.curves import draw_curves
 from facereg_mtcnn.samples import NEGATIVE, PART, POSITIVE, Samples
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from facereg.disk import file_sha256
+from facereg.disk.replacing import file_sha256
 from facereg.errors import WeightsError
+from facereg.networks.checkpoints import read_checkpoint
 from facereg.training import publishing
-from facereg.training.checkpoints import read_checkpoint
 from facereg_mtcnn.networks import BUILDERS, DeployedONet, DeployedPNet, DeployedRNet
 from facereg_mtcnn.plugin import networks
 

@@ -15,8 +15,8 @@ import torch
 
 from facereg.data.boxes import LabelledImage
 from facereg.data.sources import read_recipe_sources
-from facereg.runners.base import Networks
-from facereg.runners.opening import open_network
+from facereg.networks.opening import open_network
+from facereg.networks.runner import Networks
 from facereg.training.settings import parse_settings
 from facereg.types import FloatArray, Image
 from facereg_mtcnn.detector import MtcnnDetector

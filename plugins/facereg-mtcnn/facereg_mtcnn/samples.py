@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.data.boxes import LabelledImage
-from facereg.disk import whole_file
+from facereg.disk.replacing import whole_file
 from facereg.geometry import box_overlap
 from facereg.images import read_image
 from facereg.types import FloatArray, Image

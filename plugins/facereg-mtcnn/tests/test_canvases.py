@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from facereg_mtcnn.pyramid import Level, pack, plan_levels, resize_level, summed_area
 
-from facereg.interfaces import Detector
-from facereg.registry import Registry
+from facereg.registry.installed import Registry
+from facereg.roles import Detector
 from facereg.testing.pictures import noise, photograph
 
 

@@ -11,10 +11,10 @@ from facereg_mtcnn.plugin import networks
 from facereg_mtcnn.pyramid import crop_squares, pyramid_scales, resize_level, summed_area, window_edges
 
 from facereg.errors import ContractError, WeightsError
-from facereg.folders import find_images
+from facereg.folders.walking import find_images
 from facereg.images import read_image
-from facereg.interfaces import Detector
-from facereg.registry import Registry
+from facereg.registry.installed import Registry
+from facereg.roles import Detector
 from facereg.testing import DetectorContract
 from facereg.testing.pictures import noise
 from facereg.types import Faces

@@ -27,9 +27,10 @@ from facereg.cli.app import app
 from facereg.data.boxes import LabelledImage
 from facereg.data.sources import BoxFit, read_sources
 from facereg.images import write_image
-from facereg.registry import Registry
+from facereg.networks.checkpoints import load_checkpoint
+from facereg.registry.installed import Registry
 from facereg.testing.pictures import noise, photograph
-from facereg.training.export import compare_with_torch, load_checkpoint
+from facereg.training.export import compare_with_torch
 
 pytestmark = pytest.mark.train
 
@@ -64,7 +65,7 @@ def test_parameters_are_those_of_the_paper(name: str, count: int) -> None:
 
 @pytest.mark.parametrize("spec", networks(), ids=lambda spec: spec.name)
 def test_the_weights_that_ship_give_in_onnx_what_they_give_in_torch(spec: object) -> None:
-    from facereg.runners.spec import NetworkSpec
+    from facereg.networks.spec import NetworkSpec
 
     assert isinstance(spec, NetworkSpec)
     module = BUILDERS[spec.name.removeprefix("mtcnn-")]()

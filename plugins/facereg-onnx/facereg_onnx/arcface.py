@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from facereg.interfaces import Embedder
-from facereg.runners.base import Networks
+from facereg.networks.runner import Networks
+from facereg.roles import Embedder
 from facereg.types import FloatArray
 from facereg_onnx.options import ArcFaceOptions
 from facereg_onnx.plugin import ARCFACE

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from facereg.geometry import non_maximum_suppression
-from facereg.interfaces import Detector
-from facereg.runners.base import Networks, Tensor
+from facereg.networks.runner import Networks, Tensor
+from facereg.roles import Detector
 from facereg.types import Faces, FloatArray, Image
 from facereg_onnx.options import YuNetOptions
 from facereg_onnx.plugin import STRIDES, YUNET

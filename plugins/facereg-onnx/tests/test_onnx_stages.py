@@ -13,9 +13,9 @@ from facereg_onnx.plugin import ARCFACE, STRIDES
 from facereg_onnx.yunet import decode
 
 from facereg.errors import WeightsError
-from facereg.interfaces import Detector, Embedder
-from facereg.registry import Registry
-from facereg.runners.base import Networks, Runner, Tensor
+from facereg.networks.runner import Networks, Runner, Tensor
+from facereg.registry.installed import Registry
+from facereg.roles import Detector, Embedder
 from facereg.testing import DetectorContract, EmbedderContract
 
 

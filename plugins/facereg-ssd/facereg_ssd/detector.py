@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from facereg.geometry import non_maximum_suppression
-from facereg.interfaces import Detector
-from facereg.runners.base import Networks
+from facereg.networks.runner import Networks
+from facereg.roles import Detector
 from facereg.types import Faces, FloatArray, Image
 from facereg_ssd.options import SsdOptions
 from facereg_ssd.plugin import NETWORK, SIDE

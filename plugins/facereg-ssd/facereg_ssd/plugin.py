@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from facereg.hookspecs import ModelSpec, RecipeSpec, hookimpl
-from facereg.runners.spec import NetworkSpec, TensorSpec
+from facereg.networks.spec import NetworkSpec, TensorSpec
+from facereg.registry.hooks import ModelSpec, RecipeSpec, hookimpl
 
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from torchvision.models.detection.ssd import SSD
 
 from facereg.errors import WeightsError
-from facereg.training.checkpoints import read_checkpoint
-from facereg.training.export import load_checkpoint
+from facereg.networks.checkpoints import load_checkpoint, read_checkpoint
 from facereg_ssd.networks import DeployedSsd, vgg_convolutions
 
 VGG_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # the convolutions of torchvision's vgg16().features

@@ -15,12 +15,12 @@ from facereg_ssd.options import SsdOptions
 from facereg_ssd.plugin import BOXES, NETWORK
 from torchvision.models.detection.ssd import SSD
 
-from facereg.alignment import FivePointAligner
+from facereg.builtin.alignment import FivePointAligner
 from facereg.errors import ContractError, WeightsError
-from facereg.interfaces import Detector
-from facereg.pipeline import Pipeline
-from facereg.registry import Registry
-from facereg.runners.base import Networks, Runner, Tensor
+from facereg.networks.runner import Networks, Runner, Tensor
+from facereg.pipeline.composer import Pipeline
+from facereg.registry.installed import Registry
+from facereg.roles import Detector
 from facereg.testing import DetectorContract
 from facereg.testing.pictures import noise
 

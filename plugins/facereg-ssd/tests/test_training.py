@@ -20,7 +20,7 @@ from torchvision.models.detection.ssd import SSD
 from facereg.data.boxes import LabelledImage
 from facereg.errors import ContractError, DatasetError, WeightsError
 from facereg.images import write_image
-from facereg.registry import Registry
+from facereg.registry.installed import Registry
 from facereg.testing.pictures import noise, photograph
 from facereg.training.curves import read_log
 

@@ -12,7 +12,7 @@ from facereg.cli.options import Json, print_json
 from facereg.data.formats import read_boxes
 from facereg.errors import ContractError
 from facereg.images import image_size
-from facereg.runners.spec import import_object
+from facereg.networks.spec import import_object
 from facereg.types import FloatArray
 from facereg_yolov5.anchors import FACE_ANCHORS, best_recall, fit_anchors
 

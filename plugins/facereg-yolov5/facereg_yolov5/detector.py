@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.geometry import box_areas, box_overlap, non_maximum_suppression
-from facereg.interfaces import Detector
-from facereg.runners.base import Networks
+from facereg.networks.runner import Networks
+from facereg.roles import Detector
 from facereg.types import BoolArray, Faces, FloatArray, Image
 from facereg_yolov5.options import MULTIPLE, YoloOptions
 from facereg_yolov5.plugin import NETWORK

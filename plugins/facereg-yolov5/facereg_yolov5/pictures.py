@@ -21,7 +21,7 @@ from rich.progress import track
 from torch import Tensor
 
 from facereg.data.boxes import LabelledImage
-from facereg.disk import whole_file
+from facereg.disk.replacing import whole_file
 from facereg.errors import DatasetError
 from facereg.images import read_image
 from facereg.types import BoolArray, FloatArray, Image, IntArray

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from facereg.data.sources import read_recipe_sources
 from facereg.errors import WeightsError
-from facereg.training.export import load_checkpoint
+from facereg.networks.checkpoints import load_checkpoint
 from facereg.training.fitting import device_count, fit
 from facereg.training.optimizing import adamw
 from facereg.training.publishing import publish

@@ -16,9 +16,9 @@ from facereg_yolov5.plugin import NETWORK
 from facereg.cli.training import train
 from facereg.errors import ContractError
 from facereg.images import write_image
-from facereg.interfaces import Detector
-from facereg.registry import Registry
-from facereg.runners.base import Networks, Runner, Tensor
+from facereg.networks.runner import Networks, Runner, Tensor
+from facereg.registry.installed import Registry
+from facereg.roles import Detector
 from facereg.testing import DetectorContract
 from facereg.testing.pictures import noise, photograph
 

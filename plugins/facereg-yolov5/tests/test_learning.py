@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from facereg.data.boxes import LabelledImage
 from facereg.geometry import box_overlap
 from facereg.images import write_image
-from facereg.runners.base import Networks, Runner, Tensor
+from facereg.networks.runner import Networks, Runner, Tensor
 from facereg.testing.pictures import FACE_OF_PHOTOGRAPH, photograph
 from facereg.training.fitting import fit
 from facereg.types import FloatArray, Image

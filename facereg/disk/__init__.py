@@ -1,0 +1,1 @@
+"""Files: read within limits, replaced whole, written inside their folder."""

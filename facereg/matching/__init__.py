@@ -1,1 +1,0 @@
-"""Matchers that come with the library."""

@@ -1,0 +1,1 @@
+"""Where a network runs: in this process, or on a server."""

@@ -1,0 +1,95 @@
+"""Checkpoints of torch: read as numbers, never as code, and refused where a number is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+from facereg.errors import WeightsError
+
+
+@runtime_checkable
+class HasMetadata(Protocol):
+    """A module that is more than its tensors: its checkpoint says the rest, in the metadata of the file."""
+
+    def checkpoint_metadata(self) -> dict[str, str]:
+        """Return what the checkpoint is to say."""
+
+    def read_checkpoint_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Become what the checkpoint says; it says nothing where the mapping is empty."""
+
+
+def read_checkpoint(path: Path, *, expected: str) -> dict[str, Any]:
+    """Return what a file of torch's holds: tensors and plain values, on the CPU.
+
+    Anything else in it, a class or a function, is refused and does not run; what Lightning keeps of a run (states of
+    the network, optimizers, schedules, loops) needs none.
+
+    Raises:
+        WeightsError: if the file is missing, damaged, holds something else, or weights that are NaN or infinite.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: expected {expected}, found none; check the path")
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's, pickle's and zipfile's, of damaged and of hostile files
+        raise WeightsError(f"{path}: expected {expected}, tensors alone, got {_line(error)}") from error
+    if not isinstance(held, dict):
+        raise WeightsError(f"{path}: expected {expected}, got a {type(held).__name__}")
+    require_finite(held.get("state_dict", held), path)
+    return held
+
+
+def read_safetensors(path: Path, *, expected: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a `.safetensors` file.
+
+    Raises:
+        WeightsError: if the file is missing or damaged, or holds a number that is NaN or infinite.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: expected {expected}, found none; train the model, or check the path")
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, OverflowError) as error:
+        raise WeightsError(f"{path}: expected {expected}, got {_line(error)}") from error
+    require_finite(state, path)
+    return state
+
+
+def require_finite(state: object, path: Path) -> None:
+    """Refuse a state whose tensors hold NaN or infinity.
+
+    Raises:
+        WeightsError: naming the first such tensor.
+    """
+    if not isinstance(state, Mapping):
+        raise WeightsError(f"{path}: expected tensors by name, got a {type(state).__name__}")
+    for name, value in state.items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and not torch.isfinite(value).all():
+            raise WeightsError(f"{path}: {name!a}: expected finite weights, got NaN or infinity; copy the file again")
+
+
+def load_checkpoint(module: nn.Module, path: Path) -> None:
+    """Fill a module from a .safetensors file, and tell it the file's metadata where it has some (`HasMetadata`).
+
+    Raises:
+        WeightsError: if the file is missing or damaged, or holds other tensors or numbers that are none.
+    """
+    state = read_safetensors(path, expected="a checkpoint there")
+    try:
+        module.load_state_dict(state)
+        if isinstance(module, HasMetadata):
+            with safe_open(path, "pt") as stream:
+                module.read_checkpoint_metadata(stream.metadata() or {})
+    except (RuntimeError, SafetensorError) as error:
+        raise WeightsError(f"{path}: expected the weights of {type(module).__name__}, got other tensors") from error
+
+
+def _line(error: Exception) -> str:
+    return f"another file ({' '.join(str(error).split())[:160] or type(error).__name__})"

@@ -1,0 +1,103 @@
+"""ONNX Runtime in this process: the default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnxruntime
+
+from facereg.disk.replacing import file_sha256
+from facereg.errors import BrokenNetworkError, DeviceError, RunnerError
+from facereg.networks.runner import Runner, Tensor
+from facereg.networks.spec import NetworkSpec
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class OnnxRunner(Runner):
+    """Runs one ONNX file with ONNX Runtime; `Session.run` is safe between threads.
+
+    Args:
+        spec: what the network takes and gives.
+        path: the ONNX file.
+        device: `cpu` or `cuda`.
+        threads: of one call; None lets ONNX Runtime take every core.
+    Raises:
+        DeviceError: if the device is not there.
+        BrokenNetworkError: if the file is no ONNX network or its tensors are not those of the spec.
+    """
+
+    def __init__(self, spec: NetworkSpec, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+        super().__init__(spec, fingerprint=file_sha256(path))
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors only: they come back as exceptions
+        options.enable_cpu_mem_arena = spec.keeps_memory
+        options.enable_mem_pattern = False
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        provider = _provider(device)
+        try:
+            self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
+                str(path), options, providers=[provider]
+            )
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise BrokenNetworkError(
+                f"{path}: not a network that ONNX Runtime {onnxruntime.__version__} can open: {_line(error)}; "
+                f"copy or export it again, or pass other weights"
+            ) from error
+        if self._session.get_providers()[0] != provider:
+            raise DeviceError(
+                f"{device}: ONNX Runtime could not start {provider}; check the driver, or use device='cpu'"
+            )
+        self._input_names, self._output_names = self._tensors(path, self._session)
+
+    def _tensors(self, path: Path, session: onnxruntime.InferenceSession) -> tuple[list[str], list[str]]:
+        """Return the file's names for the spec's inputs and outputs."""
+        names = []
+        for kind, declared, found in (
+            ("inputs", self.spec.inputs, session.get_inputs()),
+            ("outputs", self.spec.outputs, session.get_outputs()),
+        ):
+            want, got = [t.name for t in declared], [t.name for t in found]
+            if self.spec.by_position and len(want) == len(got):
+                names.append(got)
+            elif set(want) <= set(got) and (kind == "outputs" or len(want) == len(got)):
+                names.append(want)
+            else:
+                raise BrokenNetworkError(
+                    f"{path}: expected the {kind} {sorted(want)}, got {sorted(got)}; is it the right file?"
+                )
+        return names[0], names[1]
+
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        session = self._session
+        if session is None:
+            raise RunnerError(f"{self.spec.name}: this runner is closed; open the model again")
+        try:
+            values = session.run(
+                self._output_names,
+                {name: inputs[t.name] for name, t in zip(self._input_names, self.spec.inputs, strict=True)},
+            )
+        except Exception as error:  # as above
+            raise RunnerError(f"{self.spec.name}: ONNX Runtime failed: {_line(error)}") from error
+        return {t.name: value for t, value in zip(self.spec.outputs, values, strict=True)}
+
+    def close(self) -> None:
+        self._session = None
+
+
+def _provider(device: str) -> str:
+    if device not in PROVIDERS:
+        raise DeviceError(f"no device named {device!r}; expected one of: {', '.join(PROVIDERS)}")
+    provider = PROVIDERS[device]
+    if provider not in onnxruntime.get_available_providers():
+        raise DeviceError(
+            f"device {device!r} was asked for, but this ONNX Runtime has only "
+            f"{', '.join(onnxruntime.get_available_providers())}; install onnxruntime-gpu, or use device='cpu'"
+        )
+    return provider
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,76 @@
+"""From a setting to a runner: `onnx` or `torch` in this process, `triton://HOST:PORT` on a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facereg.disk.replacing import file_sha256
+from facereg.errors import RunnerError
+from facereg.networks.runner import Runner
+from facereg.networks.spec import NetworkSpec
+from facereg.networks.triton.address import masked, parse_address
+
+LOCAL = ("onnx", "torch")  # in this process
+MAX_THREADS = 1024  # ONNX Runtime starts as many as it is told, until the machine has no more
+
+
+def open_network(
+    spec: NetworkSpec,
+    *,
+    runner: str = "onnx",
+    device: str = "cpu",
+    threads: int | None = None,
+    weights: str | Path | None = None,
+) -> Runner:
+    """Return a runner for one network.
+
+    Args:
+        runner: `onnx` (ONNX Runtime), `torch` (needs the [train] extra), or a Triton server (needs the [triton]
+            extra): `triton://HOST:PORT` for gRPC, `tritons://` with TLS, `triton+http://` for HTTP, with options as
+            `?timeout_s=5&weights=any`; see `facereg.networks.triton.address`.
+        device: `cpu` or `cuda`; a server has its own.
+        threads: of one call, 1 to MAX_THREADS; None takes every core; a server has its own.
+        weights: folder whose files stand in for the plugin's own, or the one file; a server must hold the same.
+    Raises:
+        RunnerError: if no runner has that name or the network cannot be opened.
+        DeviceError: if the device is not there.
+        WeightsError: if the weights are missing or altered.
+        MissingExtraError: if the runner needs an extra that is not installed.
+    """
+    require_runner(runner)
+    if runner not in LOCAL:
+        return _open_served(spec, runner, weights)
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise RunnerError(
+            f"threads: expected 1 to {MAX_THREADS} a network call, got {threads}; leave it out for all cores"
+        )
+    path = spec.locate(weights)
+    if runner == "onnx":
+        from facereg.networks.onnx import OnnxRunner
+
+        return OnnxRunner(spec, path, device=device, threads=threads)
+    from facereg.networks.torch import TorchRunner
+
+    return TorchRunner(spec, path, device=device)
+
+
+def require_runner(runner: str) -> None:
+    """Refuse a setting that names no runner; opens nothing.
+
+    Raises:
+        RunnerError: if it is neither `onnx` nor `torch` nor an address of a Triton server.
+    """
+    if "://" in runner:
+        parse_address(runner)
+    elif runner not in LOCAL:
+        raise RunnerError(
+            f"no runner named {masked(runner)!r}; expected one of: {', '.join(LOCAL)}, triton://HOST:PORT"
+        )
+
+
+def _open_served(spec: NetworkSpec, runner: str, weights: str | Path | None) -> Runner:
+    """Return a runner on a server that holds the weights given, or the plugin's own where it names them."""
+    address = parse_address(runner)  # a wrong address is told before a missing extra
+    from facereg.networks.triton.runner import TritonRunner
+
+    return TritonRunner(spec, address, sha256=spec.sha256 if weights is None else file_sha256(spec.locate(weights)))

@@ -1,0 +1,172 @@
+"""The seam every network runs behind, and the set of networks a model asks for by name."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+from facereg.errors import BrokenNetworkError, ClosedError, ContractError, UnknownNameError
+from facereg.networks.spec import KNOWN_DIGITS, NetworkSpec, TensorSpec
+
+Tensor = npt.NDArray[Any]
+
+
+class Runner(ABC):
+    """Runs one network. Safe to share between threads.
+
+    A remote runner states in `in_flight` how many calls it is worth making at once, and counts in `retries`
+    the calls that it made again.
+    """
+
+    in_flight: int = 1
+    retries: int = 0
+
+    def __init__(self, spec: NetworkSpec, *, fingerprint: str) -> None:
+        self.spec = spec
+        # sha256 of the weights in use; of a server's that are not here too, its first KNOWN_DIGITS digits
+        self.fingerprint = fingerprint
+
+    @final
+    def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the network on one batch of at most `spec.max_batch` rows; an empty batch gives empty outputs.
+
+        Raises:
+            ContractError: if a tensor is missing, of a wrong dtype or shape, or the batch is too large.
+            RunnerError: if the network fails.
+            BrokenNetworkError: if it gives NaN, infinity or another shape than it declares.
+        """
+        batch = self._check(inputs)
+        if batch == 0:
+            return {t.name: np.empty((0, *(n or 0 for n in t.dims[1:])), t.dtype) for t in self.spec.outputs}
+        outputs = self._infer(inputs)
+        for tensor in self.spec.outputs:
+            self._check_output(tensor, outputs[tensor.name], batch)
+        return outputs
+
+    @abstractmethod
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the network; the inputs are checked already."""
+
+    def close(self) -> None:  # noqa: B027  (a runner that holds nothing has nothing to free)
+        """Free what the runner holds; closing twice is allowed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_output(self, tensor: TensorSpec, value: Tensor, batch: int) -> None:
+        wrong = None
+        if value.ndim != len(tensor.dims) or any(
+            n is not None and n != m for n, m in zip((batch, *tensor.dims[1:]), value.shape, strict=True)
+        ):
+            wrong = f"shape {(batch, *tensor.dims[1:])} (None: any), got {value.shape}"
+        elif value.dtype.kind == "f" and not np.isfinite(value).all():
+            wrong = "finite numbers, got NaN or infinity"
+        if wrong is not None:
+            raise BrokenNetworkError(
+                f"{self.spec.name}: {tensor.name}: expected {wrong}; its weights (sha256 {self.fingerprint[:12]}) are "
+                "damaged or of another network; copy them again"
+            )
+
+    def _check(self, inputs: Mapping[str, Tensor]) -> int:
+        if set(inputs) != {t.name for t in self.spec.inputs}:
+            raise ContractError(
+                f"{self.spec.name}: expected the tensors {[t.name for t in self.spec.inputs]}, got {sorted(inputs)}"
+            )
+        sizes = {_check_tensor(self.spec.name, t, inputs[t.name]) for t in self.spec.inputs}
+        if len(sizes) != 1:
+            raise ContractError(f"{self.spec.name}: expected one batch size in all inputs, got {sorted(sizes)}")
+        batch = sizes.pop()
+        if batch > self.spec.max_batch:
+            raise ContractError(
+                f"{self.spec.name}: expected at most {self.spec.max_batch} rows in a batch, got {batch}"
+            )
+        return batch
+
+
+def _check_tensor(network: str, tensor: TensorSpec, value: Tensor) -> int:
+    if value.dtype != np.dtype(tensor.dtype):
+        raise ContractError(f"{network}: {tensor.name}: expected {tensor.dtype}, got {value.dtype}")
+    if value.ndim != len(tensor.dims) or any(
+        n is not None and n != m for n, m in zip(tensor.dims[1:], value.shape[1:], strict=False)
+    ):
+        raise ContractError(f"{network}: {tensor.name}: expected shape {tensor.dims} (None: any), got {value.shape}")
+    return int(value.shape[0])
+
+
+class Networks:
+    """The networks of one model, opened on first use by the setting the user chose.
+
+    A plugin asks by name and never learns where the network runs: `networks["mtcnn-pnet"].infer(...)`.
+
+    Args:
+        own: the weights are the plugin's own, not others that stand in for them.
+    """
+
+    def __init__(
+        self, specs: Sequence[NetworkSpec], open_network: Callable[[NetworkSpec], Runner], *, own: bool = True
+    ) -> None:
+        self.specs = {spec.name: spec for spec in specs}
+        self.own = own
+        self._open_network = open_network
+        self._opened: dict[str, Runner] = {}
+        self._around: Callable[[Runner], Runner] = lambda runner: runner
+        self._retries = 0  # of runners that are closed
+        self._lock = Lock()
+        self._closed = False
+
+    def __getitem__(self, name: str) -> Runner:
+        if name not in self.specs:
+            raise UnknownNameError(f"no network named {name!r} in this model; it declares: {', '.join(self.specs)}")
+        with self._lock:
+            if self._closed:
+                raise ClosedError(f"{name}: this network is closed; make the model again")
+            if name not in self._opened:
+                self._opened[name] = self._around(self._open_network(self.specs[name]))
+            return self._opened[name]
+
+    def wrap(self, around: Callable[[Runner], Runner]) -> None:
+        """Have `around(runner)` stand for each network opened from now on: to time, record or change its calls."""
+        self._around = around
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what tells the weights in use from others: the beginning of their sha256 is the same on a server.
+
+        Of several networks, it is the sha256 of what each one's weights are known by everywhere.
+        """
+        prints = [self[name].fingerprint for name in sorted(self.specs)]
+        known = "\n".join(each[:KNOWN_DIGITS] for each in prints)
+        return prints[0] if len(prints) == 1 else hashlib.sha256(known.encode()).hexdigest()
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many calls to make at once: what the runner of the first network states, which is opened."""
+        first = next(iter(self.specs), None)
+        return 1 if first is None else self[first].in_flight
+
+    @property
+    def retries(self) -> int:
+        """Return how many calls were made again, by all runners opened so far."""
+        with self._lock:
+            return self._retries + sum(runner.retries for runner in self._opened.values())
+
+    def close(self) -> None:
+        """Close every network that was opened, for good."""
+        with self._lock:
+            self._closed = True
+            while self._opened:
+                runner = self._opened.popitem()[1]
+                runner.close()
+                self._retries += runner.retries

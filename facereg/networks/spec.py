@@ -1,0 +1,128 @@
+"""What a network takes and gives, stated without opening it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any, Literal
+
+from facereg.disk.replacing import file_sha256
+from facereg.errors import FaceregError, MissingExtraError, PluginError, WeightsError
+
+TRAINING = frozenset(
+    {"torch", "torchvision", "lightning", "pytorch_metric_learning", "onnx", "onnxscript", "safetensors"}
+)  # what the extra [train] brings
+KNOWN_DIGITS = 15  # of a checksum: 60 bits, what a version tells of it; versions have 64 with a sign
+DType = Literal["uint8", "float32", "int64"]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A named tensor; the first of `dims` is the batch, None is any size."""
+
+    name: str
+    dtype: DType
+    dims: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpec:
+    """One network of a plugin.
+
+    Args:
+        name: as a server knows it, like `mtcnn-pnet`.
+        inputs, outputs: their tensors; dims include the batch.
+        package: the package whose `weights/` folder holds the file.
+        file: name of the ONNX file in that folder.
+        sha256: of that file; None where no weights ship.
+        max_batch: the largest batch one call may carry.
+        module: `package.module:callable` that builds the torch module with the same tensors, for
+            TorchRunner and for the check of an export; its checkpoint is `file` with `.safetensors`.
+        by_position: files of many origins fit, whatever they name their tensors; the first is the first.
+        bounded: the plugin's calls are all of bounded size, whatever the pictures, though `dims` leave them open.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    package: str
+    file: str
+    sha256: str | None = None
+    max_batch: int = 64
+    module: str | None = None
+    by_position: bool = False
+    bounded: bool = False
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether a runner may keep the memory that it worked in for the next call.
+
+        ONNX Runtime's arena keeps the largest block of every size it ever saw: few where only the batch varies or sizes
+        are bounded, and then calls spend no time on fresh pages; with pictures of all sizes, memory only grows.
+        """
+        return self.bounded or all(size is not None for tensor in self.inputs for size in tensor.dims[1:])
+
+    def locate(self, folder: str | Path | None = None) -> Path:
+        """Return the ONNX file: in `folder`, or `folder` itself where it is a file, else the plugin's own.
+
+        Raises:
+            WeightsError: if the file is missing, or is the plugin's own and its checksum differs.
+        """
+        if folder is not None:
+            path = Path(folder) if Path(folder).is_file() else Path(folder) / self.file
+            if not path.is_file():
+                raise WeightsError(f"{self.name}: expected the weights file {path}, found none; check the path given")
+            return path
+        path = Path(str(resources.files(self.package))) / "weights" / self.file
+        if not path.is_file():
+            raise WeightsError(
+                f"{self.name}: no weights ship with {self.package} ({path} is missing); "
+                f"train or export them and pass their folder: weights= in Python, --weights on the command line"
+            )
+        if self.sha256 is not None and (got := file_sha256(path)) != self.sha256:
+            raise WeightsError(
+                f"{path}: wrong checksum, expected sha256 {self.sha256[:12]}..., got {got[:12]}...; "
+                f"reinstall {self.package}"
+            )
+        return path
+
+
+def weights_version(sha256: str) -> int:
+    """Return the number under which a model server holds the network with these weights.
+
+    Other weights are another version, so a request that names the version can never be answered by other weights.
+
+    Args:
+        sha256: of the ONNX file, 64 lower-case hex digits; the first 60 bits are the number, for servers keep 64 with a
+            sign.
+    Raises:
+        WeightsError: if that is no sha256.
+    """
+    if re.fullmatch("[0-9a-f]{64}", sha256) is None:
+        raise WeightsError(f"expected a sha256 as 64 hex digits, got {sha256[:80]!r}")
+    return int(sha256[:KNOWN_DIGITS], 16)
+
+
+def import_object(reference: str) -> Any:
+    """Return what `package.module:name` names.
+
+    Raises:
+        MissingExtraError: if it needs a package that is not installed.
+        PluginError: if it cannot be imported.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] in TRAINING:
+            raise MissingExtraError(f"{reference} needs {error.name}; pip install 'facereg-core[train]'") from error
+        raise PluginError(f"{reference}: cannot be imported ({error}); reinstall its plugin") from error
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"{reference}: cannot be imported ({error}); reinstall its plugin") from error
+    except FaceregError:
+        raise
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise PluginError(f"{reference}: cannot be imported ({text}); mend or reinstall its plugin") from error

@@ -1,0 +1,1 @@
+"""Networks on a Triton server, from the client's side."""

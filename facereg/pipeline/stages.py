@@ -1,0 +1,110 @@
+"""The four stages as a pipeline calls them, each call counted; and what comes out for an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facereg.errors import ContractError
+from facereg.pipeline.metrics import PipelineMetrics
+from facereg.roles import Aligner, Detector, Embedder, Matcher
+from facereg.types import Crops, Embeddings, Face, Faces, FloatArray, Image, IntArray, Match, Matches
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundFace:
+    """One face of a `Result`: `vector` (D,) and `match` are None where `refused` says why there is none.
+
+    `match` is None without a matcher too; of a refused face it is nobody.
+    """
+
+    face: Face
+    vector: FloatArray | None
+    match: Match | None
+    refused: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What was found in one image; `matches` is None without a matcher. Iterating gives each face with what is its.
+
+    Args:
+        faces: all that were found.
+        embeddings, matches: a row for each face that the aligner did not refuse, in order: the same row as in `faces`
+            where none was refused.
+        refused: why each face has no vector, '' where it has one; empty where none was refused.
+    Raises:
+        ContractError: if the numbers of rows do not go together.
+    """
+
+    faces: Faces
+    embeddings: Embeddings
+    matches: Matches | None
+    refused: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        kept = len(self.faces) if not self.refused else self.refused.count("")
+        matched = kept if self.matches is None else len(self.matches)
+        if len(self.refused) not in (0, len(self.faces)) or len(self.embeddings) != kept or matched != kept:
+            raise ContractError(
+                f"result: expected vectors and matches of {kept} faces, got {len(self.embeddings)} and {matched}; "
+                f"{len(self.faces)} faces were found and {len(self.refused) - self.refused.count('')} refused"
+            )
+
+    @property
+    def kept(self) -> IntArray:
+        """Return the rows of `faces` that have a vector, (M,), in order: row i of `embeddings` is of face `kept[i]`."""
+        return np.array([row for row in range(len(self.faces)) if not self.refusal(row)], np.int64)
+
+    def refusal(self, row: int) -> str:
+        """Return why the face of a row of `faces` has no vector; empty where it has one."""
+        return self.refused[row] if self.refused else ""
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __iter__(self) -> Iterator[FoundFace]:
+        vectors, matches = iter(self.embeddings.vectors), iter(self.matches or ())
+        for row, face in enumerate(self.faces):
+            if reason := self.refusal(row):
+                yield FoundFace(face, None, None if self.matches is None else NOBODY, reason)
+            else:
+                yield FoundFace(face, next(vectors), None if self.matches is None else next(matches), "")
+
+
+NOBODY = Match(None, 0.0, False, ())  # who a face without a vector is
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stages:
+    """The stages a flow runs, and where their calls are counted."""
+
+    detector: Detector
+    aligner: Aligner
+    embedder: Embedder
+    matcher: Matcher | None
+    metrics: PipelineMetrics
+    candidates: int = 5
+
+    def find(self, images: Sequence[Image]) -> tuple[list[Faces], Crops]:
+        """Return the faces of each image and the crops of all of them."""
+        with self.metrics.call(self.detector, len(images)):
+            found = self.detector.detect(images)
+        with self.metrics.call(self.aligner, len(images)):
+            crops = self.aligner.align(images, found, size=self.embedder.crop_size)
+        return found, crops
+
+    def embed(self, pixels: npt.NDArray[np.uint8]) -> Embeddings:
+        """Return the vectors of (N, S, S, 3) crops, at most a batch."""
+        with self.metrics.call(self.embedder, len(pixels)):
+            return self.embedder.embed(Crops.from_pixels(pixels))
+
+    def match(self, embeddings: Embeddings) -> Matches | None:
+        """Return who the faces of one image are."""
+        if self.matcher is None:
+            return None
+        with self.metrics.call(self.matcher, len(embeddings)):
+            return self.matcher.match(embeddings, k=self.candidates)

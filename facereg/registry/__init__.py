@@ -1,0 +1,1 @@
+"""What is installed: specs, hooks, plugins and their models, found by name."""

@@ -1,0 +1,62 @@
+"""The five-point aligner: the contract, and where the landmarks come to lie."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facereg.builtin.alignment import FivePointAligner
+from facereg.errors import ContractError
+from facereg.geometry import TEMPLATE_112
+from facereg.testing import AlignerContract
+from facereg.testing.pictures import faces_at, noise
+from facereg.types import Faces, FloatArray
+
+
+class TestFivePointKeepsTheContract(AlignerContract):
+    def make(self) -> FivePointAligner:
+        return FivePointAligner()
+
+
+def turned(points: FloatArray, degrees: float, scale: float, shift: tuple[float, float]) -> FloatArray:
+    angle = np.radians(degrees)
+    matrix = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved: FloatArray = (points @ matrix.T + np.array(shift)).astype(np.float32)
+    return moved
+
+
+@pytest.mark.parametrize("size", [112, 224])
+def test_landmarks_of_a_turned_face_come_to_lie_on_the_template(size: int) -> None:
+    points = turned(TEMPLATE_112, 30, 1.7, (40, -10))
+    crops = FivePointAligner().align([noise(300, 300)], [faces_at([points.tolist()])], size=size)
+    homogeneous = np.concatenate([points, np.ones((5, 1), np.float32)], 1)
+    placed = homogeneous @ crops.transforms[0].T
+    assert placed == pytest.approx(TEMPLATE_112 * size / 112, abs=1.0 if size == 224 else 1e-3)
+
+
+def test_a_face_on_the_template_is_cut_out_unchanged() -> None:
+    image = noise(112, 112)
+    crops = FivePointAligner().align([image], [faces_at([TEMPLATE_112.tolist()])], size=112)
+    assert np.array_equal(crops.pixels[0], image)
+
+
+def test_a_face_at_the_edge_is_filled_up_with_black() -> None:
+    white = np.full((112, 112, 3), 255, np.uint8)
+    outside = (TEMPLATE_112 - np.array([56, 0], np.float32)).tolist()
+    crops = FivePointAligner().align([white], [faces_at([outside])], size=112)
+    assert crops.pixels[0, :, :50].max() == 0  # left of the picture
+    assert crops.pixels[0, :, 60:].min() == 255
+
+
+def test_faces_without_five_landmarks_are_refused() -> None:
+    faces = Faces(np.array([[0, 0, 9, 9]], np.float32), np.ones(1, np.float32))
+    with pytest.raises(ContractError, match="expected 5 landmarks a face, got 0; use a detector with landmarks"):
+        FivePointAligner().align([noise(20, 20)], [faces], size=112)
+
+
+def test_images_without_faces_keep_their_place() -> None:
+    one = faces_at([TEMPLATE_112.tolist()])
+    images = [noise(112, 112, seed=seed) for seed in range(3)]
+    crops = FivePointAligner().align(images, [Faces.empty(), one, Faces.empty()], size=112)
+    assert crops.counts == (0, 1, 0)
+    assert np.array_equal(crops.pixels[0], images[1])

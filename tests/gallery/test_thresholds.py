@@ -1,0 +1,203 @@
+"""What thresholds mean: rates between those measured, and galleries of many people."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facereg.builtin.exact import ExactMatcher
+from facereg.errors import ContractError, FaceregError
+from facereg.gallery.thresholds import Calibration, calibration_for, calibrations_file, far_for, store_calibration
+from facereg.registry.installed import Registry
+from facereg.testing.pictures import vectors
+from facereg.types import Embeddings
+from tests.rights import folder_with
+
+
+def test_a_rate_between_two_measured_lies_between_their_thresholds() -> None:
+    held = Calibration({0.01: 0.3, 0.0001: 0.5}, "a test")
+    assert held.at() == held.at(0.01)
+    assert held.at(0.01).value == pytest.approx(0.3)
+    assert held.at(0.001).value == pytest.approx(0.4)
+    assert held.at(0.001).far == pytest.approx(0.001)
+    assert held.at(1e-9) == held.at(0.0001)  # not measured
+    assert held.at(0.5) == held.at(0.01)
+    assert held.at(0.5).far == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("thresholds", [{}, {0.0: 0.5}, {1.5: 0.5}, {float("nan"): 0.5}, {-0.1: 0.5}])
+def test_thresholds_without_a_rate_are_refused(thresholds: dict[float, float]) -> None:
+    with pytest.raises(ContractError, match="expected one by a rate above 0"):
+        Calibration(thresholds, "a test")
+
+
+@pytest.mark.parametrize("value", [37.0, -1.1, float("nan"), float("inf")])
+def test_thresholds_that_are_no_cosine_are_refused(value: float) -> None:
+    with pytest.raises(ContractError, match=r"expected cosine similarities in -1\.\.1"):
+        Calibration({0.1: 0.2, 0.01: value}, "a test")
+
+
+@pytest.mark.parametrize("templates", [True, False])
+def test_as_many_strangers_are_named_as_was_asked_whatever_the_gallery(templates: bool) -> None:
+    everybody, probes = vectors(400, 16, "a").vectors, vectors(4000, 16, "a", seed=1).vectors
+    impostors = np.sort((everybody @ probes.T).ravel())[::-1]
+    for count in (2, 20, 400):
+        with ExactMatcher(threshold=1.0, templates=templates) as matcher:
+            matcher.add([str(row // 2) for row in range(count)], Embeddings(everybody[:count], "a"))
+            assert matcher.comparisons == (count // 2 if templates else count)
+            matcher.threshold = float(impostors[int(len(impostors) * far_for(matcher.comparisons, 0.1))])
+            named = np.mean([match.accepted for match in matcher.match(Embeddings(probes, "a"))])
+        assert named == pytest.approx(0.1, abs=0.04)
+
+
+HELD = Calibration({0.01: 0.3, 0.001: 0.41}, "200 pairs of a test")
+CARD = "model:0123"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FACEREG_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def _user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("FACEREG_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+
+
+def test_what_was_calibrated_is_found_again(home: Path) -> None:
+    assert store_calibration(CARD, HELD) == home / "calibrations.json"
+    store_calibration("other:1", Calibration({0.1: 0.2}, "another"))
+    assert calibration_for(CARD, Registry()) == HELD
+
+
+@pytest.mark.usefixtures("_user")
+def test_the_users_folder_of_settings_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert calibrations_file() == tmp_path / "user/.config/facereg/calibrations.json"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    assert calibrations_file() == tmp_path / "xdg/facereg/calibrations.json"
+    monkeypatch.setenv("FACEREG_HOME", str(tmp_path / "own"))
+    assert calibrations_file() == tmp_path / "own/calibrations.json"
+
+
+def nothing_is_known_but_the_card() -> None:
+    with pytest.raises(FaceregError, match=f"no threshold is known for '{CARD}'"):  # no card either, of this one
+        calibration_for(CARD, Registry())
+
+
+@pytest.mark.usefixtures("_user")
+def test_without_a_home_nothing_was_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "")
+    nothing_is_known_but_the_card()
+    with pytest.raises(FaceregError, match="expected a home folder, found none; set FACEREG_HOME to a folder"):
+        store_calibration(CARD, HELD)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming a user without an entry needs root")
+def test_a_user_without_an_entry_has_calibrated_nothing() -> None:
+    """As in a container that is run with a number for its user."""
+    words = (
+        "import os, pwd, platformdirs.unix, tests.gallery.test_thresholds as module; "
+        "os.setuid(54321); module.nothing_is_known_but_the_card()"
+    )
+    without = {name: value for name, value in os.environ.items() if name not in ("HOME", "FACEREG_HOME")}
+    done = subprocess.run([sys.executable, "-c", words], env=without, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("_user")
+def test_in_a_home_of_somebody_else_nothing_was_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    with folder_with(0o755) as folder:
+        monkeypatch.setenv("HOME", str(folder))
+        store_calibration(CARD, HELD)
+        folder.chmod(0)
+        nothing_is_known_but_the_card()
+        with pytest.raises(FaceregError, match="cannot be written .*set FACEREG_HOME to a folder that can"):
+            store_calibration(CARD, HELD)
+        monkeypatch.setenv("FACEREG_HOME", str(folder / ".config/facereg"))  # asked for: not passed over
+        with pytest.raises(FaceregError, match="cannot be read .Permission denied.; change its rights"):
+            calibration_for(CARD, Registry())
+        folder.chmod(0o755)
+
+
+STORE = """
+import sys
+from facereg.gallery.thresholds import Calibration, store_calibration
+for number in range(30):
+    store_calibration(f"{sys.argv[1]}:{number}", Calibration({0.1: 0.5}, "a test"))
+"""
+
+
+def test_calibrations_at_once_are_all_kept(home: Path) -> None:
+    writers = [subprocess.Popen([sys.executable, "-c", STORE, name]) for name in "abc"]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    held = json.loads((home / "calibrations.json").read_text("utf-8"))
+    assert set(held) == {f"{name}:{number}" for name in "abc" for number in range(30)}
+
+
+def test_an_entry_of_before_has_no_checksum_and_counts(home: Path) -> None:
+    home.mkdir()
+    (home / "calibrations.json").write_text(json.dumps({CARD: {"thresholds": {"0.01": 0.3}, "origin": "before"}}))
+    assert calibration_for(CARD, Registry()) == Calibration({0.01: 0.3}, "before")
+    store_calibration("other:1", HELD)
+    assert calibration_for(CARD, Registry()) == Calibration({0.01: 0.3}, "before")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "7",
+        '{"model:0123": 3}',
+        '{"model:0123": []}',
+        '{"model:0123": {"thresholds": {"0.01": "0.3"}, "origin": "x"}}',
+        '{"model:0123": {"thresholds": {"0.01": true}, "origin": "x"}}',
+        '{"model:0123": {"thresholds": {"0.01": 37}, "origin": "x"}}',
+        '{"model:0123": {"thresholds": {"0.01": NaN}, "origin": "x"}}',
+        '{"model:0123": {"thresholds": {"0.01": 1' + "0" * 400 + '}, "origin": "x"}}',
+        '{"model:0123": {"thresholds": {"x": 0.3}, "origin": "x"}}',
+        '{"model:0123": {"thresholds": {"0.01": 0.3}, "origin": 7}}',
+        '{"model:0123": {"thresholds": {"0.01": 0.3}, "origin": "x", "more": 1}}',
+        '{"model:0123": {"thresholds": {}, "origin": "x"}}',
+        '{"model:0123": {"thresholds": {"0.01": 0.3}, "origin": "x", "sha256": null}}',
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "\xff",
+    ],
+    ids=lambda text: text[:70],
+)
+def test_another_file_is_said_in_one_line(home: Path, text: str) -> None:
+    home.mkdir()
+    (home / "calibrations.json").write_bytes(text.encode("latin-1"))
+    for call in (lambda: calibration_for(CARD, Registry()), lambda: store_calibration("x:1", HELD)):
+        with pytest.raises(FaceregError, match="calibrations.json: expected what 'facereg calibrate' wrote") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 600
+
+
+def test_bytes_that_are_changed_never_give_another_threshold(home: Path) -> None:
+    path = store_calibration(CARD, HELD)
+    store_calibration("other:1", Calibration({0.1: 0.25}, "another"))
+    before, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(1000):
+        content = bytearray(before)
+        place = int(rng.integers(len(content)))
+        content[place] = int(rng.integers(256)) if rng.random() < 0.5 else content[int(rng.integers(len(content)))]
+        path.write_bytes(content)
+        try:
+            found = calibration_for(CARD, Registry())
+        except FaceregError as error:
+            said = str(error)
+            continue
+        assert found == HELD, bytes(content)
+    assert "calibrations.json" in said

@@ -1,0 +1,165 @@
+"""ONNX Runtime behind the seam: what it refuses, and that networks open once and late."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from facereg.errors import ContractError, DeviceError, RunnerError, UnknownNameError, WeightsError
+from facereg.networks.onnx import OnnxRunner
+from facereg.networks.opening import open_network
+from facereg.networks.runner import Networks, Runner
+from facereg.networks.spec import NetworkSpec, TensorSpec
+
+SPEC = NetworkSpec(
+    name="doubler",
+    inputs=(TensorSpec("x", "float32", (None, 3)),),
+    outputs=(TensorSpec("y", "float32", (None, 3)),),
+    package="facereg",
+    file="doubler.onnx",
+    max_batch=4,
+)
+
+
+@pytest.fixture(scope="session")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an ONNX file that doubles: y = x + x."""
+    onnx = pytest.importorskip("onnx")
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        "doubler",
+        [helper.make_tensor_value_info("x", floats, ["batch", 3])],
+        [helper.make_tensor_value_info("y", floats, ["batch", 3])],
+    )
+    path = tmp_path_factory.mktemp("onnx") / SPEC.file
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def ones(rows: int, columns: int = 3, dtype: type = np.float32) -> dict[str, np.ndarray[tuple[int, ...], np.dtype]]:
+    return {"x": np.ones((rows, columns), dtype)}
+
+
+def test_a_batch_goes_through(path: Path) -> None:
+    with OnnxRunner(SPEC, path, threads=1) as runner:
+        assert runner.infer({"x": np.array([[1, 2, 3], [4, 5, 6]], np.float32)})["y"].tolist() == [
+            [2, 4, 6],
+            [8, 10, 12],
+        ]
+        assert runner.infer(ones(0))["y"].shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (ones(1, dtype=np.float64), "doubler: x: expected float32, got float64"),
+        (ones(1, columns=4), r"doubler: x: expected shape \(None, 3\)"),
+        (ones(5), "doubler: expected at most 4 rows in a batch, got 5"),
+        ({"z": ones(1)["x"]}, r"doubler: expected the tensors \['x'\], got \['z'\]"),
+        ({}, r"got \[\]"),
+    ],
+    ids=["dtype", "shape", "batch", "name", "none"],
+)
+def test_what_the_network_does_not_take_is_refused(inputs: dict[str, object], words: str, path: Path) -> None:
+    with OnnxRunner(SPEC, path, threads=1) as runner, pytest.raises(ContractError, match=words):
+        runner.infer(inputs)  # type: ignore[arg-type]
+
+
+def test_a_closed_runner_says_so(path: Path) -> None:
+    runner = OnnxRunner(SPEC, path, threads=1)
+    runner.close()
+    runner.close()
+    with pytest.raises(RunnerError, match="doubler: this runner is closed; open the model again"):
+        runner.infer(ones(1))
+
+
+def test_the_fingerprint_is_that_of_the_file(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(path.read_bytes())
+    with OnnxRunner(SPEC, path) as first, OnnxRunner(SPEC, copy) as second:
+        assert first.fingerprint == second.fingerprint
+        assert len(first.fingerprint) == 64
+
+
+def test_a_file_with_other_tensors_is_refused_unless_position_counts(path: Path) -> None:
+    other = replace(SPEC, inputs=(TensorSpec("pixels", "float32", (None, 3)),))
+    with pytest.raises(
+        RunnerError, match=r"doubler.onnx: expected the inputs \['pixels'\], got \['x'\]; is it the right"
+    ):
+        OnnxRunner(other, path)
+    with OnnxRunner(replace(other, by_position=True), path) as runner:
+        assert runner.infer({"pixels": ones(1)["x"]})["y"].tolist() == [[2, 2, 2]]
+
+
+@pytest.mark.parametrize("content", [b"", b"no network"], ids=["0 bytes", "text"])
+def test_a_file_that_is_no_network_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(content)
+    with pytest.raises(RunnerError, match="bad.onnx: not a network that ONNX Runtime") as caught:
+        OnnxRunner(SPEC, path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_that_is_not_there_is_an_error(path: Path) -> None:
+    with pytest.raises(DeviceError, match="no device named 'tpu'; expected one of: cpu, cuda"):
+        OnnxRunner(SPEC, path, device="tpu")
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(DeviceError, match="'cuda' was asked for.*or use device='cpu'"):
+            OnnxRunner(SPEC, path, device="cuda")
+
+
+def test_weights_are_a_file_a_folder_or_the_plugins_own(path: Path, tmp_path: Path) -> None:
+    assert SPEC.locate(path) == path
+    assert SPEC.locate(path.parent) == path
+    with pytest.raises(WeightsError, match="expected the weights file .*doubler.onnx, found none; check the path"):
+        SPEC.locate(tmp_path)
+    with pytest.raises(WeightsError, match="no weights ship with facereg"):
+        SPEC.locate()
+
+
+def test_an_unknown_runner_is_named(path: Path) -> None:
+    with pytest.raises(RunnerError, match="no runner named 'onx'"):
+        open_network(SPEC, runner="onx", weights=path)
+
+
+def test_networks_open_once_and_when_they_are_asked_for(path: Path) -> None:
+    opened: list[str] = []
+
+    def opener(spec: NetworkSpec) -> Runner:
+        opened.append(spec.name)
+        return OnnxRunner(spec, path, threads=1)
+
+    networks = Networks([SPEC], opener)
+    assert opened == []
+    assert networks["doubler"] is networks["doubler"]
+    assert opened == ["doubler"]
+    with pytest.raises(UnknownNameError, match="no network named 'halver' in this model; it declares: doubler"):
+        networks["halver"]
+    networks.close()
+    networks.close()
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 100_000, 10**30])
+def test_threads_that_no_machine_has_are_refused(threads: int) -> None:
+    spec = NetworkSpec("net", (), (), package="facereg", file="net.onnx")
+    with pytest.raises(RunnerError, match="threads: expected 1 to 1024"):
+        open_network(spec, threads=threads)
+
+
+@pytest.mark.parametrize("odd", [3e38, np.nan, -np.inf])
+def test_an_output_that_is_no_number_is_refused_and_names_the_network(odd: float, path: Path) -> None:
+    with OnnxRunner(SPEC, path, threads=1) as runner, pytest.raises(RunnerError, match="doubler: y: expected finite"):
+        runner.infer({"x": np.array([[1, 1, 1], [1, odd, 1]], np.float32)})
+
+
+@pytest.mark.parametrize("dims", [(None, 4), (None, 3, 1)])
+def test_an_output_of_another_shape_is_refused(dims: tuple[int | None, ...], path: Path) -> None:
+    spec = replace(SPEC, outputs=(TensorSpec("y", "float32", dims),))
+    with OnnxRunner(spec, path, threads=1) as runner, pytest.raises(RunnerError, match="doubler: y: expected shape"):
+        runner.infer(ones(2))
