@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from facereg import __version__
-from facereg.cli import data, demo, evaluate, gallery, installed, people, pictures, training, triton
+from facereg.cli import comparing, data, demo, evaluate, gallery, installed, people, pictures, training, triton
 from facereg.registry.hooks import CommandSpec
 
 
@@ -49,12 +49,12 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 app.command()(demo.demo)
 app.command()(pictures.detect)
 app.command()(pictures.embed)
-app.command()(pictures.verify)
+app.command()(comparing.verify)
 app.command()(people.enroll)
 app.command()(people.identify)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(evaluate.app, name="evaluate")
-app.command()(evaluate.calibrate)
+app.command()(comparing.calibrate)
 app.command()(installed.models)
 app.add_typer(installed.plugins, name="plugins")
 app.command()(training.train)

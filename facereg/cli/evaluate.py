@@ -1,13 +1,11 @@
-"""evaluate detection, wider, landmarks, verification, identification; calibrate."""
+"""evaluate detection, wider, landmarks, verification, identification."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,35 +15,16 @@ from facereg.cli.options import (
     complain,
     counted,
     misused,
-    print_json,
     progress,
     say_without_area,
     with_stages,
 )
+from facereg.cli.reporting import Out, report
 from facereg.cli.tally import Tally
-from facereg.errors import DatasetError
-
-if TYPE_CHECKING:
-    from facereg.data.pairs import PairList
-    from facereg.evaluation.main_faces import MainFaces
-    from facereg.roles import Detector
-    from facereg.types import BoolArray, Faces, FloatArray, Image
 
 app = typer.Typer(help="Measure models on labelled pictures.", no_args_is_help=True)
 Images = Annotated[Path, typer.Option("--images", help="Folder of the pictures.")]
 Pairs = Annotated[Path, typer.Option("--pairs", help="LFW list of pairs.")]
-
-
-def _json_file(path: Path | None) -> Path | None:
-    if path is not None and path.suffix != ".json":
-        raise typer.BadParameter(f"expected a name that ends in .json, got {path}")
-    return path
-
-
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", help="Write the figures to this .json, the curve to a .png beside.", callback=_json_file),
-]
 
 
 class Format(StrEnum):
@@ -89,50 +68,20 @@ def detection(
     """
     from facereg.data.formats import read_boxes
     from facereg.data.splits import held_out
-    from facereg.evaluation.close_ups import close_ups
-    from facereg.evaluation.detection import score_detections
-    from facereg.images import read_image
+    from facereg.evaluation.detecting import measure_detection
 
+    if close_up is not None and worst is not None:
+        raise misused("--worst", "expected whole pictures, got --close-up; leave one of the two out")
     items = read_boxes(format, annotations, images, partition=partition)
     say_without_area(items)
     if fifth:
         items = held_out(items, key=lambda item: item.path.name)[1]
     items = items[:limit]
-    if close_up is not None and worst is not None:
-        raise misused("--worst", "expected whole pictures, got --close-up; leave one of the two out")
-    whole, items, found = items, [], []
-    with stages.detector_alone() as detector, progress("detecting", len(whole)) as advance:
-        for item in whole:
-            image = read_image(item.path, whole=True)
-            parts = [(item, image)] if close_up is None else close_ups(item, image, share=close_up, least=least)
-            found += detector.detect([part for _, part in parts])
-            items += [labels for labels, _ in parts]
-            advance(1)
-    every, large = score_detections(items, found), score_detections(items, found, least=least)
-    figures: dict[str, object] = {
-        "images": len(items),
-        "faces": every.faces,
-        "precision": every.precision,
-        "recall": every.recall,
-        "accuracy": every.accuracy,
-        "mean_iou": every.mean_iou,
-        "ap50": every.ap50,
-        "close_up": close_up,
-        "least": least,
-        "faces_large": large.faces,
-        "ap50_large": large.ap50,
-    }
-    if out is not None:
-        from facereg.evaluation.plots import plot_detection
-
-        curves = {f"all faces, AP50 {every.ap50:.3f}": every.curve}
-        curves[f"{least:g} px and over, AP50 {large.ap50:.3f}"] = large.curve
-        plot_detection(out.with_suffix(".png"), curves, f"{stages.detector}, {len(items)} pictures")
+    with stages.detector_alone() as detector, progress("detecting", len(items)) as advance:
+        result = measure_detection(detector, items, least=least, close_up=close_up, progress=advance, notice=complain)
     if worst is not None:
-        from facereg.evaluation.worst import draw_worst
-
-        complain(f"drew {counted(len(draw_worst(worst, items, found)), 'picture')} into {worst}")
-    _report(figures, out, json, stages, ("detector",))
+        complain(f"drew {counted(len(result.draw_worst(worst)), 'picture')} into {worst}")
+    report(result, len(items), stages, ("detector",), out, json)
 
 
 @app.command()
@@ -153,8 +102,8 @@ def wider(
 
     Example: facereg evaluate wider --ground-truth eval_tools/ground_truth --images WIDER_val/images
     """
-    from facereg.data.wider import predictions_of, read_wider_predictions, read_wider_truth, write_wider_predictions
-    from facereg.evaluation.wider import figures, score_wider
+    from facereg.data.wider import read_wider_predictions, read_wider_truth
+    from facereg.evaluation.wider import WiderResult, measure_wider, score_wider
 
     if (predictions is None) == (images is None):
         raise typer.BadParameter("give either --predictions or --images")
@@ -162,20 +111,12 @@ def wider(
         raise typer.BadParameter("--save goes with --images")
     truth = read_wider_truth(ground_truth)
     if images is not None:
-        faces = _detect_wider([images / f"{name}.jpg" for name in truth.names], stages)
-        given = [predictions_of(own) for own in faces]
-        if save is not None:
-            write_wider_predictions(save, truth.names, faces)
+        with stages.detector_alone() as detector, progress("detecting", len(truth.names)) as advance:
+            result = measure_wider(detector, truth, images, save=save, progress=advance, notice=complain)
+        report(result, result.images, stages, ("detector",), out, json)
     elif predictions is not None:
-        given = read_wider_predictions(predictions, truth.names)
-    scores = score_wider(truth, given)
-    title = f"{stages.detector}, {len(truth.names)} pictures" if images is not None else f"{len(truth.names)} pictures"
-    if out is not None:
-        from facereg.evaluation.plots import plot_detection
-
-        curves = {f"{subset}, AP {own.ap:.3f}": own.curve for subset, own in scores.items()}
-        plot_detection(out.with_suffix(".png"), curves, title)
-    _report({"images": len(truth.names)} | figures(scores), out, json, stages, ("detector",) if images else ())
+        scores = score_wider(truth, read_wider_predictions(predictions, truth.names))
+        report(WiderResult(len(truth.names), scores), 0, stages, (), out, json)
 
 
 class Points(StrEnum):
@@ -203,35 +144,13 @@ def landmarks(
 
     Example: facereg evaluate landmarks --images faces --annotations dev_5pt.txt --format 5pt --enlarge 3
     """
-    import numpy as np
-
     from facereg.data.points import read_five_points
-    from facereg.evaluation.landmarks import inter_ocular, landmarks_of, score_landmarks
-    from facereg.images import read_image
+    from facereg.evaluation.landmarks import measure_landmarks
 
     items = read_five_points(annotations, images)
-    labelled = np.stack([item.points for item in items])
-    found = []
     with stages.detector_alone() as detector, progress("detecting", len(items)) as advance:
-        for item in items:
-            found.append(_detect_enlarged(detector, read_image(item.path, whole=True), enlarge))
-            advance(1)
-    scores = score_landmarks(landmarks_of(found, labelled), labelled, inter_ocular(labelled))
-    figures: dict[str, object] = {
-        "images": scores.faces,
-        "missed": scores.missed,
-        "nme": scores.nme if scores.missed < scores.faces else None,
-        "fr10": scores.fr10,
-        "auc10": scores.auc10,
-        "normaliser": "inter-ocular",
-        "enlarge": enlarge,
-    }
-    if out is not None:
-        from facereg.evaluation.plots import plot_errors
-
-        curves = {f"five points, AUC {scores.auc10:.3f}": scores.curve}
-        plot_errors(out.with_suffix(".png"), curves, f"{stages.detector}, {scores.faces} pictures")
-    _report(figures, out, json, stages, ("detector",))
+        result = measure_landmarks(detector, items, enlarge=enlarge, progress=advance, notice=complain)
+    report(result, len(items), stages, ("detector",), out, json)
 
 
 @app.command()
@@ -251,37 +170,15 @@ def verification(
 
     Example: facereg evaluate verification --images lfw --pairs pairs.txt
     """
-    import numpy as np
-
     from facereg.data.pairs import read_lfw_pairs
-    from facereg.evaluation.verification import best_threshold, score_pairs
+    from facereg.evaluation.comparing import measure_verification
 
     tested = read_lfw_pairs(pairs, images)
     chosen = None if threshold_pairs is None else read_lfw_pairs(threshold_pairs, images)
-    lists = [tested] if chosen is None else [tested, chosen]
-    tally = Tally()
-    faces, rows = _embed_pairs(lists, stages, tally)
-    similarities, same, missing = _similarities(tested, faces, rows)
-    threshold = None
-    if chosen is not None:
-        other, other_same, _ = _similarities(chosen, faces, rows)
-        threshold = best_threshold(other, other_same)
-    scores = score_pairs(similarities, same, tested.folds, threshold=threshold)
-    figures: dict[str, object] = {
-        "pairs": len(tested.pairs),
-        "missing": missing,
-        "accuracy": scores.accuracy,
-        "accuracy_std": scores.accuracy_std,
-        "tpr_at_far": {f"{far:g}": value for far, value in scores.tpr_at_far.items()},
-        "threshold": scores.threshold,
-        "folds": len(np.unique(tested.folds)),
-    }
-    if out is not None:
-        from facereg.evaluation.plots import plot_verification
-
-        plot_verification(out.with_suffix(".png"), scores.curve, f"{stages.embedder}, {len(tested.pairs)} pairs")
-    _report(figures, out, json, stages, ("detector", "aligner", "embedder"))
-    tally.finish()
+    pictures = len({path for held in (tested, chosen) if held for path in held.paths})
+    with stages.pipeline() as pipeline, progress("embedding", pictures) as advance:
+        result = measure_verification(pipeline, tested, chosen, progress=advance, notice=complain)
+    report(result, pictures, stages, ("detector", "aligner", "embedder"), out, json)
 
 
 @app.command()
@@ -299,194 +196,20 @@ def identification(
 
     Example: facereg evaluate identification --images people/
     """
-    from facereg.evaluation.identification import score_identification
-    from facereg.evaluation.main_faces import embed_main_faces
+    from facereg.evaluation.identification import measure_identification
     from facereg.folders.people import find_people, require_pictures
 
     found, tally = find_people(images), Tally()
     require_pictures(found, images)
     tally.leave_out(found.skipped, found.failed)
-    people, paths = found.people, [path for _, path in found.pictures]
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(name for name, own in people.items() for _ in own):
-        rows.setdefault(name, []).append(row)
-    with stages.pipeline() as pipeline, progress("embedding", len(paths)) as advance:
-        faces = embed_main_faces(pipeline, paths, progress=advance, notice=complain)
-    _count(faces, tally)
-    scores = score_identification(
-        faces.vectors,
-        faces.found,
-        rows,
-        matcher=partial(stages.make_matcher, -1.0),
-        seeds=range(seeds),
-        images=enrolled_images,
-    )
-    figures: dict[str, object] = {
-        "people": len(people),
-        "images": len(paths),
-        "without_face": int((~faces.found).sum()),
-        "seeds": seeds,
-        "rank1": scores.rank1,
-        "tpir_at_fpir": {f"{fpir:g}": value for fpir, value in scores.tpir_at_fpir.items()},
-    }
-    if out is not None:
-        from facereg.evaluation.plots import plot_identification
-
-        plot_identification(out.with_suffix(".png"), scores.curve, f"{stages.embedder}, {len(people)} people, seed 0")
-    _report(figures, out, json, stages, ("detector", "aligner", "embedder", "matcher"))
-    tally.finish()
-
-
-@with_stages
-def calibrate(
-    images: Images,
-    pairs: Pairs,
-    far: Annotated[float, typer.Option(help="The false accept rate wanted, as 0.001.")],
-    every_pair: Annotated[
-        bool, typer.Option("--every-pair", help="Compare all pictures of the list with each other: shows lower rates.")
-    ] = False,
-    json: Json = False,
-    *,
-    stages: Stages,
-) -> None:
-    """Measure the threshold of a false accept rate on your pairs; verify and identify use it from then on.
-
-    Tenths of the rate are measured as well, as far down as the pairs can show: identify needs them.
-
-    Example: facereg calibrate --images lfw --pairs pairsDevTrain.txt --far 0.01 --every-pair
-    """
-    from facereg.data.pairs import read_lfw_pairs
-    from facereg.evaluation.verification import thresholds_from
-    from facereg.gallery.thresholds import Calibration, store_calibration
-
-    listed = read_lfw_pairs(pairs, images)
-    tally = Tally()
-    faces, rows = _embed_pairs([listed], stages, tally)
-    similarities, same, missing = _every_similarity(faces, rows) if every_pair else _similarities(listed, faces, rows)
-    thresholds = thresholds_from(similarities, same, far)
-    value = thresholds[far]
-    tpr = float((similarities[same] >= value).mean())
-    origin = f"{len(same)} pairs of {pairs.name}, with {stages.detector} and {stages.aligner}"
-    path = store_calibration(faces.space, Calibration(thresholds, origin))
-    if json:
-        print_json(
-            {
-                "threshold": value,
-                "far": far,
-                "tpr": tpr,
-                "thresholds": {f"{rate:g}": held for rate, held in thresholds.items()},
-                "pairs": len(same),
-                "missing": missing,
-                "space": faces.space,
-                "file": str(path),
-            }
+    with stages.pipeline() as pipeline, progress("embedding", len(found.pictures)) as advance:
+        result = measure_identification(
+            pipeline,
+            found.people,
+            matcher=partial(stages.make_matcher, -1.0),
+            seeds=seeds,
+            images=enrolled_images,
+            progress=advance,
+            notice=complain,
         )
-    else:
-        typer.echo(f"threshold {value:.4f}: false accept rate {far:g}, true positive rate {tpr:.4f} ({origin})")
-        for rate, held in list(thresholds.items())[1:]:
-            typer.echo(f"threshold {held:.4f}: false accept rate {rate:g}")
-        typer.echo(f"stored for {faces.space} in {path}")
-    tally.finish()
-
-
-def _detect_wider(paths: list[Path], stages: Stages) -> list[Faces]:
-    from facereg.data.lines import require_files
-    from facereg.images import read_image
-
-    require_files(paths, listed_in=Path("wider_face_val.mat"))
-    found = []
-    with stages.detector_alone() as detector, progress("detecting", len(paths)) as advance:
-        for path in paths:
-            found += detector.detect([read_image(path, whole=True)])
-            advance(1)
-    return found
-
-
-def _detect_enlarged(detector: Detector, image: Image, factor: float) -> Faces:
-    """Return the faces of a picture, in its own pixels, found on it made larger by `factor`."""
-    import cv2
-    import numpy as np
-
-    from facereg.types import Faces
-
-    if factor == 1:
-        return detector.detect([image])[0]
-    height, width = image.shape[:2]
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
-    [faces] = detector.detect([cv2.resize(image, size, interpolation=method).astype(np.uint8, copy=False)])
-    scale = np.array([width / size[0], height / size[1]], np.float32)
-    # pixel centres are at integers: a picture's corner lies at -0.5, and stays put
-    boxes = (faces.boxes + 0.5) * np.tile(scale, 2) - 0.5
-    return Faces(boxes, faces.scores, (faces.landmarks + 0.5) * scale - 0.5)
-
-
-def _embed_pairs(lists: list[PairList], stages: Stages, tally: Tally) -> tuple[MainFaces, dict[Path, int]]:
-    """Embed every picture of the lists once; return the faces and the row of each picture."""
-    from facereg.evaluation.main_faces import embed_main_faces
-
-    paths = list(dict.fromkeys(path for held in lists for pair in held.pairs for path in (pair.first, pair.second)))
-    absent = [path for path in paths if not path.is_file()]
-    if absent:
-        raise DatasetError(f"{len(absent)} of {len(paths)} pictures are missing, such as {absent[0]}; check --images")
-    with stages.pipeline() as pipeline, progress("embedding", len(paths)) as advance:
-        faces = embed_main_faces(pipeline, paths, progress=advance, notice=complain)
-    _count(faces, tally)
-    return faces, {path: row for row, path in enumerate(paths)}
-
-
-def _count(faces: MainFaces, tally: Tally) -> None:
-    """Count the pictures embedded, those without a face among them: the figures count them as misses."""
-    tally.done += len(faces.found) - len(faces.errors)
-    for error in faces.errors:
-        tally.fail(error)
-
-
-def _similarities(listed: PairList, faces: MainFaces, rows: Mapping[Path, int]) -> tuple[FloatArray, BoolArray, int]:
-    """Return similarities, whether each pair is one person, and how many pairs lack a face: they are refused."""
-    import numpy as np
-
-    first = np.array([rows[pair.first] for pair in listed.pairs])
-    second = np.array([rows[pair.second] for pair in listed.pairs])
-    cosine = (faces.vectors[first] * faces.vectors[second]).sum(1)
-    similarities, missing = _refuse(cosine, faces.found[first] & faces.found[second])
-    return similarities, np.array([pair.same for pair in listed.pairs], np.bool_), missing
-
-
-def _every_similarity(faces: MainFaces, rows: Mapping[Path, int]) -> tuple[FloatArray, BoolArray, int]:
-    """Return the same as `_similarities` for every two pictures; those in one folder show one person."""
-    import numpy as np
-
-    _, person = np.unique([str(path.parent) for path in rows], return_inverse=True)
-    first, second = np.triu_indices(len(person), 1)
-    cosine = (faces.vectors @ faces.vectors.T)[first, second]  # row by row, millions of pairs would take gigabytes
-    similarities, missing = _refuse(cosine, faces.found[first] & faces.found[second])
-    return similarities, person[first] == person[second], missing
-
-
-def _refuse(cosine: FloatArray, seen: BoolArray) -> tuple[FloatArray, int]:
-    """Return the similarities, those of pairs that lack a face as refused, and how many these are."""
-    import numpy as np
-
-    from facereg.evaluation.verification import REFUSED
-
-    return np.where(seen, cosine, REFUSED).astype(np.float32), int((~seen).sum())
-
-
-def _report(figures: dict[str, object], out: Path | None, json: bool, stages: Stages, roles: tuple[str, ...]) -> None:
-    from facereg.evaluation.reports import write_report
-
-    if out is not None:
-        command = " ".join(["facereg", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])
-        write_report(out, figures, command=command, models={role: getattr(stages, role) for role in roles})
-    if json:
-        print_json(figures)
-    else:
-        for name, value in figures.items():
-            if isinstance(value, dict):
-                for key, one in value.items():
-                    typer.echo(f"{name} {key}: {'too few pairs' if one is None else f'{one:.4f}'}")
-            else:
-                typer.echo(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
-    if out is not None:
-        complain(f"wrote {out} and {out.with_suffix('.png')}")
+    report(result, result.images, stages, ("detector", "aligner", "embedder", "matcher"), out, json, tally)

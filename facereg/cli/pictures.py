@@ -1,4 +1,4 @@
-"""detect, embed, verify."""
+"""detect and embed."""
 
 from __future__ import annotations
 
@@ -130,39 +130,6 @@ def embed(
     else:
         say(f"{out}: {counted(len(names), 'embedding')} of {counted(tally.done, 'picture')}")
     tally.finish()
-
-
-@with_stages
-def verify(
-    first: Annotated[Path, typer.Argument(help="A picture.")],
-    second: Annotated[Path, typer.Argument(help="Another.")],
-    threshold: Annotated[float | None, typer.Option(min=-1.0, max=1.0, help="Default: the one calibrated.")] = None,
-    json: Json = False,
-    *,
-    stages: Stages,
-) -> None:
-    """Say whether two pictures show the same person; exit status 0 either way.
-
-    Example: facereg verify passport.jpg visitor.jpg
-    """
-    from facereg.evaluation.main_faces import embed_main_faces
-
-    with stages.pipeline() as pipeline:
-        faces = embed_main_faces(pipeline, [first, second], notice=complain)
-        for error in faces.errors:
-            raise error
-        for path, found in zip((first, second), faces.found, strict=True):
-            if not found:
-                raise ImageError(path, "expected a face, found none; use a larger or sharper picture")
-        used = stages.threshold_for(faces.space, threshold)
-    similarity = float(faces.vectors[0] @ faces.vectors[1])
-    same = similarity >= used.value
-    if json:
-        print_json({"same": same, "similarity": similarity, "threshold": used.value, "far": used.far})
-    else:
-        far = "" if used.far is None else f", false accept rate {used.far:g}"
-        verdict = "the same person" if same else "different people"
-        say(f"{verdict}: similarity {similarity:.3f}, threshold {used.value:.3f} ({used.origin}{far})")
 
 
 def _as_json(face: Face) -> dict[str, object]:

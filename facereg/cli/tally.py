@@ -36,6 +36,11 @@ class Tally:
         complain(str(error))
         self.failed.append(LeftOut(Path(error.path), error.reason))
 
+    def count(self, pictures: int, errors: Sequence[ImageError]) -> None:
+        """Count pictures worked on, and those of them that failed, whose reasons were said before."""
+        self.done += pictures - len(errors)
+        self.failed += [LeftOut(Path(error.path), error.reason) for error in errors]
+
     @property
     def document(self) -> dict[str, object]:
         """Return what is left out as JSON: `skipped` and `failed`, each a list of `image` and `reason`."""

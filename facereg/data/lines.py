@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,12 +64,19 @@ def finite(values: npt.NDArray[np.float64], *, place: str, expected: str, strict
 
 
 def require_files(paths: list[Path], *, listed_in: Path) -> None:
-    """Check that every listed file is there; a figure over the rest would not be comparable.
+    """Check that every listed file is there: a list whose files are not in the folder is not that folder's.
+
+    What is there and is no picture, as a folder, a pipe or a link to nothing, is named by whoever reads it.
 
     Raises:
         DatasetError: giving the count and the first few that are missing.
     """
-    missing = [path for path in dict.fromkeys(paths) if not os.path.isfile(path)]  # Path's own raises for long names
+    missing = absent(paths)
     if missing:
         names = ", ".join(shown(str(path))[:200] for path in missing[:3])
         raise DatasetError(f"{listed_in}: {len(missing)} of the files it lists are missing, such as {names}")
+
+
+def absent(paths: Iterable[Path]) -> list[Path]:
+    """Return the files that are not there, each once."""
+    return [path for path in dict.fromkeys(paths) if not os.path.lexists(path)]  # Path's own raises for long names

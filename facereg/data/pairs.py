@@ -25,6 +25,11 @@ class PairList:
     pairs: tuple[Pair, ...]
     folds: tuple[int, ...]
 
+    @property
+    def paths(self) -> list[Path]:
+        """Return the pictures, each once, in order."""
+        return list(dict.fromkeys(path for pair in self.pairs for path in (pair.first, pair.second)))
+
 
 def read_lfw_pairs(annotations: Path, images: Path) -> PairList:
     """Read an LFW list: `N` or `FOLDS N`, then for each fold N genuine and N impostor pairs.

@@ -103,6 +103,7 @@ def write_wider_predictions(folder: Path, names: Sequence[str], found: Iterable[
 
     Raises:
         ContractError: if a name leads out of the folder.
+        DatasetError: if the folder cannot be written.
     """
     for name, faces in zip(names, found, strict=True):
         corners = np.concatenate([faces.boxes[:, :2], faces.boxes[:, 2:] - faces.boxes[:, :2]], 1)
@@ -110,8 +111,11 @@ def write_wider_predictions(folder: Path, names: Sequence[str], found: Iterable[
         lines = [name.rpartition("/")[2], str(len(rows))]
         lines += [f"{row} {score:.6f}" for row, score in zip(rows, faces.scores, strict=True)]
         path = inside(folder, f"{name}.txt")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, ("\n".join(lines) + "\n").encode())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, ("\n".join(lines) + "\n").encode())
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be written ({error}); check the folder's rights and space") from error
 
 
 def predictions_of(faces: Faces) -> Predictions:

@@ -31,7 +31,7 @@ def close_ups(
     margin = (1 / math.sqrt(share) - 1) / 2  # of a face's side, on each of its two ends
     cut = []
     for row, (x1, y1, x2, y2) in enumerate(item.boxes.tolist()):
-        if item.ignored[row] or y2 - y1 < max(least, 1) or x2 - x1 < 1:
+        if not is_cut(item, row, least):
             continue
         left, right = x1 - margin * (x2 - x1), x2 + margin * (x2 - x1)
         top, bottom = y1 - margin * (y2 - y1), y2 + margin * (y2 - y1)
@@ -43,3 +43,9 @@ def close_ups(
         moved = LabelledImage(item.path, item.boxes - np.tile(corner, 2), ignored, item.points - corner)
         cut.append((moved, np.ascontiguousarray(part)))
     return cut
+
+
+def is_cut(item: LabelledImage, row: int, least: float) -> bool:
+    """Tell whether a face gets a picture of its own: it counts, and is at least so high."""
+    x1, y1, x2, y2 = item.boxes[row].tolist()
+    return not (item.ignored[row] or y2 - y1 < max(least, 1) or x2 - x1 < 1)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
-from facereg.errors import ContractError
+from facereg.errors import ContractError, ImageError
+from facereg.evaluation.detecting import nothing
+from facereg.evaluation.main_faces import embed_main_faces
+from facereg.pipeline.composer import Pipeline
 from facereg.roles import Matcher
 from facereg.types import BoolArray, Embeddings, FloatArray
 
@@ -34,6 +38,78 @@ class IdentificationScores:
     known: int
     strangers: int
     curve: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentificationResult:
+    """Figures of open-set identification over a folder of people.
+
+    Args:
+        scores: means over the divisions.
+        people, images, seeds: how many there are.
+        without_face: how many pictures gave no face, those that could not be read among them.
+        errors: what is wrong with each file that could not be read or worked on.
+    """
+
+    scores: IdentificationScores
+    people: int
+    images: int
+    seeds: int
+    without_face: int
+    errors: tuple[ImageError, ...]
+
+    def figures(self) -> dict[str, object]:
+        """Return the figures by the names that the command writes; `missing` counts files that could not be read."""
+        return {
+            "people": self.people,
+            "images": self.images,
+            "missing": len(self.errors),
+            "without_face": self.without_face,
+            "seeds": self.seeds,
+            "rank1": self.scores.rank1,
+            "tpir_at_fpir": {f"{fpir:g}": value for fpir, value in self.scores.tpir_at_fpir.items()},
+        }
+
+    def plot(self, path: Path, title: str) -> None:
+        """Draw TPIR against FPIR of the first division."""
+        from facereg.evaluation.plots import plot_identification
+
+        plot_identification(path, self.scores.curve, f"{title}, {self.people} people, seed 0")
+
+
+def measure_identification(
+    pipeline: Pipeline,
+    people: Mapping[str, Sequence[Path]],
+    *,
+    matcher: Callable[[], Matcher],
+    seeds: int = 5,
+    images: int = ENROLLED_IMAGES,
+    progress: Callable[[int], object] = nothing,
+    notice: Callable[[str], object] = nothing,
+) -> IdentificationResult:
+    """Return the figures of identifying people of whom half are enrolled, means over several divisions.
+
+    Args:
+        people: the pictures of each person, as `find_people` gives them.
+        matcher: returns one that knows nobody yet, for each division; its threshold plays no part.
+        seeds: how many divisions, of seeds 0, 1, ...
+        images: pictures enrolled of each person.
+        progress: called with the number of pictures done since the last call.
+        notice: called with a line about a file that was read in part, or could not be read.
+    Raises:
+        ContractError: if there are fewer than 2 people with more than `images` pictures.
+        FaceregError: if a network is not to be had.
+    """
+    paths = [path for own in people.values() for path in own]
+    names = [name for name, own in people.items() for _ in own]
+    rows: dict[str, list[int]] = {name: [] for name in people}
+    for row, name in enumerate(names):
+        rows[name].append(row)
+    faces = embed_main_faces(pipeline, paths, progress=progress, notice=notice)
+    for error in faces.errors:
+        notice(str(error))
+    scores = score_identification(faces.vectors, faces.found, rows, matcher=matcher, seeds=range(seeds), images=images)
+    return IdentificationResult(scores, len(people), len(paths), seeds, int((~faces.found).sum()), faces.errors)
 
 
 def score_identification(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from facereg.errors import ContractError
+from facereg.data.points import PointedImage
+from facereg.errors import ContractError, ImageError
+from facereg.evaluation.detecting import detect_listed, nothing
+from facereg.evaluation.enlarging import EnlargingDetector
+from facereg.roles import Detector
 from facereg.types import Faces, FloatArray
 
 FAILED = 0.10  # NME from which a face has failed, and to which the area goes (WFLW's and COFW's)
@@ -39,6 +44,67 @@ class LandmarkScores:
     per_point: FloatArray
     errors: FloatArray
     curve: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LandmarkResult:
+    """What a detector's landmarks are worth on labelled pictures.
+
+    Args:
+        scores: over all pictures; one that cannot be read is missed.
+        enlarge: how much larger the pictures were made.
+        errors: what is wrong with each file that could not be read or worked on.
+    """
+
+    scores: LandmarkScores
+    enlarge: float
+    errors: tuple[ImageError, ...]
+
+    def figures(self) -> dict[str, object]:
+        """Return the figures by the names that the command writes; `missing` counts files, which are missed, too."""
+        return {
+            "images": self.scores.faces,
+            "missing": len(self.errors),
+            "missed": self.scores.missed,
+            "nme": self.scores.nme if self.scores.missed < self.scores.faces else None,
+            "fr10": self.scores.fr10,
+            "auc10": self.scores.auc10,
+            "normaliser": "inter-ocular",
+            "enlarge": self.enlarge,
+        }
+
+    def plot(self, path: Path, title: str) -> None:
+        """Draw the share of faces with at most an error."""
+        from facereg.evaluation.plots import plot_errors
+
+        curves = {f"five points, AUC {self.scores.auc10:.3f}": self.scores.curve}
+        plot_errors(path, curves, f"{title}, {self.scores.faces} pictures")
+
+
+def measure_landmarks(
+    detector: Detector,
+    items: Sequence[PointedImage],
+    *,
+    enlarge: float = 1.0,
+    progress: Callable[[int], object] = nothing,
+    notice: Callable[[str], object] = nothing,
+) -> LandmarkResult:
+    """Return the errors of a detector's five landmarks, divided by the distance between the labelled eyes.
+
+    Args:
+        items: pictures with five points each.
+        enlarge: detect on pictures made larger by this.
+        progress: called with the number of pictures done since the last call.
+        notice: called with a line about a file that was read in part, or could not be read.
+    Raises:
+        ContractError: if the detector gives no five landmarks, or two labelled eyes coincide.
+        FaceregError: if a network is not to be had.
+    """
+    labelled = np.stack([item.points for item in items])
+    paths = [item.path for item in items]
+    found, errors = detect_listed(EnlargingDetector(detector, enlarge), paths, progress=progress, notice=notice)
+    scores = score_landmarks(landmarks_of(found, labelled), labelled, inter_ocular(labelled))
+    return LandmarkResult(scores, enlarge, tuple(errors))
 
 
 def score_landmarks(found: FloatArray, labelled: FloatArray, normalisers: FloatArray) -> LandmarkScores:

@@ -31,8 +31,8 @@ def embed_main_faces(
     pipeline: Pipeline,
     paths: Sequence[Path],
     *,
-    progress: Callable[[int], None] = lambda done: None,
-    notice: Callable[[str], None] = lambda text: None,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> MainFaces:
     """Return the vector of the main face of each photograph; a bad file or one without a face is not found.
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from facereg.data.wider import Predictions, WiderTruth
-from facereg.errors import ContractError
+from facereg.data.lines import require_files
+from facereg.data.wider import VALIDATION, Predictions, WiderTruth, predictions_of, write_wider_predictions
+from facereg.errors import ContractError, ImageError
+from facereg.evaluation.detecting import detect_listed, nothing
 from facereg.evaluation.detection import average_precision
+from facereg.roles import Detector
 from facereg.types import FloatArray, IntArray
 
 THRESHOLDS = 1000  # of the score, from 0.999 down to 0
@@ -55,6 +59,62 @@ def figures(scores: Mapping[str, WiderScores]) -> dict[str, object]:
     """Return the AP of each subset by its name, and its number of faces as `faces_NAME`."""
     counts: dict[str, object] = {f"faces_{subset}": own.faces for subset, own in scores.items()}
     return {subset: own.ap for subset, own in scores.items()} | counts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WiderResult:
+    """A detector's figures on WIDER FACE's three subsets.
+
+    Args:
+        images: how many pictures there are.
+        scores: of each subset.
+        errors: what is wrong with each file that could not be read or worked on; its faces are missed.
+    """
+
+    images: int
+    scores: Mapping[str, WiderScores]
+    errors: tuple[ImageError, ...] = ()
+
+    def figures(self) -> dict[str, object]:
+        """Return the figures by the names that the command writes; `missing` counts files, whose faces are missed."""
+        return {"images": self.images, "missing": len(self.errors)} | figures(self.scores)
+
+    def plot(self, path: Path, title: str) -> None:
+        """Draw precision against recall."""
+        from facereg.evaluation.plots import plot_detection
+
+        curves = {f"{subset}, AP {own.ap:.3f}": own.curve for subset, own in self.scores.items()}
+        plot_detection(path, curves, ", ".join(filter(None, [title, f"{self.images} pictures"])))
+
+
+def measure_wider(
+    detector: Detector,
+    truth: WiderTruth,
+    images: Path,
+    *,
+    save: Path | None = None,
+    progress: Callable[[int], object] = nothing,
+    notice: Callable[[str], object] = nothing,
+) -> WiderResult:
+    """Return the figures of a detector on the validation pictures.
+
+    Args:
+        images: the folder `WIDER_val/images`.
+        save: folder for the predictions as the benchmark asks for them; of a picture that cannot be read there are
+            none.
+        progress: called with the number of pictures done since the last call.
+        notice: called with a line about a file that was read in part, or could not be read.
+    Raises:
+        DatasetError: if a picture is missing.
+        FaceregError: if a network is not to be had.
+    """
+    paths = [images / f"{name}.jpg" for name in truth.names]
+    require_files(paths, listed_in=Path(VALIDATION))
+    found, errors = detect_listed(detector, paths, progress=progress, notice=notice)
+    if save is not None:
+        write_wider_predictions(save, truth.names, found)
+    scores = score_wider(truth, [predictions_of(own) for own in found])
+    return WiderResult(len(paths), scores, tuple(errors))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

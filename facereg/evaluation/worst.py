@@ -9,6 +9,7 @@ import numpy as np
 
 from facereg.data.boxes import LabelledImage
 from facereg.drawing import draw_faces
+from facereg.errors import ImageError
 from facereg.evaluation.detection import Outcome, match_faces
 from facereg.images import read_image, write_image
 from facereg.types import Faces, Image
@@ -29,16 +30,23 @@ def draw_worst(
 ) -> list[Path]:
     """Draw the worst pictures into a folder, `01-NAME.jpg` the worst, and return their files.
 
-    Found faces are green; false alarms, with their score, and missed faces are red.
+    Found faces are green; false alarms, with their score, and missed faces are red. A picture that cannot be read in
+    its own size is passed over.
 
     Raises:
-        ImageError: if a picture cannot be read or the folder cannot be written.
+        ImageError: if the folder cannot be written.
     """
-    drawn = []
-    for place, row in enumerate(worst_pictures(items, found, most=most), 1):
+    drawn = list[Path]()
+    for row in worst_pictures(items, found, most=len(items)):
+        if len(drawn) == most:
+            break
         item, faces = items[row], found[row]
-        path = folder / f"{place:02}-{item.path.stem}.jpg"
-        write_image(path, _draw(read_image(item.path, whole=True), item, faces, match_faces(item, faces)))
+        try:
+            image = read_image(item.path, whole=True)
+        except ImageError:  # whoever detected in it has said so
+            continue
+        path = folder / f"{len(drawn) + 1:02}-{item.path.stem[:60]}.jpg"  # no file has a longer name than 255 bytes
+        write_image(path, _draw(image, item, faces, match_faces(item, faces)))
         drawn.append(path)
     return drawn
 

@@ -21,7 +21,7 @@ FIRST_OF_SEVERAL = "holds several frames or pages; the first is read"
 
 
 def run_files(
-    pipeline: Pipeline, paths: Sequence[Path], *, notice: Callable[[str], None] = lambda text: None
+    pipeline: Pipeline, paths: Sequence[Path], *, notice: Callable[[str], object] = lambda text: None
 ) -> Generator[tuple[Path, Result | ImageError], None, None]:
     """Yield each file with its result, or with what is wrong with the file, in order; one bad file stops nothing.
 
@@ -65,7 +65,7 @@ def run_files(
 
 
 def detect_files(
-    detector: Detector, paths: Iterable[Path], *, chunk: int = 1, notice: Callable[[str], None] = lambda text: None
+    detector: Detector, paths: Iterable[Path], *, chunk: int = 1, notice: Callable[[str], object] = lambda text: None
 ) -> Iterator[tuple[Path, tuple[Picture, Faces] | ImageError]]:
     """Yield each file with its picture and the faces in the picture's pixels, or with what is wrong, in order.
 
@@ -105,21 +105,23 @@ def _detect(detector: Detector, good: Sequence[tuple[Path, Picture]]) -> Sequenc
         return list(zip(pictures, detector.detect([picture.image for picture in pictures]), strict=True))
     except FaceregError as error:
         if len(good) == 1 or isinstance(error, OF_ALL):
-            return [_failed(good[0][0], error)]
+            return [error_of_file(good[0][0], error)]
         return [outcome for each in good for outcome in _detect(detector, [each])]
 
 
 def _of_file(path: Path, outcome: Outcome, reduced: Picture | None) -> Result | ImageError:
     """Return the outcome of a file; the faces in the file's own pixels."""
     if not isinstance(outcome, Result):
-        return _failed(path, outcome)
+        return error_of_file(path, outcome)
     return outcome if reduced is None else replace(outcome, faces=reduced.in_file(outcome.faces))
 
 
-def _failed(path: Path, error: FaceregError) -> ImageError:
+def error_of_file(path: Path, error: FaceregError) -> ImageError:
     """Return what a stage's error means for a file; raise it where it is that of all."""
     if isinstance(error, OF_ALL):
         raise error
+    if isinstance(error, ImageError):
+        return error
     # the file is named; its row among the images that could be read says nothing more
     failed = ImageError(path, re.sub(r"^images\[\d+\]: ", "", str(error)))
     failed.__cause__ = error

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facereg.cli.evaluate import _detect_enlarged
+from facereg.evaluation.enlarging import EnlargingDetector
 from facereg.geometry import TEMPLATE_112
 from facereg.images import read_image, write_image
 from facereg.roles import Detector
@@ -165,6 +165,9 @@ def test_wider_is_judged_from_pictures_and_again_from_what_was_saved(
         "faces_easy": 3,
         "faces_medium": 3,
         "faces_hard": 4,
+        "missing": 0,
+        "skipped": [],
+        "failed": [],
     }
     assert json.loads(out.read_text())["models"] == {"detector": "painted"}
     assert out.with_suffix(".png").stat().st_size > 1000
@@ -216,7 +219,7 @@ class WholePicture(Detector):
 
 @pytest.mark.parametrize("factor", [1.0, 2.5, 0.5])
 def test_what_is_found_on_an_enlarged_picture_lies_where_it_did(factor: float) -> None:
-    faces = _detect_enlarged(WholePicture(), np.zeros((60, 80, 3), np.uint8), factor)
+    [faces] = EnlargingDetector(WholePicture(), factor).detect([np.zeros((60, 80, 3), np.uint8)])
     assert faces.boxes[0] == pytest.approx([-0.5, -0.5, 79.5, 59.5], abs=1e-4)
     assert faces.landmarks[0, 2] == pytest.approx([39.5, 29.5], abs=1e-4)
 
@@ -234,4 +237,7 @@ def test_detection_draws_the_worst_of_the_first_pictures(painted: Sequence[str],
     assert called.document["accuracy"] == pytest.approx(1 / 5)
     assert called.document["precision"] == pytest.approx(1 / 4)
     assert sorted(path.name for path in (tmp_path / "worst").iterdir()) == ["01-000002.jpg", "02-000001.jpg"]
-    assert called.error == f"facereg: drew 2 pictures into {tmp_path / 'worst'}"
+    assert called.err.splitlines() == [
+        f"facereg: drew 2 pictures into {tmp_path / 'worst'}",
+        "facereg: 2 entries: 2 done, 0 skipped, 0 failed",
+    ]

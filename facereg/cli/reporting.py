@@ -1,0 +1,77 @@
+"""Figures printed, and written with their curve."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+from facereg.cli.options import Stages, print_json
+from facereg.cli.streams import complain, say
+from facereg.cli.tally import Tally
+
+if TYPE_CHECKING:
+    from facereg.errors import ImageError
+
+
+def _json_file(path: Path | None) -> Path | None:
+    if path is not None and path.suffix != ".json":
+        raise typer.BadParameter(f"expected a name that ends in .json, got {path}")
+    return path
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Write the figures to this .json, the curve to a .png beside.", callback=_json_file),
+]
+
+
+class Measured(Protocol):
+    """What a protocol of `facereg.evaluation` gives."""
+
+    @property
+    def errors(self) -> tuple[ImageError, ...]: ...
+
+    def figures(self) -> dict[str, object]: ...
+
+    def plot(self, path: Path, title: str) -> None: ...
+
+
+def report(
+    result: Measured,
+    pictures: int,
+    stages: Stages,
+    roles: tuple[str, ...],
+    out: Path | None,
+    json: bool,
+    tally: Tally | None = None,
+) -> None:
+    """Print a result's figures, write them and the curve where asked, and end with the sum of the pictures.
+
+    Args:
+        roles: of the models measured.
+        tally: of what was left out before.
+    """
+    from facereg.evaluation.reports import write_report
+
+    figures, tally = result.figures(), tally or Tally()
+    tally.count(pictures, result.errors)
+    models = {role: getattr(stages, role) for role in roles}
+    if out is not None:
+        result.plot(out.with_suffix(".png"), models.get("embedder") or models.get("detector", ""))
+        command = " ".join(["facereg", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])
+        write_report(out, figures, command=command, models=models)
+    if json:
+        print_json({**figures, **tally.document})
+    else:
+        for name, value in figures.items():
+            if isinstance(value, dict):
+                for key, one in value.items():
+                    say(f"{name} {key}: {'too few pairs' if one is None else f'{one:.4f}'}")
+            else:
+                say(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
+    if out is not None:
+        complain(f"wrote {out} and {out.with_suffix('.png')}")
+    tally.finish()
