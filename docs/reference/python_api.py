@@ -8,7 +8,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = Path(__file__).with_name("python-api.md")
 # The command line is documented by itself; the others are of no use to callers.
-LEFT_OUT = ("facereg.cli", "facereg.__main__", "facereg.gallery.schema", "facereg.gallery.rows")
+LEFT_OUT = (
+    "facereg.cli",
+    "facereg.__main__",
+    "facereg.gallery.schema",
+    "facereg.gallery.rows",
+    "facereg.registry.templates",
+)
 HEAD = """\
 # Python
 

@@ -134,7 +134,7 @@ def new(
 
     Example: facereg plugins new skin-colour --role detector --out plugins
     """
-    from facereg.cli.template import create_plugin
+    from facereg.registry.new_plugin import create_plugin
 
     registry = default_registry()
     names = {spec.name for spec in registry.models()} | {state.name for state in registry.plugins}

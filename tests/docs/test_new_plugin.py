@@ -15,9 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from facereg.cli.app import app
-from facereg.cli.template import create_plugin, plugin_files
 from facereg.errors import ContractError, FaceregError, PluginError, UnknownNameError
 from facereg.registry.installed import Registry
+from facereg.registry.new_plugin import create_plugin, plugin_files
 from facereg.roles import RoleName
 from facereg.testing import run_contract
 from facereg.testing.contracts import CONTRACTS

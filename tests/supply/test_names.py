@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from facereg.cli.template import plugin_files
+from facereg.registry.new_plugin import plugin_files
 
 ROOT = Path(__file__).parents[2]
 CORE = "facereg-core"

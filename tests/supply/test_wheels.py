@@ -10,14 +10,21 @@ from zipfile import ZipFile
 
 import pytest
 
+from facereg.registry.new_plugin import FILES
+
 ROOT = Path(__file__).parents[2]
-UNWANTED = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", "*.png", "tests", ".*")
+UNWANTED = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", "*.png", ".*")
+TEMPLATES = {f"facereg/registry/templates/{path.format(role='matcher')}" for path in FILES}
 
 
 @pytest.mark.parametrize(
     ("project", "carried"),
     [
-        (".", {"LICENSE", "facereg/py.typed", "facereg/serving/pins/runtime.txt", "facereg/serving/pins/carrier.txt"}),
+        (
+            ".",
+            {"LICENSE", "facereg/py.typed", "facereg/serving/pins/runtime.txt", "facereg/serving/pins/carrier.txt"}
+            | TEMPLATES,
+        ),
         (
             "plugins/facereg-mtcnn",
             {"LICENSE", "LICENSE-WEIGHTS", "facereg_mtcnn/weights/pnet.onnx", "facereg_mtcnn/weights/sha256.json"},

@@ -1,0 +1,29 @@
+"""The detector keeps the contract, and what is its own."""
+
+from __future__ import annotations
+
+import numpy as np
+from facereg.registry.installed import Registry
+from facereg.roles import Detector
+from facereg.testing import DetectorContract
+
+from facereg_new_name import plugin
+from facereg_new_name.detector import NewStage
+
+
+class TestItKeepsTheContract(DetectorContract):
+    def make(self) -> Detector:
+        return NewStage()
+
+
+def test_it_is_found_by_name() -> None:
+    registry = Registry()
+    registry.register(plugin, name="new-name")
+    with registry.create("new-name", role="detector") as made:
+        assert isinstance(made, NewStage)
+
+
+def test_a_grey_picture_holds_no_face() -> None:
+    with NewStage() as detector:
+        [faces] = detector.detect([np.full((80, 80, 3), 128, np.uint8)])
+    assert len(faces) == 0

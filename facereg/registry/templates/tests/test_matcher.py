@@ -1,0 +1,32 @@
+"""The matcher keeps the contract, and what is its own."""
+
+from __future__ import annotations
+
+import numpy as np
+from facereg.registry.installed import Registry
+from facereg.roles import Matcher
+from facereg.testing import MatcherContract
+from facereg.types import Embeddings
+
+from facereg_new_name import plugin
+from facereg_new_name.matcher import NewStage
+
+
+class TestItKeepsTheContract(MatcherContract):
+    def make(self) -> Matcher:
+        return NewStage(threshold=0.5)
+
+
+def test_it_is_found_by_name() -> None:
+    registry = Registry()
+    registry.register(plugin, name="new-name")
+    with registry.create("new-name", role="matcher", threshold=0.5) as made:
+        assert isinstance(made, NewStage)
+
+
+def test_the_closest_person_comes_first() -> None:
+    axes = np.eye(3, dtype=np.float32)
+    with NewStage(threshold=0.5) as matcher:
+        matcher.add(["ada", "grace"], Embeddings(axes[:2], "a"))
+        matches = matcher.match(Embeddings(np.array([[0.6, 0.8, 0.0]], np.float32), "a"))
+    assert matches.labels[0] == ("grace", "ada")
