@@ -13,7 +13,9 @@ LEFT_OUT = (
     "facereg.__main__",
     "facereg.gallery.schema",
     "facereg.gallery.rows",
+    "facereg.pipeline.waiting",
     "facereg.registry.templates",
+    "facereg.serving.keeper",
 )
 HEAD = """\
 # Python

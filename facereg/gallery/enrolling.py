@@ -20,8 +20,8 @@ from facereg.gallery.suspicions import Enrolment, suspicions
 from facereg.images import Picture, read_picture
 from facereg.names import names_alike
 from facereg.pipeline.composer import Pipeline
+from facereg.pipeline.failures import NO_NETWORK
 from facereg.pipeline.files import run_files
-from facereg.pipeline.flow import OF_ALL
 from facereg.pipeline.stages import Result
 from facereg.types import Embeddings, FloatArray
 
@@ -138,7 +138,7 @@ class _Judge:
                     vector, reason = self._vector(read_picture(path), outcome)
                     source = Source.of(path)
                 except FaceregError as error:
-                    if isinstance(error, OF_ALL):
+                    if isinstance(error, NO_NETWORK):
                         raise
                     report.failed.append(LeftOut(path, getattr(error, "reason", str(error))))
                     continue

@@ -13,7 +13,7 @@ import numpy as np
 from facereg.errors import FaceregError, ImageError
 from facereg.images import Picture, load_pictures, read_picture
 from facereg.pipeline.composer import CHUNK_PIXELS, Outcome, Pipeline, Result
-from facereg.pipeline.flow import OF_ALL
+from facereg.pipeline.failures import NO_NETWORK
 from facereg.roles import Detector
 from facereg.types import Faces, Image
 
@@ -104,7 +104,7 @@ def _detect(detector: Detector, good: Sequence[tuple[Path, Picture]]) -> Sequenc
     try:
         return list(zip(pictures, detector.detect([picture.image for picture in pictures]), strict=True))
     except FaceregError as error:
-        if len(good) == 1 or isinstance(error, OF_ALL):
+        if len(good) == 1 or isinstance(error, NO_NETWORK):
             return [error_of_file(good[0][0], error)]
         return [outcome for each in good for outcome in _detect(detector, [each])]
 
@@ -118,7 +118,7 @@ def _of_file(path: Path, outcome: Outcome, reduced: Picture | None) -> Result | 
 
 def error_of_file(path: Path, error: FaceregError) -> ImageError:
     """Return what a stage's error means for a file; raise it where it is that of all."""
-    if isinstance(error, OF_ALL):
+    if isinstance(error, NO_NETWORK):
         raise error
     if isinstance(error, ImageError):
         return error

@@ -1,7 +1,7 @@
 """Images through the stages, side by side: the detector works on the next while the faces of the last are embedded.
 
-One thread drives a `Flow`: it puts images in and takes outcomes out, in order, and is told when there is room. What
-it may put is bounded, so that memory is. Stages run in threads of the flow, which end when it is closed.
+One thread drives a `Flow`: it puts images in and takes outcomes out, in order; the flow tells it when there is room,
+and so bounds memory. Stages run in threads of the flow, which end when it is closed.
 """
 
 from __future__ import annotations
@@ -10,84 +10,30 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
 from functools import partial
 from threading import Condition
 from types import TracebackType
-from typing import Literal, Self, TypeAlias, TypeVar
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from facereg.errors import (
-    ClosedError,
-    ContractError,
-    DeadlineError,
-    DeadModelError,
-    DeviceError,
-    FaceregError,
-    MissingExtraError,
-    ModelMismatchError,
-    ModelMissingError,
-    ModelNotReadyError,
-    PluginError,
-    UnreachableError,
-    WeightsError,
-)
+from facereg.errors import ContractError
+from facereg.pipeline.failures import NO_NETWORK, error_of_image, try_each_alone
 from facereg.pipeline.stages import Result, Stages
-from facereg.types import Embeddings, Faces, FloatArray, Image, check_image
+from facereg.pipeline.waiting import Item, Part, WaitingCrops
+from facereg.types import Embeddings, Image, check_image
 
 Step: TypeAlias = Literal["read", "give", "wait"]
-Work = TypeVar("Work")
 DETECTIONS = 4  # calls of a remote detector at once: each holds a chunk of whole images
-# the network is not to be had, whatever the images: alone, each would wait for the same answer
-OF_ALL = (
-    UnreachableError,
-    ModelMissingError,
-    ModelNotReadyError,
-    ModelMismatchError,
-    DeadModelError,
-    DeviceError,
-    MissingExtraError,
-    WeightsError,
-    ClosedError,
-)
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    """One image on its way."""
-
-    image: Image | None  # None as soon as its faces are cut out
-    number: int = 0  # among those put
-    outcome: Result | Exception | None = None
-    faces: Faces | None = None
-    refused: tuple[str, ...] = ()  # by the aligner, and why
-    vectors: FloatArray | None = None  # (N, D), filled as batches come back
-    missing: int = 0  # rows of `vectors` not filled yet
-
-    @property
-    def pixels(self) -> int:
-        """Number of pixels held."""
-        return 0 if self.image is None else self.image.shape[0] * self.image.shape[1]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """Crops of one image that share a batch: rows from `row` on."""
-
-    item: _Item
-    row: int
-    pixels: npt.NDArray[np.uint8]
 
 
 class Flow:
     """Images on their way through the stages.
 
     A call that fails for several images is made again for each of them alone, so that an error is that of one image
-    and the others get their results; except where the network itself is not to be had, which is the error of all.
-    Where it turns out so, or a deadline passes, while they are tried alone, those that are left get that error: a
-    call costs no more than two deadlines.
+    and the others get their results; except where the network itself cannot be reached or opened: then all of them
+    get that error. Where that, or a deadline that passes, shows itself while images are tried alone, those that are
+    left get that error too: a call costs no more than two deadlines.
 
     Args:
         stages: what to run.
@@ -116,15 +62,14 @@ class Flow:
         self._detector_pool = None if inline else ThreadPoolExecutor(self._detections, "facereg-detect")
         self._embedder_pool = None if inline else ThreadPoolExecutor(self._embeddings, "facereg-embed")
         self._changed = Condition()  # guards all below
-        self._items: deque[_Item] = deque()  # put and not taken, in order
-        self._filling: list[_Item] = []  # the chunk being put together: good images only
+        self._items: deque[Item] = deque()  # put and not taken, in order
+        self._filling: list[Item] = []  # the chunk being put together: good images only
         self._admitted = 0  # images put since that chunk began, bad ones too
         self._put = 0  # images put in all
         self._held = 0  # images whose pixels are held
         self._held_pixels = self._filling_pixels = 0  # of those, and of the chunk being put together
         self._finding = 0  # chunks with the detector
-        self._parts: deque[_Part] = deque()  # crops that wait for the embedder
-        self._waiting = 0  # their number
+        self._crops = WaitingCrops()
         self._embedding = 0  # batches with the embedder
         self._workers = 0  # threads that embed
         self._ended = self._closed = False
@@ -155,7 +100,7 @@ class Flow:
 
     def put(self, image: Image) -> None:
         """Put the next image in; one that is no image keeps its place and gets its error."""
-        item = _Item(image, self._put)
+        item = Item(image, self._put)
         try:
             check_image(image, name=f"images[{self._put}]")
         except ContractError as error:
@@ -175,7 +120,7 @@ class Flow:
             self._submit()
 
     def end(self) -> None:
-        """Say that no image comes any more."""
+        """End the input: no image comes any more."""
         self._submit(last=True)
         self._start_embedding()
 
@@ -196,8 +141,7 @@ class Flow:
         """Give up what is on its way; wait for the calls being made, and end the threads."""
         with self._changed:
             self._closed = True
-            self._parts.clear()
-            self._waiting = 0
+            self._crops.clear()
             self._tell()
         for pool in (self._detector_pool, self._embedder_pool):
             if pool is not None:
@@ -224,15 +168,15 @@ class Flow:
         if self._admitted:  # the chunk begun may be filled
             return True
         chunks = self._detections + 1  # one is filled while the others are worked on
-        bounded = self._held + self._chunk <= chunks * self._chunk
-        bounded &= self._held_pixels + self._pixels <= chunks * self._pixels
-        return len(self._items) + self._chunk <= self._window and bounded
+        within = self._held + self._chunk <= chunks * self._chunk
+        within &= self._held_pixels + self._pixels <= chunks * self._pixels
+        return len(self._items) + self._chunk <= self._window and within
 
     def _batch_is_due(self) -> bool:
         """Return whether to embed: a full batch, or what there is when no further face can come before it is taken."""
-        if self._closed or self._waiting == 0:
+        if self._closed or not self._crops:
             return False
-        if self._waiting >= self._stages.embedder.batch_size:
+        if len(self._crops) >= self._stages.embedder.batch_size:
             return True
         if self._finding:
             return False
@@ -254,24 +198,24 @@ class Flow:
         if chunk:
             self._run(self._detector_pool, partial(self._find_chunk, chunk))
 
-    def _find_chunk(self, chunk: list[_Item]) -> None:
+    def _find_chunk(self, chunk: list[Item]) -> None:
         self._find(chunk)
         with self._changed:
             self._finding -= 1
             self._tell()
         self._start_embedding()
 
-    def _find(self, items: list[_Item]) -> Exception | None:
+    def _find(self, items: list[Item]) -> Exception | None:
         """Find the faces of some images and queue their crops; return the error that was that of all, if any."""
         if self._closed:
             return None
         try:
             found, crops = self._stages.find([item.image for item in items if item.image is not None])
         except Exception as error:  # a plugin may raise anything: it is the image's outcome
-            if len(items) == 1 or isinstance(error, OF_ALL):
+            if len(items) == 1 or isinstance(error, NO_NETWORK):
                 self._fail(items, error)
                 return error
-            _each_alone(items, self._find, self._fail)
+            try_each_alone(items, self._find, self._fail)
             return None
         self._release(items)
         start = first = 0
@@ -283,20 +227,19 @@ class Flow:
             if count:
                 item.vectors = np.empty((count, self._stages.embedder.dim), np.float32)
                 with self._changed:
-                    self._parts.append(_Part(item, 0, crops.pixels[start : start + count]))
-                    self._waiting += count
+                    self._crops.add(item, crops.pixels[start : start + count])
             else:
                 self._finish(item)
             start += count
         return None
 
-    def _fail(self, items: list[_Item], error: Exception) -> None:
+    def _fail(self, items: list[Item], error: Exception) -> None:
         """End images whose faces were not found."""
         self._release(items)
         for item in items:
             self._settle(item, error)
 
-    def _release(self, items: list[_Item]) -> None:
+    def _release(self, items: list[Item]) -> None:
         with self._changed:
             self._held_pixels -= sum(item.pixels for item in items)
             for item in items:
@@ -308,7 +251,7 @@ class Flow:
     def _start_embedding(self) -> None:
         """Start threads for the batches that are due, as many as the embedder takes at once."""
         with self._changed:
-            due = max(self._waiting // self._stages.embedder.batch_size, 1) if self._batch_is_due() else 0
+            due = max(len(self._crops) // self._stages.embedder.batch_size, 1) if self._batch_is_due() else 0
             started = min(due, self._embeddings - self._workers)
             self._workers += started
         for _ in range(started):
@@ -320,35 +263,24 @@ class Flow:
             with self._changed:
                 self._embedding -= 1
 
-    def _next_batch(self) -> list[_Part]:
+    def _next_batch(self) -> list[Part]:
         """Take a batch from the queue; none where none is due, and the thread is counted out."""
-        batch: list[_Part] = []
         with self._changed:
             if self._closed or not self._batch_is_due():
                 self._workers -= 1
-                return batch
-            space = self._stages.embedder.batch_size
-            while space and self._parts:
-                part = self._parts.popleft()
-                if len(part.pixels) > space:
-                    rest = _Part(part.item, part.row + space, part.pixels[space:])
-                    self._parts.appendleft(rest)
-                    part = _Part(part.item, part.row, part.pixels[:space])
-                batch.append(part)
-                space -= len(part.pixels)
-            self._waiting -= self._stages.embedder.batch_size - space
+                return []
             self._embedding += 1
-        return batch
+            return self._crops.take(self._stages.embedder.batch_size)
 
-    def _embed(self, batch: list[_Part]) -> Exception | None:
+    def _embed(self, batch: list[Part]) -> Exception | None:
         """Embed the crops of some images, finish those that are complete; return an error as `_find` does."""
         try:
             embeddings = self._stages.embed(np.concatenate([part.pixels for part in batch]))
-        except Exception as error:  # as above
-            if len(batch) == 1 or isinstance(error, OF_ALL):
+        except Exception as error:  # a plugin may raise anything: it is the images' outcome
+            if len(batch) == 1 or isinstance(error, NO_NETWORK):
                 self._fail_parts(batch, error)
                 return error
-            _each_alone(batch, self._embed, self._fail_parts)
+            try_each_alone(batch, self._embed, self._fail_parts)
             return None
         row = 0
         for part in batch:
@@ -364,31 +296,29 @@ class Flow:
                 self._finish(part.item)
         return None
 
-    def _fail_parts(self, batch: list[_Part], error: Exception) -> None:
+    def _fail_parts(self, batch: list[Part], error: Exception) -> None:
         for part in batch:
             self._settle(part.item, error)
 
-    def _finish(self, item: _Item) -> None:
+    def _finish(self, item: Item) -> None:
         """Match the faces of an image that is embedded."""
         vectors = np.empty((0, self._stages.embedder.dim), np.float32) if item.vectors is None else item.vectors
         try:
             own = Embeddings(vectors, self._stages.embedder.space)
             assert item.faces is not None  # found before its crops were queued
             outcome: Result | Exception = Result(item.faces, own, self._stages.match(own), item.refused)
-        except Exception as error:  # as above
+        except Exception as error:  # a plugin may raise anything: it is the image's outcome
             outcome = error
         self._settle(item, outcome)
 
-    def _settle(self, item: _Item, outcome: Result | Exception) -> None:
+    def _settle(self, item: Item, outcome: Result | Exception) -> None:
         with self._changed:
             if item.outcome is not None:  # an image whose faces fill several batches has failed already
                 return
-            if isinstance(outcome, PluginError) or not isinstance(outcome, (Result, FaceregError)):  # a plugin's
-                outcome = _placed(outcome, item.number)
-            item.outcome = outcome
             if not isinstance(outcome, Result):
-                self._parts = deque(part for part in self._parts if part.item is not item)
-                self._waiting = sum(len(part.pixels) for part in self._parts)
+                outcome = error_of_image(outcome, item.number)
+                self._crops.drop(item)
+            item.outcome = outcome
             self._tell()
         if isinstance(outcome, Result):
             self._stages.metrics.count_image(len(outcome.faces))
@@ -410,25 +340,3 @@ class Flow:
             with self._changed:
                 self._broken = error
                 self._tell()
-
-
-def _placed(error: Exception, number: int) -> PluginError:
-    """Return what a plugin raised, with the image that it raised it for."""
-    named = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-    placed = PluginError(f"images[{number}]: {named}")
-    placed.__cause__ = error.__cause__ or error
-    return placed
-
-
-def _each_alone(
-    failed: list[Work], work: Callable[[list[Work]], Exception | None], fail: Callable[[list[Work], Exception], None]
-) -> None:
-    """Do again, for each alone, what failed for all together.
-
-    An error that shows the server and not the image to be at fault is that of those left too: each would wait for it.
-    """
-    for place, each in enumerate(failed, 1):
-        error = work([each])
-        if isinstance(error, (*OF_ALL, DeadlineError)):
-            fail(failed[place:], error)
-            return

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from facereg.errors import RunnerError
+from facereg.serving import keeper
 from facereg.serving.account import Account, chosen_account
 from facereg.serving.config import PYTHON
 from facereg.serving.environment import Progress
@@ -34,33 +35,6 @@ GONE_S = 2.0  # for killed processes; a process that nobody reaps stays longer, 
 TAIL = 65536  # bytes of what the server said last
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the server is here: no proxy is asked
 NOISE = "CudaDriverHelper has not been initialized"  # said as an error wherever there is no GPU
-# Ends the server, and its folder, when whoever started it is gone, however that came about: the pipe on stdin closes.
-KEEPER = """
-import os, shutil, signal, subprocess, sys, threading
-uid, gid = (int(number) if number else None for number in sys.argv[1].split(":"))
-rights = {} if uid is None else {"user": uid, "group": gid, "extra_groups": []}
-server = subprocess.Popen(sys.argv[3:], stdin=subprocess.DEVNULL, **rights)
-def end(*_):
-    if server.poll() is None:
-        server.terminate()
-left = []
-def watch():
-    while os.read(0, 64):
-        pass
-    left.append(True)
-    end()
-    try:
-        server.wait(12)
-    except subprocess.TimeoutExpired:
-        server.kill()
-signal.signal(signal.SIGTERM, end)
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-threading.Thread(target=watch, daemon=True).start()
-status = server.wait()
-if left:
-    shutil.rmtree(sys.argv[2], ignore_errors=True)
-os._exit(status if status >= 0 else 128 - status)
-"""
 
 
 class TritonServer:
@@ -196,7 +170,7 @@ class TritonServer:
             self._from = said.seek(0, os.SEEK_END)
             rights = f"{account.uid}:{account.gid}" if account is not None else ":"
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", KEEPER, rights, str(self._folder), *command],
+                [sys.executable, "-I", "-S", keeper.__file__, rights, str(self._folder), *command],
                 stdin=subprocess.PIPE,
                 stdout=said,
                 stderr=said,
