@@ -23,11 +23,21 @@ def main() -> None:
         except Exception as error:  # of a library or a plugin: named in one line, whatever it is
             if os.environ.get("FACEREG_TRACEBACK"):
                 raise
-            name, words = type(error).__name__, " ".join(str(error).split())[:200]
-            complain(f"unexpected {name} ({words}); set FACEREG_TRACEBACK=1 to see where, and report it")
+            complain(_named(error))
             sys.exit(1)
     except KeyboardInterrupt:
         _end_interrupted()
+
+
+def _named(error: Exception) -> str:
+    """Say in one line what went wrong that no module names."""
+    if isinstance(error, OSError) and error.filename is not None:  # a name too long, a disk that fails, no right
+        return f"{str(error.filename)[:200]}: cannot be used ({error.strerror}); check the path"
+    try:
+        words = " ".join(str(error).split())[:200]
+    except Exception:  # of a plugin, whose errors may have no words
+        words = "it has no words"
+    return f"unexpected {type(error).__name__} ({words}); set FACEREG_TRACEBACK=1 to see where, and report it"
 
 
 def _end_interrupted() -> None:

@@ -185,6 +185,7 @@ class Access:
             return self._connection
         self._place.require(self.path)
         require_one_name(self.path)
+        open_to_read(self.path)[0].close()  # a journal may lie beside it by now
         if log_size(self.path):  # it will be written into the file: only if it belongs to it
             for _ in self.rows():
                 pass

@@ -38,7 +38,7 @@ def problems(connection: sqlite3.Connection, sealer: Sealer) -> list[str]:
     found += [f"{name!r}: has no embedding; remove the person" for (name,) in empty]
     count, total = 0, bytes(SIZE)
     for row in read_rows(connection):
-        count, total = count + 1, added(total, row.seal) if isinstance(row.seal, bytes) else total
+        count, total = count + 1, added(total, row.seal)
         if problem := _problem(row, state, sealer):
             found.append(f"{row.name!r}, {row.source}: {problem}; {REMEDY}")
     if not found and (count, total) != (state.embeddings, state.total):

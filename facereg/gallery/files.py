@@ -53,7 +53,8 @@ def open_to_read(path: Path) -> tuple[sqlite3.Connection, bool]:
     Returns:
         the connection, and whether it takes the file for one that nobody changes.
     Raises:
-        GalleryError: if it is no file, or changes lie in a log beside it that cannot be read from here.
+        GalleryError: if it is no file, changes lie in a log beside it that cannot be read from here, or a journal that
+            no gallery has waits to be put into it.
         sqlite3.Error: if it cannot be opened or is no database.
     """
     if not path.is_file():  # a pipe would wait for ever
@@ -67,6 +68,12 @@ def open_to_read(path: Path) -> tuple[sqlite3.Connection, bool]:
         cannot_log = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if not cannot_log:
             raise
+        if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise GalleryError(
+                f"{path}: the journal {companions(path)[2].name} beside it is another gallery's, or "
+                "of a program that was ended while it wrote: the next change would put it into the file; move it "
+                "away, then run 'facereg gallery check'"
+            ) from error
         if log_size(path):
             raise GalleryError(
                 f"{path}: changes lie in its log {log_of(path).name}, which cannot be read without the right to write "
@@ -138,7 +145,8 @@ def is_database(path: Path) -> bool:
 
 def tidy(path: Path) -> None:
     """Let SQLite take away the empty log that a reader leaves, which may not write and so not remove it."""
-    if log_of(path).exists() and log_size(path) == 0 and os.access(path, os.W_OK):
+    with_journal = companions(path)[2].exists()  # which would be put into the file
+    if log_of(path).exists() and log_size(path) == 0 and not with_journal and os.access(path, os.W_OK):
         with suppress(sqlite3.Error), closing(connect(path, "rw")) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 

@@ -20,6 +20,7 @@ from facereg.gallery.checking import structure_problems
 from facereg.gallery.exports import exported_space
 from facereg.gallery.files import companions, connect, is_database, log_ahead, open_to_read
 from facereg.gallery.rows import CELLS, Row, Source, State
+from facereg.gallery.schema import VERSION, require_tables
 from facereg.gallery.seals import Sealer
 from facereg.gallery.store import Gallery
 
@@ -87,6 +88,7 @@ def rebuild_gallery(
         connection, _ = open_to_read(damaged)
         with closing(connection):
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            require_tables(connection, 1 if version == 1 else VERSION)
             with closing(migrated_copy(connection) if version == 1 else connection) as held:
                 state = State.read(held)
                 if state.key != old.fingerprint:

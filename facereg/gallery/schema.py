@@ -93,6 +93,16 @@ def schema_version(connection: sqlite3.Connection) -> int:
     return version
 
 
+def require_tables(connection: sqlite3.Connection, version: int) -> None:
+    """Raise GalleryError unless the tables are a gallery's, whatever else is in the file.
+
+    A view by a table's name could give rows without end.
+    """
+    tables = {entry for entry in _expected_schema(version) if entry[0] == "table"}
+    if not tables <= _schema(connection):
+        raise GalleryError("its tables are not a gallery's; restore an export or a copy")
+
+
 def _schema(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str, str]]:
     return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
 

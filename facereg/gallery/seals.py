@@ -75,8 +75,13 @@ def as_bytes(*cells: object) -> bytes:
     return b"".join(parts)
 
 
-def added(total: bytes, seal: bytes, sign: int = 1) -> bytes:
-    """Return the sum of seals with one more, or (sign -1) one less: it does not depend on their order."""
+def added(total: bytes, seal: object, sign: int = 1) -> bytes:
+    """Return the sum of seals with one more, or (sign -1) one less: it does not depend on their order.
+
+    What another program put in the place of a seal may be no bytes: it counts for nothing.
+    """
+    if not isinstance(seal, bytes):
+        return total
     value = int.from_bytes(total, "big") + sign * int.from_bytes(seal, "big")
     return (value % _MODULUS).to_bytes(SIZE, "big")
 

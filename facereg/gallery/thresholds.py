@@ -18,6 +18,7 @@ from facereg.errors import ContractError, FaceregError, UnknownNameError
 from facereg.registry.installed import Registry
 
 FILE = "calibrations.json"
+VERSION = 2  # of an entry: it has a checksum, which is last, so that no damage takes both away and leaves the rest
 HOME = "FACEREG_HOME"  # environment: folder of what facereg remembers
 
 
@@ -53,6 +54,11 @@ class Calibration:
             raise ContractError(f"thresholds: expected one by a rate above 0 at least, got {dict(self.thresholds)}")
         if not all(-1 <= value <= 1 for value in self.thresholds.values()):
             raise ContractError(f"thresholds: expected cosine similarities in -1..1, got {dict(self.thresholds)}")
+        by_rate = [self.thresholds[rate] for rate in sorted(self.thresholds)]
+        if by_rate != sorted(by_rate, reverse=True):
+            raise ContractError(
+                f"thresholds: expected none that rises with the false accept rate, got {dict(self.thresholds)}"
+            )
 
     def at(self, far: float | None = None) -> Threshold:
         """Return the threshold of a false accept rate; by default that of the highest one measured.
@@ -141,6 +147,7 @@ def store_calibration(space: str, calibration: Calibration) -> Path:
 def _row(space: str, calibration: Calibration) -> dict[str, object]:
     thresholds = {repr(float(far)): float(value) for far, value in calibration.thresholds.items()}
     return {
+        "version": VERSION,
         "thresholds": thresholds,
         "origin": calibration.origin,
         "sha256": _checksum(space, thresholds, calibration.origin),
@@ -182,6 +189,8 @@ def _held(path: Path) -> dict[str, Calibration]:
     text = read_text(path, expected=expected, limit=MAX_SETTINGS, error=FaceregError)
     rows = parse_json(text, place=str(path), expected=expected, error=FaceregError)
     try:
+        if len({"sha256" in row for row in rows.values()}) > 1:  # whoever writes one writes all
+            raise ValueError("only some entries have a checksum")
         return {space: _calibration(space, row) for space, row in rows.items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, FaceregError) as error:
         words = " ".join(str(error).split())[:200]
@@ -189,7 +198,8 @@ def _held(path: Path) -> dict[str, Calibration]:
 
 
 def _calibration(space: str, row: dict[str, Any]) -> Calibration:
-    if not {"thresholds", "origin"} <= row.keys() <= {"thresholds", "origin", "sha256"}:
+    checked = {"version", "sha256"} if row.get("version") == VERSION else set()
+    if not {"thresholds", "origin"} | checked == row.keys():
         raise ValueError(f"{space!a} has other keys: {', '.join(map(ascii, row))}")
     thresholds, origin = row["thresholds"], row["origin"]
     if not isinstance(origin, str) or {type(value) for value in thresholds.values()} - {int, float}:
@@ -197,4 +207,7 @@ def _calibration(space: str, row: dict[str, Any]) -> Calibration:
     # an entry of an earlier version has no checksum
     if row.get("sha256", held := _checksum(space, thresholds, origin)) != held:
         raise ValueError(f"{space!a} was altered")
-    return Calibration({float(far): float(value) for far, value in thresholds.items()}, origin)
+    by_rate = {float(far): float(value) for far, value in thresholds.items()}
+    if len(by_rate) != len(thresholds):
+        raise ValueError(f"{space!a} states a rate twice")
+    return Calibration(by_rate, origin)

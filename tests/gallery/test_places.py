@@ -112,6 +112,33 @@ def test_the_log_of_another_gallery_is_not_taken_into_a_file(team: Path, other: 
     assert names(team) == ["Eve", "Ira", "Zoe"]
 
 
+def journal_left(other: Path) -> bytes:
+    """Return the journal that a program leaves which is ended while it changes a gallery without a log."""
+    connection = sqlite3.connect(other, isolation_level=None)
+    for statement in ("PRAGMA journal_mode = DELETE", "PRAGMA cache_size = 1", "BEGIN IMMEDIATE"):
+        connection.execute(statement)
+    connection.execute("UPDATE embeddings SET source = source || 'x'")
+    connection.execute("CREATE TABLE more AS SELECT randomblob(100000)")  # more than the cache holds: it is written out
+    journal = other.with_name(f"{other.name}-journal").read_bytes()
+    connection.execute("ROLLBACK")
+    connection.close()
+    return journal
+
+
+def test_the_journal_of_another_gallery_is_not_put_into_a_file(team: Path, other: Path) -> None:
+    journal, before = journal_left(other), team.read_bytes()
+    with Gallery.open(team, space="a") as gallery:
+        team.with_name("team-journal").write_bytes(journal)
+        with pytest.raises(GalleryError, match="team: the journal team-journal beside it is another gallery's"):
+            enroll(gallery)
+    for call in (lambda: names(team), lambda: Gallery.open(team, space="a", create=True)):
+        with pytest.raises(GalleryError, match="team: the journal team-journal beside it is another gallery's"):
+            call()
+    assert team.read_bytes() == before
+    team.with_name("team-journal").unlink()
+    assert names(team) == ["Ada", "Bob"]
+
+
 def test_a_later_log_over_an_old_copy_gives_no_third_state(team: Path, tmp_path: Path) -> None:
     with Gallery.open(team, space="a") as gallery:
         for number in range(30):
@@ -235,6 +262,26 @@ def test_rebuilding_reads_around_a_broken_page(tmp_path: Path) -> None:
     assert 100 < done.embeddings < 200
     assert done.left_out
     assert set(names(tmp_path / "new")) <= {f"Person {number:03d}" for number in range(100)}
+
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT "
+
+
+@pytest.mark.parametrize(
+    ("table", "select"),
+    [
+        ("embeddings", "x id, 1 person, x'00' vector, '' source, '' sha256, '' created, x'00' seal FROM n"),
+        ("people", "x id, 'n' || x name, '' created FROM n"),
+        ("gallery", "kept.* FROM n, kept WHERE x < 0"),
+    ],
+)
+def test_rebuilding_runs_no_view(team: Path, tmp_path: Path, table: str, select: str) -> None:
+    with sqlite3.connect(team) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO kept")
+        connection.execute(f"CREATE VIEW {table} AS {ENDLESS}{select}")
+    connection.close()
+    with pytest.raises(GalleryError, match="its tables are not a gallery's"):
+        rebuild_gallery(team, tmp_path / "new")
 
 
 def test_rebuilding_gives_a_gallery_a_key_or_another(team: Path, tmp_path: Path) -> None:

@@ -193,6 +193,14 @@ def test_a_row_of_another_gallery_is_no_row_of_this_one(sound: Path, tmp_path: P
     assert "'Ada', Ada0.jpg: its bytes were altered" in verdict(sound)[0]
 
 
+@pytest.mark.parametrize("seal", ["'text'", "7", "1.5", "zeroblob(9)"])
+def test_a_person_whose_seals_are_none_can_be_removed(sound: Path, seal: str) -> None:
+    change(sound, f"UPDATE embeddings SET seal = {seal} WHERE person = 1")
+    with Gallery.open(sound, space=SPACE) as gallery:
+        assert gallery.remove("Ada") == 3
+        assert "run gallery rebuild" in gallery.check()[0]
+
+
 def test_an_enrolment_or_a_removal_hides_no_change(sound: Path) -> None:
     change(sound, "UPDATE people SET name = 'x' WHERE id = 1")
     with Gallery.open(sound, space=SPACE) as gallery:

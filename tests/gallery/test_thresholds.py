@@ -168,6 +168,10 @@ def test_an_entry_of_before_has_no_checksum_and_counts(home: Path) -> None:
         '{"model:0123": {"thresholds": {"0.01": 0.3}, "origin": 7}}',
         '{"model:0123": {"thresholds": {"0.01": 0.3}, "origin": "x", "more": 1}}',
         '{"model:0123": {"thresholds": {}, "origin": "x"}}',
+        '{"model:0123": {"thresholds": {"0.01": 0.3, "0.010": 0.4}, "origin": "x"}}',
+        '{"model:0123": {"thresholds": {"0.01": 0.3, "0.1": 0.4}, "origin": "x"}}',
+        '{"model:0123": {"version": 2, "thresholds": {"0.01": 0.3}, "origin": "x"}}',
+        '{"model:0123": {"version": 3, "thresholds": {"0.01": 0.3}, "origin": "x"}}',
         '{"model:0123": {"thresholds": {"0.01": 0.3}, "origin": "x", "sha256": null}}',
         "[" * 100_000,
         '{"a":' * 100_000,
@@ -183,6 +187,25 @@ def test_another_file_is_said_in_one_line(home: Path, text: str) -> None:
             call()
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_an_entry_whose_checksum_is_gone_is_none_of_before(home: Path, others: int) -> None:
+    """The end of its `origin` is damaged so that the checksum belongs to that text."""
+    path = store_calibration(CARD, HELD)
+    for number in range(others):
+        store_calibration(f"other:{number}", HELD)
+    text = path.read_text()
+    path.write_text(text.replace('",\n    "sha256": "', "x" * 18, 1))
+    assert '"sha256"' not in json.loads(path.read_text())[CARD]
+    with pytest.raises(FaceregError, match="expected what 'facereg calibrate' wrote"):
+        calibration_for(CARD, Registry())
+
+
+@pytest.mark.parametrize("thresholds", [{0.01: 0.3, 0.1: 0.4}, {0.1: 0.2, 0.01: 0.1}])
+def test_a_threshold_does_not_rise_with_the_rate(thresholds: dict[float, float]) -> None:
+    with pytest.raises(ContractError, match="expected none that rises with the false accept rate"):
+        Calibration(thresholds, "x")
 
 
 def test_bytes_that_are_changed_never_give_another_threshold(home: Path) -> None:
