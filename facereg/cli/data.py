@@ -1,25 +1,22 @@
-"""data convert, check, sheet, fetch, pseudo-label."""
+"""data convert, check, sheet, pseudo-label."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from facereg.cli.evaluate import Format, Images
+from facereg.cli.fetching import fetch
 from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, say_without_area, with_stages
 from facereg.cli.streams import say
 from facereg.cli.tally import Tally
-from facereg.errors import ContractError, DatasetError, ImageError
-
-if TYPE_CHECKING:
-    from facereg.data.fetch import Source
+from facereg.errors import ContractError, ImageError
 
 app = typer.Typer(help="Prepare data: convert, check, look, fetch, label.", no_args_is_help=True)
+app.command()(fetch)
 Annotations = Annotated[
     Path, typer.Option("--annotations", help="The list (wider, pseudo) or folder (voc, yolo, celeba).")
 ]
@@ -55,15 +52,18 @@ def convert(
 
     items = read_boxes(from_, annotations, images, partition=partition)
     say_without_area(items)
-    written = WRITERS[to](items, out, images)
+    written, tally = WRITERS[to](items, out, images), Tally()
+    tally.done = len(items) - len(written.errors)
+    for error in written.errors:
+        tally.fail(error)
     if json:
-        print_json(
-            {"out": str(out), "images": written.images, "faces": written.faces, "left_out": written.left_out},
-        )
-        return
-    typer.echo(f"{out}: {counted(written.faces, 'face')} in {counted(written.images, 'picture')}")
-    if written.left_out:
-        complain(f"left out {counted(written.left_out, 'face')}, which the layout {to} cannot hold")
+        counts = {"images": written.images, "faces": written.faces, "left_out": written.left_out}
+        print_json({"out": str(out), **counts, **tally.document})
+    else:
+        say(f"{out}: {counted(written.faces, 'face')} in {counted(written.images, 'picture')}")
+        if written.left_out:
+            complain(f"left out {counted(written.left_out, 'face')}, which the layout {to} cannot hold")
+    tally.finish()
 
 
 @app.command()
@@ -124,56 +124,15 @@ def sheet(
 
     items = read_boxes(format, annotations, images, partition=partition)
     say_without_area(items)
-    rows = sorted(np.random.default_rng(seed).permutation(len(items))[:count].tolist())
-    write_image(out, contact_sheet([items[row] for row in rows], columns=columns, side=side))
+    rows, tally = sorted(np.random.default_rng(seed).permutation(len(items))[:count].tolist()), Tally()
+    chosen = [items[row] for row in rows]
+    write_image(out, contact_sheet(chosen, columns=columns, side=side, failed=tally.fail))
+    tally.done = len(rows) - len(tally.failed)
     if json:
-        print_json({"out": str(out), "images": len(rows)})
+        print_json({"out": str(out), "images": tally.done, **tally.document})
     else:
-        typer.echo(f"{out}: {counted(len(rows), 'picture')} of {len(items)}")
-
-
-@app.command()
-def fetch(
-    source: Annotated[str, typer.Argument(help="An http(s) address, or a name in the table.")],
-    out: Annotated[Path, typer.Option("--out", help="The file to write, or a folder for it.")] = Path(),
-    sha256: Annotated[str | None, typer.Option(help="Of the file; the table may hold it.")] = None,
-    unpack: Annotated[Path | None, typer.Option(help="Unpack zip or tar into this new folder.")] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="TOML file: [NAME] address, sha256, unpack; default: sources.toml of facereg.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Download a data set, checked and resumed, whole or not at all; the set's terms are yours to keep.
-
-    Example: facereg data fetch https://example.org/faces.zip --sha256 0123...cdef --out downloads --unpack faces
-    """
-    from urllib.parse import unquote, urlsplit
-
-    from facereg.data.fetch import fetch as bring
-    from facereg.disk.paths import inside
-
-    chosen = _source(source, sha256, table)
-    path = out
-    if out.is_dir():
-        name = unquote(urlsplit(chosen.addresses[0]).path).rpartition("/")[2]
-        if not name:
-            raise ContractError(f"--out: expected a file's name, which the address {chosen.addresses[0]} does not give")
-        path = inside(out, name)
-    with _bytes_shown(path.name) as show:
-        fetched = bring(chosen, path, progress=show)
-    folder = unpack if unpack is not None else (path.with_suffix("") if chosen.unpack else None)
-    files = None
-    if folder is not None:
-        from facereg.data.unpack import unpack as open_archive
-
-        files = open_archive(path, folder)
-    if json:
-        document = {"file": str(path), "bytes": fetched.size, "sha256": fetched.sha256, "resumed": fetched.resumed}
-        print_json({**document, "folder": None if folder is None else str(folder), "files": files})
-        return
-    typer.echo(f"{path}: {counted(fetched.size, 'byte')}, sha256 {fetched.sha256}")
-    if folder is not None and files is not None:
-        typer.echo(f"{folder}: {counted(files, 'file')}")
+        say(f"{out}: {counted(tally.done, 'picture')} of {len(items)}")
+    tally.finish()
 
 
 @app.command("pseudo-label")
@@ -217,32 +176,3 @@ def pseudo_label(
     else:
         say(f"{out}: {counted(faces, 'face')} in {counted(len(kept), 'picture')}")
     tally.finish()
-
-
-def _source(given: str, sha256: str | None, table: Path | None) -> Source:
-    from facereg.data.fetch import Source, check_source, read_sources
-    from facereg.gallery.thresholds import calibrations_file
-
-    if "://" in given:
-        return check_source(Source((given,), sha256), given=given)
-    table = table or calibrations_file().with_name("sources.toml")
-    sources = read_sources(table)
-    if given not in sources:
-        raise DatasetError(f"{table}: no source named {given!r}; it holds {', '.join(sorted(sources)) or 'none'}")
-    held = sources[given]
-    return check_source(Source(held.addresses, sha256 or held.sha256, held.unpack), given=given)
-
-
-@contextmanager
-def _bytes_shown(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show on stderr, where that is a terminal, bytes there and to come; yield what to call with both."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(
-        "{task.description}", *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -114,6 +114,7 @@ def quantize(
     from facereg.folders.walking import find_pictures
     from facereg.images import load_images
     from facereg.networks.spec import import_object
+    from facereg.pipeline.files import error_of_file
 
     found, tally = find_pictures(images), Tally()
     step = max(1, len(found.pictures) // pictures)
@@ -122,18 +123,21 @@ def quantize(
     unused = [LeftOut(path, "not among those measured, see --pictures", minor=True) for path in beside]
     tally.leave_out(found.skipped + unused, found.failed)
     quantize_stage = import_object("facereg.training.quantizing:quantize_stage")
+    failures: list[FaceregError] = []  # of a stage, for the picture given last
     with progress("measuring", len(chosen)) as advance:
 
         def read() -> Iterator[Image]:
-            for _, image in load_images(chosen):
+            for path, image in load_images(chosen):
+                if not isinstance(image, ImageError):
+                    yield image
+                    image = error_of_file(path, failures.pop()) if failures else image
                 if isinstance(image, ImageError):
                     tally.fail(image)
                 else:
                     tally.done += 1
-                    yield image
                 advance(1)
 
-        made = quantize_stage(stages.composition, role, read(), out, registry=stages.registry)
+        made = quantize_stage(stages.composition, role, read(), out, failed=failures.append, registry=stages.registry)
     for one in made:
         if json:
             print_json({"name": one.network, "file": str(one.path), "difference": one.difference, "kept": one.kept})

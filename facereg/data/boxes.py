@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,9 +15,11 @@ from facereg.data.lines import finite, numbers, read_lines, require_files, whole
 from facereg.disk.reading import parse_json, read_bytes
 from facereg.disk.replacing import write_atomically
 from facereg.errors import DatasetError, ImageError
-from facereg.folders.walking import find_pictures
+from facereg.folders.walking import Found, find_pictures
 from facereg.images import image_size
 from facereg.types import BoolArray, Faces, FloatArray
+
+SIDE = 1000  # px; stands for the width and height of a picture that cannot be opened
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,12 +31,15 @@ class LabelledImage:
         boxes: (N, 4) float32, x1 y1 x2 y2.
         ignored: (N,) bool; neither a face to find nor background.
         points: (N, 5, 2) float32, NaN where a face has none.
+        error: why its file could not be opened, though the layout gives boxes in shares of it: they are then those in a
+            picture of SIDE px a side, good for counting faces and for nothing else.
     """
 
     path: Path
     boxes: FloatArray
     ignored: BoolArray
     points: FloatArray
+    error: ImageError | None = None
 
     @classmethod
     def without_points(cls, path: Path, boxes: FloatArray, ignored: BoolArray | None = None) -> LabelledImage:
@@ -143,22 +149,23 @@ _VOC_SIDES = ("xmin", "ymin", "xmax", "ymax")
 def read_yolo(annotations: Path, images: Path, *, strict: bool = True) -> list[LabelledImage]:
     """Read a folder of YOLO text files, one a picture: `class cx cy w h` and perhaps five points, in shares of it.
 
-    Every picture of `images` counts; one without a text file has no face.
+    Every picture of `images` counts; one without a text file has no face. One that cannot be opened has an `error`.
 
     Args:
         strict: False gives unreadable pictures, and text files without one, as pictures without faces, for
             `facereg.data.check` to name.
     Raises:
         DatasetError: if a line is not as stated or no picture is found.
-        ImageError: if a picture cannot be opened.
     """
-    pictures = find_pictures([images]).pictures if images.is_dir() else []
-    if not pictures:
+    inside = find_pictures([images]) if images.is_dir() else Found()
+    if not inside.pictures:
         raise DatasetError(f"{images}: expected pictures in this folder, found none")
+    unopened = {item.path: ImageError(item.path, item.reason) for item in inside.failed}
+    pictures = sorted([*inside.pictures, *unopened])
     found = []
     for path in pictures:
         labels = annotations / path.relative_to(images).with_suffix(".txt")
-        lines = read_lines(labels) if labels.is_file() else []
+        lines = read_lines(labels) if os.path.isfile(labels) else []  # Path's own raises for long names
         expected = "class cx cy w h, or with ten more numbers of points"
         rows = [
             numbers(line.split(), path=labels, line=number, expected=expected, strict=strict)
@@ -169,13 +176,11 @@ def read_yolo(annotations: Path, images: Path, *, strict: bool = True) -> list[L
             raise DatasetError(
                 f"{labels}: expected lines of {expected}, got {sorted({len(row) for row in rows})} numbers"
             )
-        try:
-            size = np.array(image_size(path), np.float32)  # (2,) width, height
-        except ImageError:
-            if strict:
-                raise
+        sides, error = _size_of(path, unopened.get(path))
+        if error is not None and not strict:
             found.append(LabelledImage.without_points(path, np.empty((0, 4), np.float32)))
             continue
+        size = np.array(sides, np.float32)  # (2,) width, height
         shares = np.array([row[1:5] for row in rows], np.float64).reshape(-1, 2, 2) * size  # centre, then sides
         with np.errstate(invalid="ignore"):  # where not strict
             boxes = np.concatenate([shares[:, 0] - shares[:, 1] / 2, shares[:, 0] + shares[:, 1] / 2], 1)
@@ -183,10 +188,20 @@ def read_yolo(annotations: Path, images: Path, *, strict: bool = True) -> list[L
         for index, row in enumerate(rows):
             if len(row) == 15 and (row[5:] >= 0).all():  # -1 marks a face without points
                 item.points[index] = row[5:].reshape(5, 2) * size
-        found.append(item)
+        found.append(replace(item, error=error))
     if not strict:
         found += _without_picture(annotations, images, pictures)
     return found
+
+
+def _size_of(path: Path, error: ImageError | None) -> tuple[tuple[int, int], ImageError | None]:
+    """Return the width and height of a picture; what stands for them, with the reason, where it cannot be opened."""
+    try:
+        if error is None:
+            return image_size(path), None
+    except ImageError as unread:
+        error = unread
+    return (SIDE, SIDE), error
 
 
 def _without_picture(annotations: Path, images: Path, pictures: Sequence[Path]) -> list[LabelledImage]:

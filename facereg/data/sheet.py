@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
 from facereg.data.boxes import LabelledImage
 from facereg.drawing import draw_faces
-from facereg.errors import ContractError
+from facereg.errors import ContractError, ImageError
 from facereg.images import read_image
 from facereg.types import Faces, FloatArray, Image
 
 GAP = 4  # px between pictures
+GREY = 128  # of the place of a picture that cannot be read
 
 
-def contact_sheet(items: Sequence[LabelledImage], *, columns: int = 6, side: int = 240) -> Image:
+def _refuse(error: ImageError) -> None:
+    raise error
+
+
+def contact_sheet(
+    items: Sequence[LabelledImage],
+    *,
+    columns: int = 6,
+    side: int = 240,
+    failed: Callable[[ImageError], object] = _refuse,
+) -> Image:
     """Return the pictures in rows, their boxes and points drawn: green, and red for ignored faces.
 
     Args:
         columns: pictures in a row.
         side: px of the square that each picture is fitted into.
+        failed: called with what is wrong with each picture that cannot be read, whose place is a grey square; by
+            default it is raised.
     Raises:
         ContractError: if there is no picture, or columns or side are too small.
         ImageError: if a picture cannot be read.
@@ -35,7 +48,11 @@ def contact_sheet(items: Sequence[LabelledImage], *, columns: int = 6, side: int
     step = side + GAP
     sheet = np.full((rows * step + GAP, columns * step + GAP, 3), 255, np.uint8)
     for place, item in enumerate(items):
-        cell = _fitted(item, side)
+        try:
+            cell = _fitted(item, side)
+        except ImageError as error:
+            failed(error)
+            cell = np.full((side, side, 3), GREY, np.uint8)
         top = GAP + place // columns * step + (side - cell.shape[0]) // 2
         left = GAP + place % columns * step + (side - cell.shape[1]) // 2
         sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,18 +14,24 @@ import numpy as np
 from facereg.data.boxes import LabelledImage
 from facereg.disk.paths import inside, relative_parts
 from facereg.disk.replacing import whole_folder, write_atomically
-from facereg.errors import ContractError, DatasetError
+from facereg.errors import ContractError, DatasetError, ImageError
 from facereg.images import image_size
-from facereg.names import shown
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How many pictures and faces were written, and how many faces the layout cannot hold."""
+    """What was written.
+
+    Args:
+        images, faces: how many.
+        left_out: faces of these pictures that the layout cannot hold.
+        errors: why the other pictures are not in it.
+    """
 
     images: int
     faces: int
     left_out: int
+    errors: tuple[ImageError, ...] = ()
 
 
 def write_wider(items: Sequence[LabelledImage], out: Path, images: Path) -> Written:
@@ -36,16 +43,17 @@ def write_wider(items: Sequence[LabelledImage], out: Path, images: Path) -> Writ
     Raises:
         DatasetError: if a picture lies elsewhere or the file cannot be written.
     """
+    held, errors = _named(items, images, _in_a_list)
     lines: list[str] = []
-    for item in items:
-        lines += [str(_name(item, images)), str(len(item.boxes))]
+    for item, name in held:
+        lines += [str(name), str(len(item.boxes))]
         for box, ignored in zip(item.boxes, item.ignored, strict=True):
             corner = " ".join(_number(value) for value in (*box[:2], *(box[2:] - box[:2])))
             lines.append(f"{corner} 0 0 0 {int(ignored)} 0 0")
         if len(item.boxes) == 0:
             lines.append("0 0 0 0 0 0 0 0 0 0")  # as in the published files
     _write(out, lines)
-    return Written(len(items), sum(len(item.boxes) for item in items), 0)
+    return Written(len(held), sum(len(item.boxes) for item, _ in held), 0, errors)
 
 
 def write_yolo(items: Sequence[LabelledImage], out: Path, images: Path) -> Written:
@@ -59,13 +67,13 @@ def write_yolo(items: Sequence[LabelledImage], out: Path, images: Path) -> Writt
         images: the folder of the pictures.
     Raises:
         DatasetError: if a picture lies elsewhere, two share a label file, or the folder is not empty.
-        ImageError: if a picture cannot be read.
     """
-    pointed = any(np.isfinite(item.points).all((1, 2)).any() for item in items)
+    sized, errors = _sized(*_named(items, images, _any_name))
+    pointed = any(np.isfinite(item.points).all((1, 2)).any() for item, _, _ in sized)
     files: dict[PurePosixPath, str] = {}
     faces = 0
-    for item in items:
-        size = np.array(image_size(item.path), np.float32)  # (2,) width, height
+    for item, name, sides in sized:
+        size = np.array(sides, np.float32)  # (2,) width, height
         boxes = np.clip(item.boxes.reshape(-1, 2, 2), 0, size)  # (N, 2, 2)
         rows = np.flatnonzero(~item.ignored & (boxes[:, 1] > boxes[:, 0]).all(1))
         lines = []
@@ -75,10 +83,10 @@ def write_yolo(items: Sequence[LabelledImage], out: Path, images: Path) -> Writt
                 own = item.points[row]
                 shares += (own / size).reshape(-1).tolist() if np.isfinite(own).all() else [-1.0] * 10
             lines.append(" ".join(["0", *(f"{value:.6f}" for value in shares)]) + "\n")
-        _add(files, _name(item, images).with_suffix(".txt"), "".join(lines), item)
+        _add(files, name.with_suffix(".txt"), "".join(lines), item)
         faces += len(rows)
     _write_folder(out, files)
-    return Written(len(items), faces, sum(len(item.boxes) for item in items) - faces)
+    return Written(len(sized), faces, sum(len(item.boxes) for item, _, _ in sized) - faces, errors)
 
 
 def write_voc(items: Sequence[LabelledImage], out: Path, images: Path) -> Written:
@@ -89,15 +97,14 @@ def write_voc(items: Sequence[LabelledImage], out: Path, images: Path) -> Writte
         images: the folder that pictures are named relative to.
     Raises:
         DatasetError: if a picture lies elsewhere, two share an XML file, or the folder is not empty.
-        ImageError: if a picture cannot be read.
     """
+    sized, errors = _sized(*_named(items, images, _in_a_list))
     files: dict[PurePosixPath, str] = {}
-    for item in items:
-        name = _name(item, images)
+    for item, name, sides in sized:
         root = ElementTree.Element("annotation")
         ElementTree.SubElement(root, "filename").text = str(name)
         size = ElementTree.SubElement(root, "size")
-        for key, value in zip(("width", "height", "depth"), (*image_size(item.path), 3), strict=True):
+        for key, value in zip(("width", "height", "depth"), (*sides, 3), strict=True):
             ElementTree.SubElement(size, key).text = str(value)
         for box, ignored in zip(item.boxes, item.ignored, strict=True):
             face = ElementTree.SubElement(root, "object")
@@ -111,7 +118,7 @@ def write_voc(items: Sequence[LabelledImage], out: Path, images: Path) -> Writte
         text = ElementTree.tostring(root, encoding="unicode") + "\n"
         _add(files, PurePosixPath("__".join(name.with_suffix(".xml").parts)), text, item)
     _write_folder(out, files)
-    return Written(len(items), sum(len(item.boxes) for item in items), 0)
+    return Written(len(sized), sum(len(item.boxes) for item, _, _ in sized), 0, errors)
 
 
 def write_five_points(items: Sequence[LabelledImage], out: Path, images: Path) -> Written:
@@ -123,27 +130,80 @@ def write_five_points(items: Sequence[LabelledImage], out: Path, images: Path) -
     Raises:
         DatasetError: if no face can be written, a picture lies elsewhere or the file cannot be written.
     """
-    single = [item for item in items if len(item.boxes) == 1 and np.isfinite(item.points).all()]
+    held, errors = _named(items, images, _in_a_list_of_words)
+    single = [(item, name) for item, name in held if len(item.boxes) == 1 and np.isfinite(item.points).all()]
     if not single:
         raise DatasetError(f"{out}: expected pictures of one face with five points, got none of {len(items)}")
     lines = []
-    for item in single:
-        name = str(_name(item, images))
-        if len(name.split()) != 1:
-            raise DatasetError(f"{item.path}: expected a name without spaces, which a list of points cannot hold")
+    for item, name in single:
         sides = item.boxes[0, [0, 2, 1, 3]]
-        lines.append(" ".join([name, *(_number(value) for value in (*sides, *item.points[0].reshape(-1)))]))
+        lines.append(" ".join([str(name), *(_number(value) for value in (*sides, *item.points[0].reshape(-1)))]))
     _write(out, lines)
-    return Written(len(single), len(single), sum(len(item.boxes) for item in items) - len(single))
+    return Written(len(single), len(single), sum(len(item.boxes) for item, _ in held) - len(single), errors)
+
+
+_Held = list[tuple[LabelledImage, PurePosixPath]]
+
+
+def _named(
+    items: Sequence[LabelledImage], images: Path, unfit: Callable[[str], str]
+) -> tuple[_Held, tuple[ImageError, ...]]:
+    """Return the pictures with their names in `images`, and why the others cannot be written.
+
+    Args:
+        unfit: returns what names the layout expects where it cannot hold one.
+    """
+    held: _Held = []
+    errors: list[ImageError] = []
+    for item in items:
+        if item.error is not None:
+            errors.append(item.error)
+            continue
+        name = _name(item, images)
+        if reason := unfit(str(name)):
+            errors.append(ImageError(item.path, f"expected {reason}; rename it"))
+        else:
+            held.append((item, name))
+    return held, tuple(errors)
+
+
+def _sized(
+    held: _Held, errors: tuple[ImageError, ...]
+) -> tuple[list[tuple[LabelledImage, PurePosixPath, tuple[int, int]]], tuple[ImageError, ...]]:
+    """Add width and height of each picture; those that cannot be opened join the others' errors."""
+    sized = []
+    for item, name in held:
+        try:
+            sized.append((item, name, image_size(item.path)))
+        except ImageError as error:
+            errors += (error,)
+    return sized, errors
+
+
+def _any_name(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "a name in UTF-8, as lists are"
+    return "a name without control characters" if _CONTROL.search(name) else ""
+
+
+def _in_a_list(name: str) -> str:
+    one_line = name.splitlines() == [name] and name == name.rstrip()
+    return _any_name(name) or ("" if one_line else "a name of one line, without a space at its end")
+
+
+def _in_a_list_of_words(name: str) -> str:
+    return _in_a_list(name) or ("" if name.split() == [name] else "a name without spaces: they divide a list of points")
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def _name(item: LabelledImage, images: Path) -> PurePosixPath:
     try:
         name = item.path.relative_to(images).as_posix()
-        relative_parts(name)  # as `images/../a.jpg`
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise DatasetError(f"{shown(str(item.path))}: expected a name in UTF-8, as lists are; rename it") from error
+        relative_parts(_CONTROL.sub("", name))  # as `images/../a.jpg`; what no layout can hold is its picture's error
     except ValueError as error:
         reason = f" ({error})" if isinstance(error, ContractError) else ""
         raise DatasetError(

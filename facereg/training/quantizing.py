@@ -20,12 +20,13 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from facereg.disk.replacing import write_atomically
-from facereg.errors import ContractError, DatasetError
+from facereg.errors import ContractError, DatasetError, FaceregError
 from facereg.networks.onnx import OnnxRunner
 from facereg.networks.runner import Runner, Tensor
 from facereg.networks.spec import NetworkSpec
 from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.composition import Composition, StageChoice
+from facereg.pipeline.flow import OF_ALL
 from facereg.registry.installed import Registry, default_registry
 from facereg.roles import Detector, RoleName, Stage
 from facereg.types import Image
@@ -53,8 +54,18 @@ class Quantized:
     kept: bool
 
 
+def _refuse(error: FaceregError) -> None:
+    raise error
+
+
 def quantize_stage(
-    composition: Composition, role: RoleName, images: Iterable[Image], out: Path, *, registry: Registry | None = None
+    composition: Composition,
+    role: RoleName,
+    images: Iterable[Image],
+    out: Path,
+    *,
+    failed: Callable[[FaceregError], object] = _refuse,
+    registry: Registry | None = None,
 ) -> list[Quantized]:
     """Write 8-bit copies of one stage's networks to `out`, a folder that `weights` of that stage takes.
 
@@ -66,6 +77,8 @@ def quantize_stage(
         composition: the stages; those before the one named feed it.
         role: of the stage.
         images: some dozens like those to come, with faces.
+        failed: called where a stage fails for the image given last, which then is not measured on; by default the error
+            is raised, as it always is where a network is not to be had.
     Raises:
         ContractError: if the stage has no networks, one has no float32 layers before its last, or `out` is where
             the float32 files lie.
@@ -85,7 +98,12 @@ def quantize_stage(
         assert stage.networks is not None  # the factory got them
         stage.networks.wrap(lambda runner: _Recorder(runner, given[runner.spec.name]))
         for image in images:
-            work([image])
+            try:
+                work([image])
+            except FaceregError as error:
+                if isinstance(error, OF_ALL):
+                    raise
+                failed(error)
     for name, rows in given.items():
         if not rows:
             raise DatasetError(f"{name}: expected pictures that it has work in, got none; give some with faces")

@@ -181,7 +181,7 @@ def test_only_celeba_has_partitions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["yolo", "voc", "wider"])
-@pytest.mark.parametrize("name", ["../victim.jpg", "a/../../victim.jpg", "a\\..\\..\\victim.jpg", "a\nb.jpg"])
+@pytest.mark.parametrize("name", ["../victim.jpg", "a/../../victim.jpg", "a\\..\\..\\victim.jpg", "a\n/../../x.jpg"])
 def test_a_listed_name_that_leads_out_writes_nothing(layout: str, name: str, tmp_path: Path) -> None:
     images = pictures(tmp_path / "images", "a/x.jpg", name)
     (tmp_path / "victim.txt").write_text("before")
@@ -201,12 +201,41 @@ def test_predictions_of_a_name_that_leads_out_are_not_written(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(os.name != "posix" or sys.platform == "darwin", reason="names of bytes")
-@pytest.mark.parametrize("layout", ["yolo", "voc", "wider"])
-def test_a_name_that_is_no_utf_8_is_named(layout: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("layout", "name", "expected"),
+    [
+        *[(layout, os.fsdecode(b"b\xff.jpg"), "a name in UTF-8") for layout in ("yolo", "voc", "wider", "5pt")],
+        *[(layout, "two\nlines.jpg", "a name without control characters") for layout in ("voc", "wider", "yolo")],
+        ("wider", "two\u2028lines.jpg", "a name of one line"),
+        ("wider", "space at its end.jpg ", "without a space at its end"),
+        ("voc", "red\x1b[31m.jpg", "a name without control characters"),
+        ("5pt", "two words.jpg", "a name without spaces"),
+    ],
+)
+def test_a_name_that_the_layout_cannot_hold_keeps_no_other_picture_out(
+    layout: str, name: str, expected: str, tmp_path: Path
+) -> None:
     images = pictures(tmp_path / "images", "a.jpg")
-    odd = images / os.fsdecode(b"b\xff.jpg")
-    (images / "a.jpg").rename(odd)
-    item = LabelledImage.without_points(odd, np.array([[0, 0, 9, 9]], np.float32))
-    with pytest.raises(DatasetError, match="UTF-8") as refused:
-        WRITERS[layout]([item], tmp_path / "out", images)
-    str(refused.value).encode()
+    odd = images / name
+    odd.write_bytes((images / "a.jpg").read_bytes())
+    box, points = np.array([[0, 0, 9, 9]], np.float32), np.ones((1, 5, 2), np.float32)
+    items = [LabelledImage(path, box, np.zeros(1, np.bool_), points) for path in (odd, images / "a.jpg")]
+    written = WRITERS[layout](items, tmp_path / "out", images)
+    assert (written.images, written.faces, written.left_out) == (1, 1, 0)
+    [error] = written.errors
+    assert Path(error.path) == odd
+    assert expected in error.reason
+
+
+def test_a_picture_that_cannot_be_opened_keeps_no_other_out(tmp_path: Path) -> None:
+    images = pictures(tmp_path / "images", "a.jpg", "b.jpg")
+    (tmp_path / "labels").mkdir()
+    for name in "ab":
+        (tmp_path / "labels" / f"{name}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (images / "a.jpg").write_text("no picture")
+    unread, read = read_boxes("yolo", tmp_path / "labels", images)
+    assert (len(unread.boxes), read.error) == (1, None)
+    for layout in ("wider", "voc", "yolo"):
+        written = WRITERS[layout]([unread, read], tmp_path / layout, images)
+        assert (written.images, written.faces) == (1, 1)
+        assert [Path(error.path).name for error in written.errors] == ["a.jpg"]
