@@ -26,7 +26,7 @@ from facereg.networks.runner import Runner, Tensor
 from facereg.networks.spec import NetworkSpec
 from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.composition import Composition, StageChoice
-from facereg.pipeline.flow import OF_ALL
+from facereg.pipeline.failures import NO_NETWORK
 from facereg.registry.installed import Registry, default_registry
 from facereg.roles import Detector, RoleName, Stage
 from facereg.types import Image
@@ -101,7 +101,7 @@ def quantize_stage(
             try:
                 work([image])
             except FaceregError as error:
-                if isinstance(error, OF_ALL):
+                if isinstance(error, NO_NETWORK):
                     raise
                 failed(error)
     for name, rows in given.items():
