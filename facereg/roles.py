@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import ClassVar, Literal, Self, final
@@ -167,6 +168,7 @@ class Embedder(Stage):
     dim: int = 128
     batch_size: int = 64
     version: str = ""  # needed without networks; another whenever the vectors change though the weights do not
+    answers: Path | None = None  # the network's own vectors of known crops, see facereg.testing.write_answers
 
     def __init__(self, networks: Networks | None = None, *, flip: bool = True) -> None:
         super().__init__(networks)
@@ -233,6 +235,7 @@ class Matcher(Stage):
     """Finds the known people closest to a probe. A subclass writes `_add`, `_remove` and `_match`."""
 
     role: ClassVar[RoleName] = "matcher"
+    recall: float = 1.0  # share of the closest people that it finds; below 1 for an approximate index
     # set here, also where a subclass forgets to call our __init__
     space: str | None = None  # by the first embeddings added
     changes: int = 0  # how often people were added or removed: what is remembered of matches may be out of date

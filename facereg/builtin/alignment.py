@@ -10,15 +10,23 @@ from facereg.geometry import similarity_from_points, template, warp
 from facereg.roles import Aligner
 from facereg.types import Crops, Faces, FloatArray, Image
 
+LEAST = 1e-3  # px; landmarks that lie closer together give no direction, and a transform of endless size
+
 
 class FivePointAligner(Aligner):
-    """Maps five landmarks to the ArcFace template by least squares (Umeyama 1991)."""
+    """Maps five landmarks to the ArcFace template by least squares (Umeyama 1991).
+
+    A face whose landmarks coincide is refused; the others have their crops.
+    """
 
     def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
         target = template(size)
+        good = [
+            np.ptp(found.landmarks, axis=1).max(1) >= LEAST if len(found) else np.empty(0, np.bool_) for found in faces
+        ]
         parts: list[FloatArray] = [
-            similarity_from_points(found.landmarks, target) if len(found) else np.empty((0, 2, 3), np.float32)
-            for found in faces
+            similarity_from_points(found.landmarks[rows], target) if rows.any() else np.empty((0, 2, 3), np.float32)
+            for found, rows in zip(faces, good, strict=True)
         ]
         pixels = np.empty((sum(map(len, parts)), size, size, 3), np.uint8)
         row = 0
@@ -27,4 +35,5 @@ class FivePointAligner(Aligner):
                 pixels[row] = warp(image, matrix, size)
                 row += 1
         transforms = np.concatenate(parts) if parts else np.empty((0, 2, 3), np.float32)
-        return Crops(pixels, transforms, tuple(map(len, parts)))
+        refused = tuple("" if one else "its landmarks coincide" for rows in good for one in rows)
+        return Crops(pixels, transforms, tuple(map(len, parts)), refused=refused if any(refused) else ())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from facereg.cli.options import Json, print_json
+from facereg.cli.streams import complain
 from facereg.errors import PluginError
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import default_registry
@@ -104,21 +105,26 @@ def check(
     """Run the conformance checks on a plugin's models. Example: facereg plugins check mtcnn"""
     from facereg.testing.contracts import run_contract
 
-    failed = 0
+    outcomes = []
     for outcome in run_contract(name, default_registry(), weights=weights):
-        failed += not outcome.passed
+        outcomes.append(outcome)
         if json:
             print_json(
                 {
                     "model": outcome.model,
                     "check": outcome.check,
                     "passed": outcome.passed,
+                    "skipped": outcome.skipped,
                     "message": outcome.message,
                 }
             )
         else:
-            tail = "" if outcome.passed else f": {outcome.message}"
-            typer.echo(f"{'passed' if outcome.passed else 'FAILED'} {outcome.model} {outcome.check}{tail}")
+            tail = f": {outcome.message}" if outcome.message else ""
+            word = "passed" if outcome.passed else "skipped" if outcome.skipped else "FAILED"
+            typer.echo(f"{word} {outcome.model} {outcome.check}{tail}")
+    failed, skipped = (sum(getattr(outcome, word) for outcome in outcomes) for word in ("failed", "skipped"))
+    passed = len(outcomes) - failed - skipped
+    complain(f"{len(outcomes)} checks: {passed} passed, {skipped} skipped, {failed} failed")
     if failed:
         raise typer.Exit(1)
 

@@ -1,7 +1,7 @@
 """The conformance kit: what every plugin's stages must do, as classes that its tests subclass.
 
 ```python
-from facereg.registry.installed import Registry
+from facereg import Registry
 from facereg.testing import DetectorContract
 
 class TestMyDetector(DetectorContract):
@@ -12,14 +12,12 @@ class TestMyDetector(DetectorContract):
 `facereg plugins check NAME` runs the same checks without pytest.
 """
 
-from facereg.testing.contracts import (
-    AlignerContract,
-    DetectorContract,
-    EmbedderContract,
-    MatcherContract,
-    Outcome,
-    run_contract,
-)
+from facereg.testing.aligners import AlignerContract
+from facereg.testing.contracts import Outcome, run_contract
+from facereg.testing.detectors import DetectorContract
+from facereg.testing.embedders import EmbedderContract, write_answers
+from facereg.testing.matchers import MatcherContract
+from facereg.testing.pictures import face_crops
 
 __all__ = [
     "AlignerContract",
@@ -27,5 +25,7 @@ __all__ = [
     "EmbedderContract",
     "MatcherContract",
     "Outcome",
+    "face_crops",
     "run_contract",
+    "write_answers",
 ]

@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-from facereg.types import Crops, Embeddings, Faces, Image
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facereg.geometry import similarity_from_points, template, warp
+from facereg.images import read_image
+from facereg.testing.checking import CheckSkippedError
+from facereg.types import Crops, Embeddings, Faces, FloatArray, Image
+
+GREY = 128  # of what is around a portrait that was put into a larger picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portrait:
+    """A picture with one upright face: its box (4,) and five landmarks (5, 2), within some pixels, by eye."""
+
+    image: Image
+    box: FloatArray
+    landmarks: FloatArray
+
+    @property
+    def faces(self) -> Faces:
+        """Return the face as a detector would."""
+        return Faces(self.box[None], np.ones(1, np.float32), self.landmarks[None])
 
 
 def noise(height: int, width: int, *, seed: int = 0) -> Image:
@@ -23,6 +48,56 @@ def photograph() -> Image | None:
 
 
 FACE_OF_PHOTOGRAPH = (170.0, 60.0, 275.0, 205.0)  # about, by eye
+
+
+@cache
+def portraits() -> tuple[Portrait, Portrait]:
+    """Return photographs of two people: scikit-image's astronaut and matplotlib's admiral.
+
+    Raises:
+        CheckSkippedError: if one of the two is not installed.
+    """
+    try:
+        import matplotlib
+        from skimage import data
+    except ImportError as error:
+        needed = "the photographs need scikit-image and matplotlib; pip install 'facereg-core[app]'"
+        raise CheckSkippedError(needed) from error
+    astronaut: Image = data.astronaut()  # type: ignore[no-untyped-call]
+    admiral = read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
+    return (
+        _portrait(astronaut, [175, 74, 272, 184], [[205, 103], [246, 103], [224, 127], [205, 143], [242, 144]]),
+        _portrait(admiral, [172, 138, 361, 348], [[224, 192], [306, 191], [266, 239], [231, 274], [302, 273]]),
+    )
+
+
+def _portrait(image: Image, box: list[int], landmarks: list[list[int]]) -> Portrait:
+    image = image.view()
+    image.setflags(write=False)  # one copy for all checks
+    return Portrait(image, np.array(box, np.float32), np.array(landmarks, np.float32))
+
+
+def placed(portrait: Portrait, height: int, width: int, *, scale: float, at: tuple[int, int]) -> Portrait:
+    """Return the portrait, enlarged by `scale`, with its corner at (x, y) of a grey picture, cut off at the edges."""
+    x, y = at
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    scaled = cv2.resize(portrait.image, None, fx=scale, fy=scale, interpolation=how)[: height - y, : width - x]
+    image = np.full((height, width, 3), GREY, np.uint8)
+    image[y : y + scaled.shape[0], x : x + scaled.shape[1]] = scaled
+    box = (portrait.box + 0.5) * scale - 0.5 + np.array([x, y, x, y], np.float32)
+    landmarks = (portrait.landmarks + 0.5) * scale - 0.5 + np.array([x, y], np.float32)
+    return Portrait(image, box.astype(np.float32), landmarks.astype(np.float32))
+
+
+def face_crops(size: int) -> npt.NDArray[np.uint8]:
+    """Return (2, size, size, 3) uint8 RGB crops, one of each portrait, its landmarks on ArcFace's template.
+
+    Raises:
+        CheckSkippedError: if the portraits are not installed.
+    """
+    return np.stack(
+        [warp(each.image, similarity_from_points(each.landmarks, template(size)), size) for each in portraits()]
+    )
 
 
 def crops(count: int, size: int, *, seed: int = 0) -> Crops:

@@ -159,11 +159,12 @@ def test_the_changelog_has_every_name_and_command() -> None:
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
-def test_the_reference_of_python_is_what_its_script_writes() -> None:
-    script = ROOT / "docs/reference/python_api.py"
-    spec = spec_from_file_location("python_api", script)
+@pytest.mark.parametrize("name", ["python_api", "conformance"])
+def test_a_written_reference_is_what_its_script_writes(name: str) -> None:
+    script = ROOT / f"docs/reference/{name}.py"
+    spec = spec_from_file_location(name, script)
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.page() == module.PAGE.read_text("utf-8"), "run python docs/reference/python_api.py"
+    assert module.page() == module.PAGE.read_text("utf-8"), f"run python docs/reference/{name}.py"

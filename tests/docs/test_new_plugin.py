@@ -49,7 +49,9 @@ def test_a_new_plugin_keeps_every_check_of_its_role(role: RoleName) -> None:
     registry = Registry()
     registry.register(import_module(f"facereg_tried_{role}.plugin"), name=f"tried-{role}")
     outcomes = list(run_contract(f"tried-{role}", registry))
-    assert [outcome.message for outcome in outcomes if not outcome.passed] == []
+    assert [outcome.message for outcome in outcomes if outcome.failed] == []
+    skipped = ["vectors are those of the network that was trained"] if role == "embedder" else []
+    assert [outcome.check for outcome in outcomes if outcome.skipped] == skipped
     assert len(outcomes) == sum(name.startswith("test_") for name in dir(CONTRACTS[role]))
 
 
