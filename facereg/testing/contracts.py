@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from facereg.roles import RoleName, Stage
 from facereg.registry.installed import Registry
+from facereg.roles import RoleName, Stage
 from facereg.testing.aligners import AlignerContract
 from facereg.testing.checking import CheckFailedError, CheckSkippedError
 from facereg.testing.detectors import DetectorContract
