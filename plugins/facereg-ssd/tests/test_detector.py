@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -29,6 +30,11 @@ pytestmark = pytest.mark.train
 
 class TestSsd300KeepsTheContract(DetectorContract):
     """With a thin network that learned the photograph's face."""
+
+    expected_failures: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("test_it_finds_the_face_in_other_sizes_and_places", "test_it_finds_both_faces_of_a_picture"),
+        "the network of this test learned one face in one place",
+    )
 
     @pytest.fixture(autouse=True)
     def _weights(self, weights: Path) -> None:
