@@ -35,10 +35,11 @@ def test_a_similarity_is_recovered_from_its_points(angle: float, scale: float, x
 
 
 def test_least_squares_and_no_reflection() -> None:
-    # a mirrored square cannot be reached by a similarity: the best is what Umeyama's closed form gives, of det > 0
-    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
-    matrix = similarity_from_points(square, square[[1, 0, 3, 2]])
-    assert np.linalg.det(matrix[:, :2].astype(np.float64)) >= 0
+    # A mirrored rectangle of 2 x 1 would be reached by a reflection. Without: each centred corner (1, 1/2) goes to
+    # (-1, 1/2), so a = 4 * (-1 + 1/4) / (4 * 5/4) = -0.6 and b = 0; (1, 1/2) is mapped to the mean (-1, 1/2).
+    rectangle = np.array([[0, 0], [2, 0], [2, 1], [0, 1]], np.float32)
+    matrix = similarity_from_points(rectangle, rectangle * [-1, 1])
+    assert matrix == pytest.approx(np.array([[-0.6, 0, -0.4], [0, -0.6, 0.8]]), abs=1e-6)
 
 
 def test_coinciding_points_are_refused() -> None:

@@ -10,7 +10,7 @@ from facereg.images import image_size
 from facereg.types import Faces
 
 ODDS_WEIGHT = 0.1  # of 0.02, 0.05, 0.1, 0.2 and 0.5 the least of the three that name the most of celeba-wild
-SURE = 0.999  # two faces scored higher differ by size and place alone
+HIGHEST_SCORE = 0.999  # two faces scored higher differ by size and place alone
 
 
 def main_face(faces: Faces, height: int, width: int) -> int | None:
@@ -23,7 +23,7 @@ def main_face(faces: Faces, height: int, width: int) -> int | None:
     """
     if len(faces) == 0:
         return None
-    scores = np.clip(faces.scores, 1 - SURE, SURE)
+    scores = np.clip(faces.scores, 1 - HIGHEST_SCORE, HIGHEST_SCORE)
     odds = np.log(scores / (1 - scores))
     sides = np.sqrt(np.prod(np.maximum(faces.boxes[:, 2:] - faces.boxes[:, :2], 0), axis=1))
     centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2

@@ -17,7 +17,7 @@ from facereg.cli.streams import complain as complain
 from facereg.errors import RunnerError
 from facereg.networks.opening import require_runner
 from facereg.networks.triton.address import masked
-from facereg.pipeline.composition import ROLES, Composition, MatcherChoice, StageChoice
+from facereg.pipeline.composition import NETWORK_ROLES, Composition, MatcherChoice, StageChoice
 from facereg.registry.installed import Registry, default_registry
 from facereg.roles import RoleName
 
@@ -122,17 +122,18 @@ def _runners(given: list[str]) -> dict[RoleName, str]:
     by_role: dict[RoleName, str] = {}
     for text in given:
         role, equals, runner = text.partition("=")
-        if equals and role in ROLES:
+        if equals and role in NETWORK_ROLES:
             by_role[role] = checked_runner(runner)
         elif equals and "/" not in role:  # an address may have an = of its own
-            raise misused("--runner", f"expected a role of {', '.join(ROLES)} before the =, got {masked(text)!r}")
+            roles = ", ".join(NETWORK_ROLES)
+            raise misused("--runner", f"expected a role of {roles} before the =, got {masked(text)!r}")
         else:
             for_all.append(checked_runner(text))
     if len(for_all) > 1:
         raise misused(
             "--runner", f"expected one value for all roles, got {' and '.join(for_all)}; write ROLE=VALUE for each"
         )
-    return {role: for_all[0] for role in ROLES if for_all} | by_role
+    return {role: for_all[0] for role in NETWORK_ROLES if for_all} | by_role
 
 
 def checked_runner(text: str, check: Callable[[str], object] = require_runner) -> str:
@@ -148,15 +149,15 @@ def _weights(given: list[str]) -> dict[RoleName, Path]:
     chosen: dict[RoleName, Path] = {}
     for text in given:
         role, _, path = text.partition("=")
-        if not path or role not in ROLES:
-            raise misused("--weights", f"expected ROLE=PATH with a role of {', '.join(ROLES)}, got {text!r}")
+        if not path or role not in NETWORK_ROLES:
+            raise misused("--weights", f"expected ROLE=PATH with a role of {', '.join(NETWORK_ROLES)}, got {text!r}")
         chosen[role] = Path(path)
     return chosen
 
 
 def _options(given: list[str]) -> dict[RoleName, dict[str, object]]:
     """Return the factory options of each role, as in `--option detector.min_face=40`."""
-    chosen: dict[RoleName, dict[str, object]] = {role: {} for role in (*ROLES, "matcher")}
+    chosen: dict[RoleName, dict[str, object]] = {role: {} for role in (*NETWORK_ROLES, "matcher")}
     for text in given:
         place, equals, value = text.partition("=")
         role, _, name = place.partition(".")

@@ -261,8 +261,3 @@ def read_pseudo_labels(path: Path, root: Path) -> list[PseudoLabels]:
                 f"{path}, line {number}: expected a JSON object of image, boxes, scores, points ({error})"
             ) from error
     return found
-
-
-def faces_of(items: Sequence[LabelledImage]) -> int:
-    """Return how many faces count, over all pictures."""
-    return int(sum((~item.ignored).sum() for item in items))

@@ -1,4 +1,4 @@
-"""CelebA's lists: boxes, five points, identities and partitions (Liu et al. 2015)."""
+"""CelebA's lists: boxes, five points and partitions (Liu et al. 2015)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facereg.errors import DatasetError
 from facereg.types import FloatArray
 
 BOXES, POINTS = "list_bbox_celeba.txt", "list_landmarks_celeba.txt"
-IDENTITIES, PARTITIONS = "identity_CelebA.txt", "list_eval_partition.txt"
+PARTITIONS = "list_eval_partition.txt"
 PARTITION_NAMES = ("train", "val", "test")  # 0, 1, 2 in the file
 
 
@@ -60,19 +60,6 @@ def read_celeba_partition(folder: Path, partition: str) -> list[str]:
         raise DatasetError(f"expected a partition of {', '.join(PARTITION_NAMES)}, got {partition!r}")
     number = PARTITION_NAMES.index(partition)
     return [name for name, value in _table(folder / PARTITIONS, 1, header=False).items() if value[0] == number]
-
-
-def read_celeba_identities(folder: Path, images: Path) -> dict[str, list[Path]]:
-    """Return the pictures of each person, by their number in the list, as `read_people` does.
-
-    Raises:
-        DatasetError: if the list is not laid out as published or a picture is missing.
-    """
-    people: dict[str, list[Path]] = {}
-    for name, value in _table(folder / IDENTITIES, 1, header=False).items():
-        people.setdefault(str(int(value[0])), []).append(images / name)
-    require_files([path for own in people.values() for path in own], listed_in=folder / IDENTITIES)
-    return dict(sorted(people.items(), key=lambda item: int(item[0])))
 
 
 def _table(path: Path, columns: int, *, header: bool, strict: bool = True) -> dict[str, FloatArray]:

@@ -22,8 +22,8 @@ from facereg.errors import DatasetError
 from facereg.geometry import box_overlap
 from facereg.types import BoolArray, Faces, FloatArray
 
-SURE = 0.7  # score from which a pseudo-label is a face; below, it is neither face nor background
-SAME = 0.5  # IoU from which a pseudo-label and a hand-drawn box are one face
+SURE_LABEL = 0.7  # score from which a pseudo-label is a face; below, it is neither face nor background
+SAME_FACE = 0.5  # IoU from which a pseudo-label and a hand-drawn box are one face
 APART = 0.3  # IoU below which they are two
 
 
@@ -129,7 +129,7 @@ def _fit(found: Sequence[tuple[LabelledImage, Faces | None]]) -> BoxFit:
     for item, guess in found:
         if guess is not None and len(guess.boxes) and len(item.boxes):
             overlap = box_overlap(item.boxes, guess.boxes)  # (N, M)
-            rows = np.flatnonzero(overlap.max(1) >= SAME)
+            rows = np.flatnonzero(overlap.max(1) >= SAME_FACE)
             hand.append(item.boxes[rows])
             detected.append(guess.boxes[overlap[rows].argmax(1)])
     return BoxFit.between(np.concatenate(hand), np.concatenate(detected))
@@ -144,7 +144,7 @@ def _joined(item: LabelledImage, guess: Faces, fit: BoxFit) -> LabelledImage:
     if overlap.size:
         unlabelled = overlap.max(0) < APART
         best = overlap.argmax(1)
-        sure = (overlap.max(1) >= SAME) & (guess.scores[best] >= SURE) & np.isnan(points).any((1, 2))
+        sure = (overlap.max(1) >= SAME_FACE) & (guess.scores[best] >= SURE_LABEL) & np.isnan(points).any((1, 2))
         points[sure] = _points_of(guess)[best[sure]]
     extra = boxes[unlabelled]
     return LabelledImage(
@@ -157,7 +157,7 @@ def _joined(item: LabelledImage, guess: Faces, fit: BoxFit) -> LabelledImage:
 
 def _guessed(path: Path, guess: Faces, fit: BoxFit) -> LabelledImage:
     boxes = fit(guess.boxes)
-    return LabelledImage(path, boxes, (guess.scores < SURE) | without_area(boxes), _points_of(guess))
+    return LabelledImage(path, boxes, (guess.scores < SURE_LABEL) | without_area(boxes), _points_of(guess))
 
 
 def _points_of(guess: Faces) -> FloatArray:

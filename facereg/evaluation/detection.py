@@ -59,9 +59,9 @@ def score_detections(
     faces = sum(outcome.wanted for outcome in outcomes)
     if faces == 0:
         raise ContractError("items: expected at least one face that counts, got none; check annotations and sizes")
-    scores = np.concatenate([given.scores[outcome.counts] for given, outcome in zip(found, outcomes, strict=True)])
-    hits = np.concatenate([outcome.hits[outcome.counts] for outcome in outcomes])
-    overlaps = np.concatenate([outcome.overlaps[outcome.counts] for outcome in outcomes])
+    scores = np.concatenate([given.scores[outcome.judged] for given, outcome in zip(found, outcomes, strict=True)])
+    hits = np.concatenate([outcome.hits[outcome.judged] for outcome in outcomes])
+    overlaps = np.concatenate([outcome.overlaps[outcome.judged] for outcome in outcomes])
     order = np.argsort(-scores, kind="stable")
     true = np.cumsum(hits[order])
     recall = true / faces
@@ -82,14 +82,14 @@ class Outcome:
     """What became of N boxes and M faces of a picture.
 
     Args:
-        counts: (N,) False for boxes on ignored faces, and for unmatched ones below the least size.
+        judged: (N,) False for boxes on ignored faces, and for unmatched ones below the least size.
         hits: (N,) the box found a face that counts.
         overlaps: (N,) float32 IoU with the face it was given, 0 for none.
         missed: (M,) the face counts and no box found it.
         wanted: how many faces count.
     """
 
-    counts: BoolArray
+    judged: BoolArray
     hits: BoolArray
     overlaps: FloatArray
     missed: BoolArray
@@ -98,7 +98,7 @@ class Outcome:
     @property
     def false(self) -> BoolArray:
         """Return (N,): boxes that count and found nothing."""
-        return self.counts & ~self.hits
+        return self.judged & ~self.hits
 
 
 def match_faces(item: LabelledImage, found: Faces, *, least: float = 0.0, matched: float = MATCHED) -> Outcome:
@@ -112,7 +112,7 @@ def match_faces(item: LabelledImage, found: Faces, *, least: float = 0.0, matche
     ignored = item.ignored | (heights < least)
     overlap = box_overlap(found.boxes, item.boxes)  # (N, M)
     free = np.ones(len(item.boxes), np.bool_)
-    counts, hits = np.ones(len(found), np.bool_), np.zeros(len(found), np.bool_)
+    judged, hits = np.ones(len(found), np.bool_), np.zeros(len(found), np.bool_)
     overlaps = np.zeros(len(found), np.float32)
     for row in range(len(found)):
         for wanted in (~ignored, ignored):  # a face to find goes first
@@ -121,11 +121,11 @@ def match_faces(item: LabelledImage, found: Faces, *, least: float = 0.0, matche
             if candidates[best] >= matched:
                 free[best] = False
                 hits[row], overlaps[row] = not ignored[best], candidates[best]
-                counts[row] = not ignored[best]
+                judged[row] = not ignored[best]
                 break
         else:
-            counts[row] = found.boxes[row, 3] - found.boxes[row, 1] >= least
-    return Outcome(counts, hits, overlaps, free & ~ignored, int((~ignored).sum()))
+            judged[row] = found.boxes[row, 3] - found.boxes[row, 1] >= least
+    return Outcome(judged, hits, overlaps, free & ~ignored, int((~ignored).sum()))
 
 
 def average_precision(recall: npt.NDArray[np.floating], precision: npt.NDArray[np.floating]) -> float:

@@ -14,10 +14,10 @@ from facereg.evaluation.detection import Outcome, match_faces
 from facereg.images import read_image, write_image
 from facereg.types import Faces, Image
 
-WORST = 20  # pictures drawn
+PICTURES = 20  # pictures drawn
 
 
-def worst_pictures(items: Sequence[LabelledImage], found: Sequence[Faces], *, most: int = WORST) -> list[int]:
+def worst_pictures(items: Sequence[LabelledImage], found: Sequence[Faces], *, most: int = PICTURES) -> list[int]:
     """Return the rows with most missed faces and false alarms together, worst first; rows without any are left out."""
     outcomes = [match_faces(item, faces) for item, faces in zip(items, found, strict=True)]
     mistakes = np.array([outcome.missed.sum() + outcome.false.sum() for outcome in outcomes], np.int64)
@@ -26,7 +26,7 @@ def worst_pictures(items: Sequence[LabelledImage], found: Sequence[Faces], *, mo
 
 
 def draw_worst(
-    folder: Path, items: Sequence[LabelledImage], found: Sequence[Faces], *, most: int = WORST
+    folder: Path, items: Sequence[LabelledImage], found: Sequence[Faces], *, most: int = PICTURES
 ) -> list[Path]:
     """Draw the worst pictures into a folder, `01-NAME.jpg` the worst, and return their files.
 
@@ -52,8 +52,8 @@ def draw_worst(
 
 
 def _draw(image: Image, item: LabelledImage, faces: Faces, outcome: Outcome) -> Image:
-    shown = faces[outcome.counts]
-    false = outcome.false[outcome.counts]
+    shown = faces[outcome.judged]
+    false = outcome.false[outcome.judged]
     missed = item.boxes[outcome.missed]
     words = np.where(false, "false ", "")
     labels = [f"{word}{score:.2f}" for word, score in zip(words, shown.scores, strict=True)]

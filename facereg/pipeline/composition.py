@@ -14,7 +14,7 @@ from facereg.networks.opening import require_runner
 from facereg.registry.installed import Registry
 from facereg.roles import Matcher, RoleName, Stage
 
-ROLES: tuple[RoleName, ...] = ("detector", "aligner", "embedder")  # those that `runner` and the like are given for
+NETWORK_ROLES: tuple[RoleName, ...] = ("detector", "aligner", "embedder")  # a `runner` may be given for each
 Value = TypeVar("Value")
 
 
@@ -110,7 +110,7 @@ class Composition:
         extra: Mapping[RoleName, Mapping[str, object]] = _by_role("options", options or {}, {})
         detector, aligner, embedder = (
             StageChoice(role, names[role], runners[role], devices[role], counts[role], held[role], extra[role])
-            for role in ROLES
+            for role in NETWORK_ROLES
         )
         return cls(detector, aligner, embedder)
 
@@ -141,10 +141,10 @@ class Composition:
         path = Path(path)
         text = read_text(path, expected="a pipeline file", limit=MAX_SETTINGS, error=ContractError)
         document = parse_toml(text, place=str(path), expected="a pipeline file", error=ContractError)
-        tables: dict[str, type] = dict.fromkeys((*ROLES, "matcher"), dict)
+        tables: dict[str, type] = dict.fromkeys((*NETWORK_ROLES, "matcher"), dict)
         given = _checked(document, tables, f"{path}")
         made = cls()
-        for role in ROLES:
+        for role in NETWORK_ROLES:
             if role in given:
                 chosen = _checked(given[role], STAGE_KEYS, f"{path}: {role}")
                 if "weights" in chosen:
@@ -171,11 +171,11 @@ TYPES: Mapping[type, str] = {str: "a string", int: "a whole number", float: "a n
 def _by_role(what: str, given: Value | Mapping[RoleName, Value], default: Value) -> dict[RoleName, Value]:
     """Return a value for each role: one for all, or by role with the default for the others."""
     if not isinstance(given, Mapping):
-        return dict.fromkeys(ROLES, given)
+        return dict.fromkeys(NETWORK_ROLES, given)
     for role in given:
-        if role not in ROLES:
-            raise ContractError(f"{what}: expected roles of {', '.join(ROLES)}, got {role!r}")
-    return {role: given.get(role, default) for role in ROLES}
+        if role not in NETWORK_ROLES:
+            raise ContractError(f"{what}: expected roles of {', '.join(NETWORK_ROLES)}, got {role!r}")
+    return {role: given.get(role, default) for role in NETWORK_ROLES}
 
 
 def _checked(given: Mapping[str, Any], allowed: Mapping[str, type], place: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import accumulate
 from threading import Lock
 from time import perf_counter
+from typing import get_args
 
 from facereg.roles import RoleName, Stage
 
@@ -23,7 +24,7 @@ except ImportError:  # the extra [otel] is not installed
 else:
     _TRACER = trace.get_tracer("facereg")
 
-ROLES: tuple[RoleName, ...] = ("detector", "aligner", "embedder", "matcher")
+ROLES: tuple[RoleName, ...] = get_args(RoleName)
 # Prometheus' usual steps for latencies, from 1 ms
 LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)

@@ -15,7 +15,7 @@ from facereg.pipeline.composer import Pipeline, Result
 from facereg.types import Faces, FloatArray, Matches
 from facereg.video import Frame, Video
 
-SAME = 0.3  # IoU from which a box goes on a track, as in SORT (Bewley et al. 2016)
+SAME_TRACK = 0.3  # IoU from which a box goes on a track, as in SORT (Bewley et al. 2016)
 PATIENCE = 15  # frames that a track waits for its face
 
 
@@ -76,7 +76,7 @@ class Tracker:
         boxes = np.array([self._boxes[track] for track in tracks], np.float32).reshape(-1, 4)
         overlap = box_overlap(faces.boxes, boxes)  # (N, T)
         chosen = [-1] * len(faces)
-        while overlap.size and overlap.max() >= SAME:
+        while overlap.size and overlap.max() >= SAME_TRACK:
             row, column = np.unravel_index(int(overlap.argmax()), overlap.shape)
             chosen[int(row)] = tracks[int(column)]
             overlap[row, :] = overlap[:, column] = -1.0

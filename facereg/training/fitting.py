@@ -23,9 +23,9 @@ from facereg.training.batches import Batches, step_seed
 from facereg.training.curves import draw_curves, join_logs, read_log
 
 CHECKPOINT_EVERY = 250  # steps; a killed run loses at most these
-MEANT = (  # warnings of Lightning's that say nothing here
+IGNORED_WARNINGS = (  # of Lightning's: they say nothing here
     "Checkpoint directory .* exists and is not empty",  # its log is in there
-    "Found .* in eval mode at the start of training",  # a network that is only asked
+    "Found .* in eval mode at the start of training",  # a teacher, which is not trained
     ".*LeafSpec.* is deprecated",  # in Lightning itself
 )
 BEFORE = "log-before.csv"  # the log of the parts before, while a resumed run goes on
@@ -93,7 +93,7 @@ def fit(
     )
     batches = Batches(loader, steps=steps, seed=seed)
     with warnings.catch_warnings():
-        for message in MEANT:
+        for message in IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         trainer.fit(module, batches, ckpt_path=last if resume else None, weights_only=True)
     trainer.save_checkpoint(last)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facereg.data.celeba import read_celeba, read_celeba_identities, read_celeba_partition
+from facereg.data.celeba import read_celeba, read_celeba_partition
 from facereg.errors import DatasetError
 from tests.data.layouts import pictures
 
@@ -25,7 +25,6 @@ def folder(tmp_path: Path) -> Path:
         "2\nlefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y\n"
         f"000001.jpg {POINTS}\n000003.jpg {POINTS}\n"
     )
-    (lists / "identity_CelebA.txt").write_text("000001.jpg 2880\n000002.jpg 12\n000003.jpg 2880\n")
     (lists / "list_eval_partition.txt").write_text("000001.jpg 0\n000002.jpg 2\n000003.jpg 2\n")
     return lists
 
@@ -48,11 +47,6 @@ def test_a_partition_is_chosen_by_name(folder: Path, images: Path) -> None:
     assert read_celeba_partition(folder, "val") == []
     with pytest.raises(DatasetError, match="train, val, test, got 'dev'"):
         read_celeba_partition(folder, "dev")
-
-
-def test_identities_are_people(folder: Path, images: Path) -> None:
-    people = read_celeba_identities(folder, images)
-    assert people == {"12": [images / "000002.jpg"], "2880": [images / "000001.jpg", images / "000003.jpg"]}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from importlib.metadata import EntryPoint
 
-import numpy as np
 import pytest
 
 from facereg.errors import MissingExtraError, PluginError, UnknownNameError
@@ -144,9 +143,3 @@ def test_listing_models_and_running_one_imports_no_torch() -> None:
 def test_import_facereg_is_quick() -> None:
     program = "import sys, facereg; assert not {'torch', 'cv2', 'numpy', 'onnxruntime'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_vectors_of_the_kit_are_unit() -> None:
-    from facereg.testing.pictures import vectors
-
-    assert np.linalg.norm(vectors(3, 8, "a").vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-6)
