@@ -32,6 +32,8 @@ ENDINGS = {
 }
 SUFFIXES = frozenset(ending for endings in ENDINGS.values() for ending in endings)
 WRITTEN = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+# pixels: libjpeg's JPEG_MAX_DIMENSION, libwebp's WEBP_MAX_DIMENSION
+LONGEST_SIDES = {".jpg": 65_500, ".jpeg": 65_500, ".jpe": 65_500, ".webp": 16_383}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,12 +135,16 @@ def write_image(path: str | Path, image: Image) -> None:
 
     Raises:
         ContractError: if the array is no image.
-        ImageError: if the folder cannot be written or the ending names no picture format.
+        ImageError: if the folder cannot be written, or the ending names no picture format, or one of smaller pictures.
     """
     path = Path(path)
     check_image(image, name=str(path))
     if path.suffix.lower() not in WRITTEN:
         raise ImageError(path, f"cannot write {path.suffix!r}; expected one of {', '.join(WRITTEN)}")
+    longest = LONGEST_SIDES.get(path.suffix.lower())
+    if longest and max(image.shape) > longest:
+        wanted = f"at most {longest:,} pixels a side in a {path.suffix}"
+        raise ImageError(path, f"cannot be written: expected {wanted}, got {max(image.shape):,}; name a .png or .tif")
     _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

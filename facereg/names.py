@@ -43,7 +43,7 @@ def clean_name(text: str) -> str:
         raise _refused("at most 200 characters", f"{len(trimmed):,}")
     for letter in trimmed:
         if _is_hidden(letter):
-            raise _refused("letters in one line", f"{shown(trimmed[:60])!r}, which holds U+{ord(letter):04X}")
+            raise _refused("letters in one line", f"'{shown(trimmed[:60])}', which holds U+{ord(letter):04X}")
     name = unicodedata.normalize("NFC", " ".join(trimmed.split()))
     if all(letter.isspace() or _is_invisible(letter) for letter in name):
         raise _refused("letters that can be seen", f"{name[:20]!a}")

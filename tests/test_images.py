@@ -159,3 +159,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, noise_image: Image) 
         write_image(path.with_suffix(".xyz"), noise_image)
     assert path.read_bytes() == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.png"]
+
+
+@pytest.mark.parametrize(("ending", "longest"), [(".jpg", 65_500), (".JPEG", 65_500), (".webp", 16_383)])
+def test_a_picture_longer_than_its_format_holds_is_one_line(ending: str, longest: int, tmp_path: Path) -> None:
+    write_image(tmp_path / f"whole{ending}", np.zeros((1, longest, 3), np.uint8))
+    with pytest.raises(ImageError, match=rf"expected at most {longest:,} pixels a side in a {ending}, got"):
+        write_image(tmp_path / f"longer{ending}", np.zeros((longest + 1, 1, 3), np.uint8))
+    assert not (tmp_path / f"longer{ending}").exists()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from facereg.disk.paths import inside
-from facereg.errors import ContractError
+from facereg.errors import ContractError, ImageError
 from facereg.names import shown
+from facereg.types import Image
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})  # written in colour
 LONGEST = 200  # bytes of a part of the name: there is room for an ending, and for a temporary file's
@@ -21,10 +23,14 @@ class Copies:
     Args:
         folder: for the copies; None where none are drawn.
         named: files and folders that the pictures come from.
+    Raises:
+        ImageError: if the folder cannot be made or written: found out before hours of work.
     """
 
     def __init__(self, folder: Path | None, named: Sequence[Path]) -> None:
         self._folder = folder or Path()
+        if folder is not None:
+            require_writable(folder / "copy.jpg", make_folder=True)
         bases = [os.path.abspath(path if path.is_dir() else path.parent) for path in named]
         self._base = os.path.commonpath(bases) if bases else os.getcwd()
         self._source_of: dict[Path, Path] = {}
@@ -45,6 +51,21 @@ class Copies:
             self._source_of[path] = picture
         return path
 
+    def draw(self, picture: Path, image: Image, *, done: str) -> None:
+        """Write the copy of a picture.
+
+        Args:
+            done: what has been done with the picture, as `found`, for the message.
+        Raises:
+            ImageError: that names the picture, if the copy cannot be written.
+        """
+        from facereg.images import write_image
+
+        try:
+            write_image(self.of(picture), image)
+        except ImageError as error:
+            raise ImageError(picture, f"{done}, not drawn: {error}") from error
+
     def _inside(self, name: str) -> Path:
         try:
             if max(len(os.fsencode(part)) for part in name.split("/")) > LONGEST:
@@ -52,6 +73,25 @@ class Copies:
             return inside(self._folder, name)
         except (ContractError, UnicodeEncodeError):
             return inside(self._folder, f"{_digest(Path(name))}{Path(name).suffix}")
+
+
+def require_writable(path: Path, *, make_folder: bool = False) -> None:
+    """Raise ImageError where a file could not be written: before the work whose result it is to hold.
+
+    Args:
+        make_folder: make the folder that it lies in.
+    """
+    try:
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise ImageError(path, "expected the name of a file to write, got a folder; add a name")
+        if not path.parent.is_dir():
+            raise ImageError(path, "expected it in a folder that is there, found none; make the folder")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ImageError(path, f"cannot be written ({error.strerror}); check the folder's rights and space") from error
 
 
 def _digest(path: Path) -> str:

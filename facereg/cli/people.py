@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.copies import Copies
+from facereg.cli.copies import Copies, require_writable
 from facereg.cli.options import GalleryFile, Json, Stages, counted, print_json, progress, with_stages
 from facereg.cli.pictures import DrawInto
 from facereg.cli.streams import complain, say
@@ -147,7 +147,7 @@ def _threshold(stages: Stages, space: str, comparisons: int, given: float | None
 
 def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json: bool) -> None:
     from facereg.folders.walking import find_pictures
-    from facereg.images import read_picture, write_image
+    from facereg.images import read_picture
     from facereg.pipeline.files import run_files
 
     found, tally, copies = find_pictures([source]), Tally(), Copies(draw, [source])
@@ -176,7 +176,11 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json
                     tally.fail(ImageError(path, f"named, not drawn: {error.reason}"))
                     continue
                 inside = replace(outcome, faces=picture.in_image(outcome.faces))
-                write_image(copies.of(path), drawn(picture.image, inside))
+                try:
+                    copies.draw(path, drawn(picture.image, inside), done="named")
+                except ImageError as error:
+                    tally.fail(error)
+                    continue
             tally.done += 1
     tally.finish()
 
@@ -188,6 +192,8 @@ def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: 
     from facereg.pipeline.videos import identify_video
     from facereg.video import Video
 
+    if draw is not None:
+        require_writable(draw / "frame.jpg", make_folder=True)
     video, tally = Video(source, notice=complain), Tally()
     try:
         with progress("identifying", frames) as advance, closing(identify_video(pipeline, video)) as found:
@@ -201,7 +207,12 @@ def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: 
                     place = {"image": video.name, "frame": number, "time_s": round(shown.frame.time_s, 3)}
                     _say({**place, "track": track, **line, "label": name}, json)
                 if draw is not None:
-                    write_image(draw / f"frame-{number:06d}.jpg", drawn(shown.frame.image, result, shown.names))
+                    path = draw / f"frame-{number:06d}.jpg"
+                    try:
+                        write_image(path, drawn(shown.frame.image, result, shown.names))
+                    except ImageError as error:
+                        tally.fail(ImageError(video.name, f"frame {number}: named, not drawn: {error}"))
+                        continue
                 tally.done += 1
     finally:
         failed = len(tally.failed) + video.missing

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.copies import Copies
+from facereg.cli.copies import Copies, require_writable
 from facereg.cli.options import Json, Stages, counted, print_json, progress, with_stages
 from facereg.cli.streams import complain, say
 from facereg.cli.tally import Tally
@@ -30,7 +30,6 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
     """
     from facereg.drawing import draw_faces
     from facereg.folders.walking import find_pictures
-    from facereg.images import write_image
     from facereg.pipeline.files import detect_files
 
     found, tally = find_pictures(images), Tally()
@@ -45,7 +44,6 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
                     print_json({"image": str(path), "faces": [], "error": outcome.reason})
                 continue
             picture, faces = outcome
-            tally.done += 1
             if json:
                 print_json({"image": str(path), "faces": [_as_json(face) for face in picture.in_file(faces)]})
             else:
@@ -54,7 +52,12 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
                     say(f"  score {face.score:.3f}  box {' '.join(f'{v:.1f}' for v in face.box)}")
             if draw is not None:
                 scores = [f"{face.score:.2f}" for face in faces]
-                write_image(copies.of(path), draw_faces(picture.image, faces, scores))
+                try:
+                    copies.draw(path, draw_faces(picture.image, faces, scores), done="found")
+                except ImageError as error:
+                    tally.fail(error)
+                    continue
+            tally.done += 1
     tally.finish()
 
 
@@ -91,6 +94,7 @@ def embed(
     from facereg.folders.walking import find_pictures
     from facereg.pipeline.files import run_files
 
+    require_writable(out)
     found, tally = find_pictures(images), Tally()
     tally.leave_out(found.skipped, found.failed)
     vectors, boxes, scores, names, main = [], [], [], [], list[bool]()
@@ -101,6 +105,11 @@ def embed(
     ):
         for path, outcome in outcomes:
             advance(1)
+            if not isinstance(outcome, ImageError):
+                try:
+                    about = main_face_of(path, outcome.faces)
+                except ImageError as error:  # gone since it was read
+                    outcome = error
             if isinstance(outcome, ImageError):
                 tally.fail(outcome)
                 continue
@@ -109,7 +118,6 @@ def embed(
             boxes.append(outcome.faces.boxes[outcome.kept])
             scores.append(outcome.faces.scores[outcome.kept])
             names += [str(path)] * len(outcome.kept)
-            about = main_face_of(path, outcome.faces)
             main += [int(row) == about for row in outcome.kept]
         stream = io.BytesIO()
         np.savez_compressed(
@@ -124,7 +132,7 @@ def embed(
     try:
         write_atomically(out, stream.getvalue(), private=True)  # vectors are biometric data
     except OSError as error:
-        raise ImageError(out, f"cannot be written ({error}); check the folder's rights and space") from error
+        raise ImageError(out, f"cannot be written ({error.strerror}); check the folder's rights and space") from error
     if json:
         print_json({"out": str(out), "embeddings": len(names), "images": tally.done, **tally.document})
     else:

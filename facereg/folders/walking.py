@@ -27,6 +27,9 @@ SYSTEM_NAMES = frozenset(
     }
 )
 RAW_ENDINGS = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw"})
+# what programs keep in the place of a file that is not here: iCloud's `.1.jpg.icloud`, Nextcloud's, ownCloud's
+PLACEHOLDER_ENDINGS = frozenset({".icloud", ".nextcloud", ".owncloud"})
+PARTIAL_ENDINGS = frozenset({".crdownload", ".download", ".part", ".partial", ".opdownload"})  # browsers', meanwhile
 LOOKED_THROUGH = 10_000  # entries of a folder left out that are looked at for pictures
 
 
@@ -104,6 +107,8 @@ def sort_entry(path: Path) -> tuple[str, str]:
     Returns:
         `picture`, `folder`, `skipped` or `failed`, or `system` for what systems keep; and the reason.
     """
+    if _stands_for_picture(path):  # hidden or not
+        return "failed", "a placeholder of a picture that lies in a cloud; download it first"
     if is_system_name(path.name):
         return "system", "a hidden or system entry"
     try:
@@ -204,6 +209,11 @@ class _Walk:
             (self._found.failed if kind == "failed" else self._found.skipped).append(LeftOut(path, reason))
 
 
+def _stands_for_picture(path: Path) -> bool:
+    """Tell by the name what stands for a picture that a program keeps elsewhere."""
+    return path.suffix.lower() in PLACEHOLDER_ENDINGS and Path(path.stem).suffix.lower() in SUFFIXES | RAW_ENDINGS
+
+
 def _no_picture(path: Path) -> str:
     """Return why a regular file is no picture; nothing where it is taken for one."""
     ending = path.suffix.lower()
@@ -215,8 +225,12 @@ def _no_picture(path: Path) -> str:
         return "a camera's raw file; develop it to JPEG first"
     if (mimetypes.guess_type(path.name)[0] or "").startswith("video/"):
         return "a video; give it to 'facereg identify' by itself"
-    if not re.fullmatch(r"\.[0-9a-z]{1,5}", ending):  # no ending, or a dot within the name
+    if ending in PARTIAL_ENDINGS:
+        return f"a download that has not ended, by its ending {ending}; fetch it again"
+    if not re.fullmatch(r"\.(?!\d+$)[0-9a-z]{1,5}", ending):  # no ending, or a dot within the name, as of a time
         return "" if looks_like_picture(path) else "expected a picture, got a file of another kind, without an ending"
+    if looks_like_picture(path):
+        return f"a picture by what it holds, but its name ends in {ending}; rename it if it is to be read"
     return f"expected a picture, got a file that ends in {ending}; pictures are read that end in {_endings()}"
 
 

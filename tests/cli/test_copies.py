@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from facereg import images
+from facereg.builtin import main_face
 from facereg.cli.copies import Copies
+from facereg.errors import ImageError
+from facereg.gallery import Gallery
+from facereg.types import Faces
 from tests import kinds
 from tests.calling import Run
 
@@ -66,3 +73,56 @@ def test_two_pictures_of_one_name_are_both_drawn(painted: list[str], run: Run, t
 
 def _one(path: Path) -> None:
     kinds.painted(path, 1)
+
+
+def test_what_cannot_be_drawn_has_failed_and_the_others_are_done(
+    painted: list[str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1", "2", "3"):
+        _one(tmp_path / "in" / f"{name}.png")
+
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "2.png":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(images, "write_atomically", full)
+    Gallery.open(tmp_path / "g", space="painted-colours:1", create=True).close()
+    gallery = ("--gallery", tmp_path / "g", "--threshold", "0.9", *painted)
+    for words, done in ((("detect", *painted[:2]), "found"), (("identify", *gallery), "named")):
+        called = run(words[0], tmp_path / "in", "--draw", tmp_path / "out", *words[1:])
+        assert called.status == 1
+        lines = called.err.splitlines()
+        assert lines[-1] == "facereg: 3 entries: 2 done, 0 skipped, 1 failed"
+        [failed] = [line for line in lines[:-1] if "drawn" in line]
+        assert failed.startswith(f"facereg: {tmp_path}/in/2.png: {done}, not drawn: {tmp_path}/out/2.png: cannot be")
+        assert f"{tmp_path}/in/3.png" in called.out
+
+
+@pytest.mark.parametrize("words", [("detect", "--draw"), ("embed", "--out")])
+def test_a_place_for_results_that_cannot_be_written_is_found_before_the_work(
+    words: tuple[str, str], painted: list[str], run: Run, tmp_path: Path
+) -> None:
+    _one(tmp_path / "1.png")
+    (tmp_path / "file").touch()
+    called = run(words[0], tmp_path / "1.png", words[1], tmp_path / "file" / "out", *painted[:2])
+    assert (called.status, called.out) == (1, "")
+    assert called.err.count("\n") == 1
+    assert "; " in called.err
+
+
+def test_embed_counts_a_picture_that_has_gone_meanwhile(
+    painted: list[str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1", "2"):
+        _one(tmp_path / "in" / f"{name}.png")
+
+    def gone(path: Path, faces: Faces) -> int:
+        if path.name == "1.png":
+            raise ImageError(path, "no such file; check the path")
+        return 0
+
+    monkeypatch.setattr(main_face, "main_face_of", gone)
+    called = run("embed", tmp_path / "in", "--out", tmp_path / "o.npz", "--json", *painted)
+    assert (called.status, called.document["images"]) == (1, 1)
+    with np.load(tmp_path / "o.npz") as held:
+        assert held["images"].tolist() == [str(tmp_path / "in" / "2.png")] * len(held["vectors"])

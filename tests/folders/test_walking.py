@@ -79,6 +79,9 @@ def test_a_folder_without_rights_has_failed_and_its_neighbours_are_done() -> Non
         ("a.mp4", "a video; give it to 'facereg identify' by itself"),
         ("a.pdf", "expected a picture, got a file that ends in .pdf"),
         ("a", "expected a picture, got a file of another kind, without an ending"),
+        ("a.jpg.part", "a download that has not ended, by its ending .part; fetch it again"),
+        ("a.JPG.crdownload", "a download that has not ended, by its ending .crdownload; fetch it again"),
+        ("10.11.12", "expected a picture, got a file of another kind, without an ending"),
         ("a.jpg_large", "expected a picture, got a file of another kind, without an ending"),
     ],
 )
@@ -132,3 +135,26 @@ def test_a_picture_of_netpbm_without_an_ending_is_read(content: bytes, tmp_path:
     (tmp_path / "picture").write_bytes(content)
     [path] = find_pictures([tmp_path]).pictures
     assert read_image(path).ndim == 3
+
+
+@pytest.mark.parametrize("name", [".1.jpg.icloud", "1.HEIC.icloud", "1.png.nextcloud", "1.jpg.owncloud"])
+def test_a_placeholder_of_a_picture_in_a_cloud_has_failed(name: str, tmp_path: Path) -> None:
+    painted(tmp_path / "Ada" / "2.png")
+    (tmp_path / "Ada" / name).write_bytes(b"bplist00")
+    for found in (find_pictures([tmp_path]), find_people(tmp_path)):
+        [item] = found.failed
+        assert (item.path.name, item.minor) == (name, False)
+        assert item.reason == "a placeholder of a picture that lies in a cloud; download it first"
+
+
+def test_a_time_in_a_name_is_no_ending(tmp_path: Path) -> None:
+    painted(tmp_path / "1.png")
+    (tmp_path / "1.png").rename(tmp_path / "2023-05-14 10.11.12")
+    assert [path.name for path in find_pictures([tmp_path]).pictures] == ["2023-05-14 10.11.12"]
+
+
+def test_a_picture_by_another_ending_is_said_to_be_one(tmp_path: Path) -> None:
+    painted(tmp_path / "1.png")
+    (tmp_path / "J.Smith").write_bytes((tmp_path / "1.png").read_bytes())
+    [item] = find_pictures([tmp_path]).skipped
+    assert item.reason == "a picture by what it holds, but its name ends in .smith; rename it if it is to be read"
