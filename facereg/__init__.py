@@ -36,52 +36,243 @@ if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
+    from facereg.builtin.alignment import FivePointAligner
     from facereg.builtin.exact import ExactMatcher
-    from facereg.errors import FaceregError
+    from facereg.cli.options import Json, print_json
+    from facereg.errors import (
+        BrokenNetworkError,
+        ClosedError,
+        ContractError,
+        DatasetError,
+        DeadlineError,
+        DeadModelError,
+        DeviceError,
+        FaceregError,
+        GalleryError,
+        ImageError,
+        InputRefusedError,
+        MissingExtraError,
+        ModelMismatchError,
+        ModelMissingError,
+        ModelNotReadyError,
+        OptionError,
+        PluginError,
+        RunnerError,
+        ServerFaultError,
+        SpaceMismatchError,
+        UnknownNameError,
+        UnreachableError,
+        WeightsError,
+    )
     from facereg.folders.walking import find_images
     from facereg.gallery import Gallery
-    from facereg.images import Picture, load_images, read_image, read_picture, write_image
+    from facereg.geometry import (
+        MIRRORED,
+        box_areas,
+        box_overlap,
+        non_maximum_suppression,
+        similarity_from_points,
+        template,
+        transform_points,
+        warp,
+    )
+    from facereg.images import Picture, image_size, load_images, read_image, read_picture, write_image
+    from facereg.networks.opening import open_network
+    from facereg.networks.runner import Networks, Runner, Tensor
+    from facereg.networks.spec import NetworkSpec, TensorSpec, import_object
+    from facereg.options import EmbedderOptions
     from facereg.pipeline.composer import Pipeline
-    from facereg.pipeline.stages import Result
-    from facereg.registry.installed import Registry
-    from facereg.roles import Aligner, Detector, Embedder, Matcher
-    from facereg.types import Crops, Embeddings, Faces, Matches
+    from facereg.pipeline.stages import FoundFace, Result
+    from facereg.pipeline.videos import identify_video
+    from facereg.registry.hooks import CommandSpec, ModelSpec, RecipeSpec, hookimpl
+    from facereg.registry.installed import Registry, default_registry
+    from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName, Stage
+    from facereg.types import BoolArray, Crops, Embeddings, Face, Faces, FloatArray, Image, IntArray, Match, Matches
+    from facereg.video import Video
 
 _HOMES = {
-    "facereg.errors": ("FaceregError",),
+    "facereg.builtin.alignment": ("FivePointAligner",),
+    "facereg.builtin.exact": ("ExactMatcher",),
+    "facereg.cli.options": (
+        "Json",
+        "print_json",
+    ),
+    "facereg.errors": (
+        "BrokenNetworkError",
+        "ClosedError",
+        "ContractError",
+        "DatasetError",
+        "DeadlineError",
+        "DeadModelError",
+        "DeviceError",
+        "FaceregError",
+        "GalleryError",
+        "ImageError",
+        "InputRefusedError",
+        "MissingExtraError",
+        "ModelMismatchError",
+        "ModelMissingError",
+        "ModelNotReadyError",
+        "OptionError",
+        "PluginError",
+        "RunnerError",
+        "ServerFaultError",
+        "SpaceMismatchError",
+        "UnknownNameError",
+        "UnreachableError",
+        "WeightsError",
+    ),
     "facereg.folders.walking": ("find_images",),
     "facereg.gallery": ("Gallery",),
-    "facereg.images": ("Picture", "load_images", "read_image", "read_picture", "write_image"),
-    "facereg.roles": ("Aligner", "Detector", "Embedder", "Matcher"),
-    "facereg.builtin.exact": ("ExactMatcher",),
+    "facereg.geometry": (
+        "MIRRORED",
+        "box_areas",
+        "box_overlap",
+        "non_maximum_suppression",
+        "similarity_from_points",
+        "template",
+        "transform_points",
+        "warp",
+    ),
+    "facereg.images": (
+        "Picture",
+        "image_size",
+        "load_images",
+        "read_image",
+        "read_picture",
+        "write_image",
+    ),
+    "facereg.networks.opening": ("open_network",),
+    "facereg.networks.runner": (
+        "Networks",
+        "Runner",
+        "Tensor",
+    ),
+    "facereg.networks.spec": (
+        "NetworkSpec",
+        "TensorSpec",
+        "import_object",
+    ),
+    "facereg.options": ("EmbedderOptions",),
     "facereg.pipeline.composer": ("Pipeline",),
-    "facereg.registry.installed": ("Registry",),
-    "facereg.pipeline.stages": ("Result",),
-    "facereg.types": ("Crops", "Embeddings", "Faces", "Matches"),
+    "facereg.pipeline.stages": (
+        "FoundFace",
+        "Result",
+    ),
+    "facereg.pipeline.videos": ("identify_video",),
+    "facereg.registry.hooks": (
+        "CommandSpec",
+        "ModelSpec",
+        "RecipeSpec",
+        "hookimpl",
+    ),
+    "facereg.registry.installed": (
+        "Registry",
+        "default_registry",
+    ),
+    "facereg.roles": (
+        "Aligner",
+        "Detector",
+        "Embedder",
+        "Matcher",
+        "RoleName",
+        "Stage",
+    ),
+    "facereg.types": (
+        "BoolArray",
+        "Crops",
+        "Embeddings",
+        "Face",
+        "Faces",
+        "FloatArray",
+        "Image",
+        "IntArray",
+        "Match",
+        "Matches",
+    ),
+    "facereg.video": ("Video",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CONTRACT",
+    "MIRRORED",
     "Aligner",
+    "BoolArray",
+    "BrokenNetworkError",
+    "ClosedError",
+    "CommandSpec",
+    "ContractError",
     "Crops",
+    "DatasetError",
+    "DeadModelError",
+    "DeadlineError",
     "Detector",
+    "DeviceError",
     "Embedder",
+    "EmbedderOptions",
     "Embeddings",
     "ExactMatcher",
+    "Face",
     "FaceregError",
     "Faces",
+    "FivePointAligner",
+    "FloatArray",
+    "FoundFace",
     "Gallery",
+    "GalleryError",
+    "Image",
+    "ImageError",
+    "InputRefusedError",
+    "IntArray",
+    "Json",
+    "Match",
     "Matcher",
     "Matches",
+    "MissingExtraError",
+    "ModelMismatchError",
+    "ModelMissingError",
+    "ModelNotReadyError",
+    "ModelSpec",
+    "NetworkSpec",
+    "Networks",
+    "OptionError",
     "Picture",
     "Pipeline",
+    "PluginError",
+    "RecipeSpec",
     "Registry",
     "Result",
+    "RoleName",
+    "Runner",
+    "RunnerError",
+    "ServerFaultError",
+    "SpaceMismatchError",
+    "Stage",
+    "Tensor",
+    "TensorSpec",
+    "UnknownNameError",
+    "UnreachableError",
+    "Video",
+    "WeightsError",
+    "box_areas",
+    "box_overlap",
+    "default_registry",
     "find_images",
+    "hookimpl",
+    "identify_video",
+    "image_size",
+    "import_object",
     "load_images",
+    "non_maximum_suppression",
+    "open_network",
+    "print_json",
     "read_image",
     "read_picture",
+    "similarity_from_points",
+    "template",
+    "transform_points",
+    "warp",
     "write_image",
 ]
 

@@ -168,3 +168,5 @@ def test_a_written_reference_is_what_its_script_writes(name: str) -> None:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.page() == module.PAGE.read_text("utf-8"), f"run python docs/reference/{name}.py"
+    if name == "python_api":  # what a change shows here changes for plugins and users: say so in CHANGELOG.md
+        assert module.signatures() == module.SIGNATURES.read_text("utf-8"), f"run python docs/reference/{name}.py"

@@ -25,11 +25,8 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 from torchvision.transforms import v2
 
-from facereg.errors import DatasetError
-from facereg.folders.people import read_people
-from facereg.training.batches import count_steps
-from facereg.training.schedules import trapezoid
-from facereg.training.settings import parse_settings
+from facereg import DatasetError
+from facereg.training import count_steps, parse_settings, read_people, trapezoid
 from facereg_mobilenetv3.networks import EMBEDDING, enlarged
 from facereg_mobilenetv3.publish import begin_network, fit_and_publish
 from facereg_mobilenetv3.views import read_crops

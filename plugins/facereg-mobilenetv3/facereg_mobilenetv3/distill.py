@@ -23,13 +23,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from facereg.data.splits import held_out
-from facereg.errors import ContractError, DatasetError
-from facereg.folders.walking import find_images
-from facereg.training.batches import count_steps
-from facereg.training.optimizing import adamw
-from facereg.training.schedules import trapezoid
-from facereg.training.settings import parse_settings
+from facereg import ContractError, DatasetError, find_images
+from facereg.training import adamw, count_steps, held_out, parse_settings, trapezoid
 from facereg_mobilenetv3.networks import enlarged, make_head
 from facereg_mobilenetv3.publish import begin_network, fit_and_publish
 from facereg_mobilenetv3.views import Views, make_shard, open_teacher, read_crops

@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from facereg.networks.runner import Networks, Runner
-from facereg.options import EmbedderOptions
-from facereg.roles import Embedder
-from facereg.types import FloatArray
+from facereg import Embedder, EmbedderOptions, FloatArray, Networks, Runner
 from facereg_mobilenetv3.plugin import NETWORK
 
 

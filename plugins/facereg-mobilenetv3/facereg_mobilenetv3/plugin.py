@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from facereg.networks.spec import NetworkSpec, TensorSpec
-from facereg.registry.hooks import ModelSpec, RecipeSpec, hookimpl
+from facereg import ModelSpec, NetworkSpec, RecipeSpec, TensorSpec, hookimpl
 
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 

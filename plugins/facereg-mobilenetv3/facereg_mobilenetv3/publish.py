@@ -11,10 +11,8 @@ import lightning
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from facereg.errors import WeightsError
-from facereg.networks.checkpoints import read_checkpoint, read_safetensors
-from facereg.training.fitting import device_count, fit
-from facereg.training.publishing import publish
+from facereg import WeightsError
+from facereg.training import device_count, fit, publish, read_checkpoint, read_safetensors
 from facereg_mobilenetv3.networks import DeployedEmbedder, MobileNetV3Embedder, freeze_norms
 from facereg_mobilenetv3.plugin import NETWORK
 

@@ -17,10 +17,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from facereg.disk.replacing import whole_file
-from facereg.errors import MissingExtraError, WeightsError
-from facereg.images import read_image
-from facereg.types import FloatArray
+from facereg import FloatArray, MissingExtraError, WeightsError, read_image
+from facereg.training import whole_file
 
 Pixels = npt.NDArray[np.uint8]
 Teacher = Callable[[Pixels], FloatArray]  # (B, 112, 112, 3) uint8 RGB -> (B, D)

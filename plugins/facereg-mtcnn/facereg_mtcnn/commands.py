@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import Json, print_json
-from facereg.networks.spec import import_object
+from facereg import Json, import_object, print_json
 from facereg_mtcnn.plugin import networks
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

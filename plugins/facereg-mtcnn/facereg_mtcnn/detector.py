@@ -12,10 +12,7 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from facereg.geometry import MIRRORED, non_maximum_suppression
-from facereg.networks.runner import Networks, Tensor
-from facereg.roles import Detector
-from facereg.types import Faces, FloatArray, Image, IntArray
+from facereg import MIRRORED, Detector, Faces, FloatArray, Image, IntArray, Networks, Tensor, non_maximum_suppression
 from facereg_mtcnn.options import MtcnnOptions
 from facereg_mtcnn.pyramid import CELL, STRIDE, Level, Sums, crop_squares, draw_canvases, pack, plan_levels, summed_area
 

@@ -14,10 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facereg.errors import WeightsError
-from facereg.geometry import MIRRORED
-from facereg.networks.checkpoints import read_checkpoint, require_finite
-from facereg.training.curves import draw_curves
+from facereg import MIRRORED, WeightsError
+from facereg.training import draw_curves, read_checkpoint, require_finite
 from facereg_mtcnn.samples import NEGATIVE, PART, POSITIVE, Samples
 
 SHARES = {NEGATIVE: 0.5, POSITIVE: 0.25, PART: 0.25}  # of a batch; the paper's 3:1:1, landmarks being in the last two

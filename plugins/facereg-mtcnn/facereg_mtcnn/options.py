@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facereg.errors import ContractError
+from facereg import ContractError
 
 LEAST = 6.0  # px; half the side of P-Net's window
 

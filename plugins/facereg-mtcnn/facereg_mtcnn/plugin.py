@@ -6,8 +6,7 @@ import json
 from functools import cache
 from importlib import resources
 
-from facereg.networks.spec import NetworkSpec, TensorSpec
-from facereg.registry.hooks import CommandSpec, ModelSpec, RecipeSpec, hookimpl
+from facereg import CommandSpec, ModelSpec, NetworkSpec, RecipeSpec, TensorSpec, hookimpl
 
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from facereg.disk.replacing import file_sha256
-from facereg.errors import WeightsError
-from facereg.networks.checkpoints import read_checkpoint
-from facereg.training import publishing
+from facereg import WeightsError
+from facereg.training import file_sha256, read_checkpoint
+from facereg.training import save_network as save_checked
 from facereg_mtcnn.networks import BUILDERS, DeployedONet, DeployedPNet, DeployedRNet
 from facereg_mtcnn.plugin import networks
 
@@ -20,7 +19,7 @@ def save_network(module: DeployedPNet | DeployedRNet | DeployedONet, name: str, 
     """
     spec = {spec.name: spec for spec in networks()}[f"mtcnn-{name}"]
     path = out / spec.file
-    publishing.save_network(module, spec, out, free=31)
+    save_checked(module, spec, out, free=31)
     checksums = out / "sha256.json"
     known = json.loads(checksums.read_text("utf-8")) if checksums.exists() else {}
     known[path.name] = file_sha256(path)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facereg.types import FloatArray, Image, IntArray
+from facereg import FloatArray, Image, IntArray
 
 CELL = 12  # P-Net's window
 STRIDE = 2

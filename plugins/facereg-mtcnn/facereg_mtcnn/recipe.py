@@ -13,12 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from facereg.data.boxes import LabelledImage
-from facereg.data.sources import read_recipe_sources
-from facereg.networks.opening import open_network
-from facereg.networks.runner import Networks
-from facereg.training.settings import parse_settings
-from facereg.types import FloatArray, Image
+from facereg import FloatArray, Image, Networks, open_network
+from facereg.training import LabelledImage, parse_settings, read_recipe_sources
 from facereg_mtcnn.detector import MtcnnDetector
 from facereg_mtcnn.fitting import Schedule, fit
 from facereg_mtcnn.networks import BUILDERS

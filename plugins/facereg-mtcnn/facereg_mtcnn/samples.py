@@ -14,11 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facereg.data.boxes import LabelledImage
-from facereg.disk.replacing import whole_file
-from facereg.geometry import box_overlap
-from facereg.images import read_image
-from facereg.types import FloatArray, Image
+from facereg import FloatArray, Image, box_overlap, read_image
+from facereg.training import LabelledImage, whole_file
 from facereg_mtcnn.pyramid import crop_squares, summed_area
 
 NEGATIVE, POSITIVE, PART = 0, 1, 2

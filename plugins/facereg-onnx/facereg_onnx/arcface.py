@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from facereg.networks.runner import Networks
-from facereg.roles import Embedder
-from facereg.types import FloatArray
+from facereg import Embedder, FloatArray, Networks
 from facereg_onnx.options import ArcFaceOptions
 from facereg_onnx.plugin import ARCFACE
 

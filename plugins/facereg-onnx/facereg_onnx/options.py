@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facereg.errors import ContractError
-from facereg.options import EmbedderOptions
+from facereg import ContractError, EmbedderOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from facereg.geometry import non_maximum_suppression
-from facereg.networks.runner import Networks, Tensor
-from facereg.roles import Detector
-from facereg.types import Faces, FloatArray, Image
+from facereg import Detector, Faces, FloatArray, Image, Networks, Tensor, non_maximum_suppression
 from facereg_onnx.options import YuNetOptions
 from facereg_onnx.plugin import STRIDES, YUNET
 

@@ -8,10 +8,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from facereg.geometry import non_maximum_suppression
-from facereg.networks.runner import Networks
-from facereg.roles import Detector
-from facereg.types import Faces, FloatArray, Image
+from facereg import Detector, Faces, FloatArray, Image, Networks, non_maximum_suppression
 from facereg_ssd.options import SsdOptions
 from facereg_ssd.plugin import NETWORK, SIDE
 

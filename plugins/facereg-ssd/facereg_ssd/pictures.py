@@ -15,11 +15,8 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from facereg.data.boxes import LabelledImage
-from facereg.errors import DatasetError
-from facereg.images import read_image
-from facereg.training.batches import step_seed
-from facereg.types import FloatArray, Image
+from facereg import DatasetError, FloatArray, Image, read_image
+from facereg.training import LabelledImage, step_seed
 from facereg_ssd.plugin import SIDE
 
 MEAN = (123, 117, 104)  # the network's mean pixel: what lies outside pictures, and over ignored faces

@@ -16,12 +16,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from facereg.data.sources import read_recipe_sources
-from facereg.errors import ContractError
-from facereg.training.fitting import device_count, fit
-from facereg.training.publishing import publish
-from facereg.training.schedules import warm_cosine, warm_steps
-from facereg.training.settings import parse_settings
+from facereg import ContractError
+from facereg.training import device_count, fit, parse_settings, publish, read_recipe_sources, warm_cosine, warm_steps
 from facereg_ssd.networks import DeployedSsd, build_network, vgg_convolutions
 from facereg_ssd.pictures import FacePictures, Sample, collate
 from facereg_ssd.plugin import NETWORK

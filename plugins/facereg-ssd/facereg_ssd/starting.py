@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torchvision.models.detection.ssd import SSD
 
-from facereg.errors import WeightsError
-from facereg.networks.checkpoints import load_checkpoint, read_checkpoint
+from facereg import WeightsError
+from facereg.training import load_checkpoint, read_checkpoint
 from facereg_ssd.networks import DeployedSsd, vgg_convolutions
 
 VGG_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # the convolutions of torchvision's vgg16().features

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facereg.errors import ContractError, DatasetError
-from facereg.types import FloatArray
+from facereg import ContractError, DatasetError, FloatArray
 
 Anchors = tuple[tuple[tuple[float, float], ...], ...]  # per stride, three (width, height) in px
 FACE_ANCHORS: Anchors = (  # YOLO5Face (Qi et al. 2021), fitted to WIDER FACE at 640 px

@@ -8,12 +8,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from facereg.cli.options import Json, print_json
-from facereg.data.formats import read_boxes
-from facereg.errors import ContractError
-from facereg.images import image_size
-from facereg.networks.spec import import_object
-from facereg.types import FloatArray
+from facereg import ContractError, FloatArray, Json, image_size, import_object, print_json
+from facereg.training import read_boxes
 from facereg_yolov5.anchors import FACE_ANCHORS, best_recall, fit_anchors
 
 anchors_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)

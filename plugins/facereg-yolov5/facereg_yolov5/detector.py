@@ -10,10 +10,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facereg.geometry import box_areas, box_overlap, non_maximum_suppression
-from facereg.networks.runner import Networks
-from facereg.roles import Detector
-from facereg.types import BoolArray, Faces, FloatArray, Image
+from facereg import (
+    BoolArray,
+    Detector,
+    Faces,
+    FloatArray,
+    Image,
+    Networks,
+    box_areas,
+    box_overlap,
+    non_maximum_suppression,
+)
 from facereg_yolov5.options import MULTIPLE, YoloOptions
 from facereg_yolov5.plugin import NETWORK
 

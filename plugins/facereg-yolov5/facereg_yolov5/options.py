@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facereg.errors import ContractError
+from facereg import ContractError
 
 MULTIPLE = 32  # px; the coarsest stride
 

@@ -20,11 +20,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from facereg.data.boxes import LabelledImage
-from facereg.disk.replacing import whole_file
-from facereg.errors import DatasetError
-from facereg.images import read_image
-from facereg.types import BoolArray, FloatArray, Image, IntArray
+from facereg import BoolArray, DatasetError, FloatArray, Image, IntArray, read_image
+from facereg.training import LabelledImage, whole_file
 
 LEVELS = 4
 QUALITY = 92  # of JPEG

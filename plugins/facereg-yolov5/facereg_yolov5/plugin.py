@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from facereg.networks.spec import NetworkSpec, TensorSpec
-from facereg.registry.hooks import CommandSpec, ModelSpec, RecipeSpec, hookimpl
+from facereg import CommandSpec, ModelSpec, NetworkSpec, RecipeSpec, TensorSpec, hookimpl
 
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 

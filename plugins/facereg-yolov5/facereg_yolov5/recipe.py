@@ -21,14 +21,17 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from facereg.data.sources import read_recipe_sources
-from facereg.errors import WeightsError
-from facereg.networks.checkpoints import load_checkpoint
-from facereg.training.fitting import device_count, fit
-from facereg.training.optimizing import adamw
-from facereg.training.publishing import publish
-from facereg.training.schedules import warm_cosine
-from facereg.training.settings import parse_settings
+from facereg import WeightsError
+from facereg.training import (
+    adamw,
+    device_count,
+    fit,
+    load_checkpoint,
+    parse_settings,
+    publish,
+    read_recipe_sources,
+    warm_cosine,
+)
 from facereg_yolov5.anchors import FACE_ANCHORS, parse_anchors
 from facereg_yolov5.losses import LANDMARK, Labels, losses
 from facereg_yolov5.networks import DeployedYolo, YoloV5s

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from facereg.geometry import MIRRORED
-from facereg.types import BoolArray, FloatArray, IntArray
+from facereg import MIRRORED, BoolArray, FloatArray, IntArray
 from facereg_yolov5.detector import GREY
 from facereg_yolov5.losses import Labels
 from facereg_yolov5.pictures import LEVELS, Pictures

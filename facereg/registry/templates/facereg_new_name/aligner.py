@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from facereg.geometry import warp
-from facereg.roles import Aligner
-from facereg.types import Crops, Faces, FloatArray, Image
+from facereg import Aligner, Crops, Faces, FloatArray, Image, warp
 
 
 class NewStage(Aligner):

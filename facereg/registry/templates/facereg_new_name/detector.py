@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from facereg.roles import Detector
-from facereg.types import Faces, FloatArray, Image
+from facereg import Detector, Faces, FloatArray, Image
 
 DARKEST, LIGHTEST = np.array([2, 40, 120]), np.array([18, 130, 255])  # HSV of light skin; other skin is not found
 LEAST = 24  # px; narrower regions are no faces

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from facereg.roles import Embedder
-from facereg.types import FloatArray
+from facereg import Embedder, FloatArray
 
 CELLS = 8  # along each side of a crop
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from threading import Lock
 
 import numpy as np
-from facereg.roles import Matcher
-from facereg.types import FloatArray
+from facereg import FloatArray, Matcher
 
 
 class NewStage(Matcher):

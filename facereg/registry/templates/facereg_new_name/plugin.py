@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facereg.registry.hooks import ModelSpec, hookimpl
+from facereg import ModelSpec, hookimpl
 
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from facereg.registry.installed import Registry
-from facereg.roles import Aligner
+from facereg import Aligner, Faces, Registry
 from facereg.testing import AlignerContract
-from facereg.types import Faces
 
 from facereg_new_name import plugin
 from facereg_new_name.aligner import NewStage

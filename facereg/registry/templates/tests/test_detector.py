@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from facereg.registry.installed import Registry
-from facereg.roles import Detector
+from facereg import Detector, Registry
 from facereg.testing import DetectorContract
 
 from facereg_new_name import plugin

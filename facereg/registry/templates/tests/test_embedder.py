@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from facereg.registry.installed import Registry
-from facereg.roles import Embedder
+from facereg import Crops, Embedder, Registry
 from facereg.testing import EmbedderContract
-from facereg.types import Crops
 
 from facereg_new_name import plugin
 from facereg_new_name.embedder import NewStage

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from facereg.registry.installed import Registry
-from facereg.roles import Matcher
+from facereg import Embeddings, Matcher, Registry
 from facereg.testing import MatcherContract
-from facereg.types import Embeddings
 
 from facereg_new_name import plugin
 from facereg_new_name.matcher import NewStage
