@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facereg.errors import ContractError, DatasetError
+from facereg.errors import ContractError, DatasetError, FaceregError
+from facereg.images import write_image
 from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.composition import Composition
 from facereg.registry.installed import default_registry
 from facereg.testing.pictures import photograph
 from facereg.types import Face, Image
 from tests.calling import Run
+from tests.kinds import FAILED, READ, SKIPPED, make_all, remove_deep
 
 onnx = pytest.importorskip("onnx")
 pytestmark = pytest.mark.train
@@ -93,13 +95,27 @@ def test_what_cannot_be_made_is_named_and_leaves_what_is_there(image: Image, sma
     assert {path.name: path.read_bytes() for path in small.iterdir()} == before
 
 
-def test_the_command_writes_every_network_and_passes_over_a_bad_picture(run: Run, image: Image, tmp_path: Path) -> None:
-    from facereg.images import write_image
+def test_a_picture_that_a_stage_fails_for_is_named_and_not_measured_on(image: Image, tmp_path: Path) -> None:
+    failed: list[FaceregError] = []
+    made = quantize_stage(Composition(), "detector", [image[..., 0], image], tmp_path / "out", failed=failed.append)
+    assert (len(made), len(failed)) == (3, 1)
+    with pytest.raises(ContractError):
+        quantize_stage(Composition(), "detector", [image[..., 0]], tmp_path / "other")
 
-    write_image(tmp_path / "photos" / "a.png", image)
-    (tmp_path / "photos" / "b.png").write_bytes(b"")
-    called = run("quantize", "detector", tmp_path / "photos", "--out", tmp_path / "small", "--json")
-    assert called.status == 0
+
+def test_the_command_writes_every_network_and_accounts_for_every_entry(run: Run, image: Image, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    make_all(folder, tmp_path / "outside")
+    write_image(folder / "photo.png", image)
+    try:
+        called = run("quantize", "detector", folder, "--out", tmp_path / "small", "--json")
+    finally:
+        remove_deep(folder / "deep")
+    assert called.status == 1
     assert [line["name"] for line in called.lines] == ["mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet"]
     assert {"file", "difference", "kept"} < set(called.lines[0])
-    assert "b.png: expected a picture, got a file of 0 bytes" in called.error
+    assert f"{folder / 'zero.jpg'}: expected a picture, got a file of 0 bytes" in called.err
+    done, skipped, failed = len(READ) + 1, len(SKIPPED), len(FAILED)
+    counts = f"{done} done, {skipped} skipped, {failed} failed"
+    assert called.err.splitlines()[-1] == f"facereg: {done + skipped + failed} entries: {counts}"
