@@ -11,7 +11,6 @@ import numpy as np
 from facereg.data.lines import absent
 from facereg.data.pairs import PairList
 from facereg.errors import DatasetError, ImageError
-from facereg.evaluation.detecting import nothing
 from facereg.evaluation.main_faces import MainFaces, embed_main_faces
 from facereg.evaluation.verification import (
     REFUSED,
@@ -53,7 +52,7 @@ def compare_pictures(
     second: Path,
     threshold: Threshold,
     *,
-    notice: Callable[[str], object] = nothing,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> Comparison:
     """Compare the faces that two pictures are about.
 
@@ -100,8 +99,8 @@ def embed_lists(
     pipeline: Pipeline,
     lists: Sequence[PairList],
     *,
-    progress: Callable[[int], object] = nothing,
-    notice: Callable[[str], object] = nothing,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> ListedFaces:
     """Embed the main face of every picture of some lists, each picture once.
 
@@ -184,8 +183,8 @@ def measure_verification(
     tested: PairList,
     chosen: PairList | None = None,
     *,
-    progress: Callable[[int], object] = nothing,
-    notice: Callable[[str], object] = nothing,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> VerificationResult:
     """Return the figures over a list of pairs; no pair is left out.
 
@@ -265,8 +264,8 @@ def measure_thresholds(
     *,
     source: str,
     every_pair: bool = False,
-    progress: Callable[[int], object] = nothing,
-    notice: Callable[[str], object] = nothing,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> CalibrationResult:
     """Measure the threshold of a false accept rate, and those of its tenths; `store` of the result keeps them.
 

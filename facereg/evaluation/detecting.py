@@ -20,10 +20,6 @@ from facereg.types import Faces
 LEAST = 24.0  # px; the height from which the second line of figures counts faces
 
 
-def nothing(done: object) -> None:
-    """Say nothing: what is called with progress and notices where nobody asks for them."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectionResult:
     """What a detector found in labelled pictures, and its figures.
@@ -92,8 +88,8 @@ def measure_detection(
     *,
     least: float = LEAST,
     close_up: float | None = None,
-    progress: Callable[[int], object] = nothing,
-    notice: Callable[[str], object] = nothing,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> DetectionResult:
     """Return the figures of a detector on labelled pictures.
 
@@ -127,8 +123,8 @@ def detect_listed(
     detector: Detector,
     paths: Sequence[Path],
     *,
-    progress: Callable[[int], object] = nothing,
-    notice: Callable[[str], object] = nothing,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> tuple[list[Faces], list[ImageError]]:
     """Return the faces of each picture in the pixels of its file, none where it cannot be read; and what is wrong.
 

@@ -10,7 +10,6 @@ from statistics import fmean
 import numpy as np
 
 from facereg.errors import ContractError, ImageError
-from facereg.evaluation.detecting import nothing
 from facereg.evaluation.main_faces import embed_main_faces
 from facereg.pipeline.composer import Pipeline
 from facereg.roles import Matcher
@@ -84,8 +83,8 @@ def measure_identification(
     matcher: Callable[[], Matcher],
     seeds: int = 5,
     images: int = ENROLLED_IMAGES,
-    progress: Callable[[int], object] = nothing,
-    notice: Callable[[str], object] = nothing,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> IdentificationResult:
     """Return the figures of identifying people of whom half are enrolled, means over several divisions.
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from facereg.data.points import PointedImage
 from facereg.errors import ContractError, ImageError
-from facereg.evaluation.detecting import detect_listed, nothing
+from facereg.evaluation.detecting import detect_listed
 from facereg.evaluation.enlarging import EnlargingDetector
 from facereg.roles import Detector
 from facereg.types import Faces, FloatArray
@@ -86,8 +86,8 @@ def measure_landmarks(
     items: Sequence[PointedImage],
     *,
     enlarge: float = 1.0,
-    progress: Callable[[int], object] = nothing,
-    notice: Callable[[str], object] = nothing,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> LandmarkResult:
     """Return the errors of a detector's five landmarks, divided by the distance between the labelled eyes.
 

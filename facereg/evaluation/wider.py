@@ -12,7 +12,7 @@ import numpy.typing as npt
 from facereg.data.lines import require_files
 from facereg.data.wider import VALIDATION, Predictions, WiderTruth, predictions_of, write_wider_predictions
 from facereg.errors import ContractError, ImageError
-from facereg.evaluation.detecting import detect_listed, nothing
+from facereg.evaluation.detecting import detect_listed
 from facereg.evaluation.detection import average_precision
 from facereg.roles import Detector
 from facereg.types import FloatArray, IntArray
@@ -93,8 +93,8 @@ def measure_wider(
     images: Path,
     *,
     save: Path | None = None,
-    progress: Callable[[int], object] = nothing,
-    notice: Callable[[str], object] = nothing,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
 ) -> WiderResult:
     """Return the figures of a detector on the validation pictures.
 
