@@ -90,15 +90,15 @@ class ArcFaceTraining(lightning.LightningModule):
         self.anchor = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.anchor else None
         self.loss = ArcFaceLoss(classes, EMBEDDING, margin=math.degrees(settings.margin_rad), scale=settings.scale)
         self.augment = augmentation(light=settings.light)
-        # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
-        self.__dict__["run"] = torch.compile(self.network) if settings.compile else self.network
+        if settings.compile:
+            self.network.compile()
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         images, labels = batch
         # One crop, flip and erasure a sixteenth of the batch: per-image calls would cost more than the network.
         parts = [self.augment(part) for part in images.permute(0, 3, 1, 2).chunk(16)]
         pixels = enlarged(torch.cat(parts).permute(0, 2, 3, 1), self.settings.size)
-        vectors = self.__dict__["run"](pixels)
+        vectors = self.network(pixels)
         # float16 overflows in exp(64 * cos): the margin and the softmax stay in float32
         with torch.autocast(self.device.type, enabled=False):
             loss: Tensor = self.loss(vectors.float(), labels)

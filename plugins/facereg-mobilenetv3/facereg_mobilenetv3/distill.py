@@ -96,8 +96,7 @@ class Distillation(lightning.LightningModule):
             if settings.init_head:
                 self.heads[settings.init_head].load_state_dict(self.network.head.state_dict())
             self._fit_heads(torch.from_numpy(np.stack([row[0] for row in sample])), targets)
-        # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
-        self.__dict__["run"] = torch.compile(self.network.pooled) if settings.compile else self.network.pooled
+        self.pooled = torch.compile(self.network.pooled) if settings.compile else self.network.pooled
 
     @torch.no_grad()
     def _fit_heads(self, pixels: Tensor, targets: Tensor) -> None:
@@ -123,7 +122,7 @@ class Distillation(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         images, targets = batch
-        features = self.__dict__["run"](enlarged(images, self.settings.size)).float()
+        features = self.pooled(enlarged(images, self.settings.size)).float()
         losses, cosines = [], []
         for head, wanted, spread in zip(self.heads, torch.split(targets, self.dims, dim=1), self.spreads, strict=True):
             vectors = F.normalize(head(features))

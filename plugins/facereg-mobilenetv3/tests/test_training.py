@@ -108,7 +108,10 @@ def test_a_network_starts_from_the_checkpoint_given(tmp_path: Path) -> None:
         assert all(torch.equal(value, source.state_dict()[key]) for key, value in network.state_dict().items())
     assert not any(parameter.requires_grad for parameter in module.anchor.parameters())
     torch.save({"state_dict": {"network.x": torch.zeros(1)}}, tmp_path / "other.ckpt")
-    for path, words in (("gone.ckpt", "found none at"), ("other.ckpt", "expected a MobileNetV3-small embedder")):
+    for path, words in (
+        ("gone.ckpt", "gone.ckpt: expected a .safetensors or .ckpt file, found none"),
+        ("other.ckpt", "expected a MobileNetV3-small embedder"),
+    ):
         with pytest.raises(WeightsError, match=words):
             load_network(source, tmp_path / path)
 

@@ -82,8 +82,8 @@ class YoloTraining(lightning.LightningModule):
             load_network(self.network, Path(settings.init))
         self.network.to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
-        # Not a submodule: its parameters are those of self.network, which alone goes into checkpoints.
-        self.__dict__["run"] = torch.compile(self.network) if settings.compile else self.network
+        if settings.compile:
+            self.network.compile()
 
     def on_fit_start(self) -> None:
         if self.settings.hold == "device":
@@ -92,7 +92,7 @@ class YoloTraining(lightning.LightningModule):
     def training_step(self, batch: list[Tensor], index: int) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):  # colours and losses stay in float32
             pixels, labels = self.draw_batch(self.global_step, self.global_rank)
-        maps = self.__dict__["run"]((pixels / 255).contiguous(memory_format=torch.channels_last))
+        maps = self.network((pixels / 255).contiguous(memory_format=torch.channels_last))
         with torch.autocast(self.device.type, enabled=False):
             parts = losses(maps, self.network.anchors, labels, landmark_gain=self.settings.landmark_gain)
         self.log_dict(parts, prog_bar=True)
