@@ -60,7 +60,9 @@ def test_stages_side_by_side_against_stages_in_turn(benchmark: BenchmarkFixture,
             for start in range(0, len(images), CHUNK):
                 chunk = images[start : start + CHUNK]
                 faces = detector.detect(chunk)
-                done += len(embedder.embed(aligner.align(chunk, faces, size=embedder.crop_size)))
+                done += len(
+                    embedder.embed(aligner.align(chunk, faces, size=embedder.crop_size, template=embedder.template))
+                )
             return done
 
         def side_by_side() -> int:

@@ -28,6 +28,28 @@ def template(size: int) -> FloatArray:
     return ((TEMPLATE_112 + 0.5) * (size / 112) - 0.5).astype(np.float32)
 
 
+def require_template(points: object, *, size: int) -> FloatArray:
+    """Return five landmarks of a size x size crop as (5, 2) float32.
+
+    Raises:
+        ContractError: if they are no five finite points that lie in the crop, or lie within a pixel of each other, as
+            shares of its sides would.
+    """
+    try:
+        array = np.array(points, np.float32)
+    except (TypeError, ValueError):
+        array = np.empty(0, np.float32)
+    if array.shape != (5, 2):
+        raise ContractError(f"template: expected five (x, y) in pixels of the crop, (5, 2), got shape {array.shape}")
+    inside = (array >= -0.5).all() and (array <= size - 0.5).all()  # NaN is not inside
+    if not inside or (np.ptp(array, axis=0) < 1).any():
+        raise ContractError(
+            f"template: expected five (x, y) apart from each other in pixels of a {size} px crop, got {array.tolist()}"
+        )
+    array.setflags(write=False)
+    return array
+
+
 def similarity_from_points(source: FloatArray, target: FloatArray) -> FloatArray:
     """Return the least-squares similarities that map source to target.
 

@@ -7,79 +7,22 @@ closing). A stage never calls another stage; only the pipeline knows all four.
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from threading import RLock
-from types import TracebackType
-from typing import ClassVar, Literal, Self, final
+from typing import ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
 
-from facereg.errors import ClosedError, ContractError, FaceregError, PluginError, SpaceMismatchError
+from facereg.errors import ContractError, SpaceMismatchError
 from facereg.networks.runner import Networks
+from facereg.stage import RoleName as RoleName
+from facereg.stage import Stage as Stage
 from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches, check_image, check_images
-
-RoleName = Literal["detector", "aligner", "embedder", "matcher"]
-
-
-class Stage(ABC):
-    """What all roles share: networks, closing, use as a context manager.
-
-    One instance may be shared between threads.
-    """
-
-    role: ClassVar[RoleName]
-    name: str = ""  # of the model; the class's own until the registry gives it
-    networks: Networks | None = None  # also where a subclass forgets to call our __init__
-    _closed = False
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        if "name" not in vars(cls):
-            cls.name = cls.__name__
-
-    def __init__(self, networks: Networks | None = None) -> None:
-        self.networks = networks
-
-    @property
-    def in_flight(self) -> int:
-        """Return how many calls of this stage to make at once: 1 unless its networks run on a server."""
-        return 1 if self.networks is None else self.networks.in_flight
-
-    def close(self) -> None:
-        """Free the networks, for good; closing twice is allowed."""
-        self._closed = True
-        if self.networks is not None:
-            self.networks.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Give what a subclass raises the model's name; the errors that facereg raises on purpose stay as they are.
-
-        Raises:
-            ClosedError: if the stage was closed.
-            PluginError: if the subclass raises anything else; `sys.exit()` ends no program.
-        """
-        if self._closed:
-            raise ClosedError(f"{self.role} {self.name!r} is closed; make it again")
-        try:
-            yield
-        except FaceregError:
-            raise
-        except (Exception, SystemExit) as error:
-            text = " ".join(str(error).split())[:500]
-            raise PluginError(f"{self.role} {self.name!r} failed: {type(error).__name__}: {text}") from error
 
 
 class Detector(Stage):
@@ -121,13 +64,21 @@ class Aligner(Stage):
     needs_landmarks: ClassVar[bool] = True  # whether it wants the detector's five points
 
     @final
-    def align(self, images: Sequence[Image], faces: Sequence[Faces], *, size: int) -> Crops:
+    def align(
+        self, images: Sequence[Image], faces: Sequence[Faces], *, size: int, template: FloatArray | None = None
+    ) -> Crops:
         """Return the crops of all faces of all images, (N, size, size, 3), in order, but for those refused.
 
+        Args:
+            size, template: of the crop, as the embedder states them: `crop_size` and `template`, (5, 2) xy in pixels
+                of the crop; None is ArcFace's.
         Raises:
             ContractError: if there are not as many `Faces` as images, landmarks are needed and missing, or the model
-                gives crops that are not those of the faces.
+                gives crops that are not those of the faces, or the template is none.
         """
+        from facereg import geometry  # here: listing models must not wait for OpenCV
+
+        target = geometry.template(size) if template is None else geometry.require_template(template, size=size)
         if len(images) != len(faces):
             raise ContractError(f"faces: expected one Faces for each of {len(images)} images, got {len(faces)}")
         for index, (image, found) in enumerate(zip(images, faces, strict=True)):
@@ -138,7 +89,7 @@ class Aligner(Stage):
                     "use a detector with landmarks, or an aligner that finds its own"
                 )
         with self._named():
-            crops = self._align(images, faces, size)
+            crops = self._align(images, faces, size, target)
         if not isinstance(crops, Crops):
             raise ContractError(f"{self.name}: expected Crops, got {type(crops).__name__}")
         crops.require_faces([len(found) for found in faces], model=self.name)
@@ -147,15 +98,15 @@ class Aligner(Stage):
         return crops
 
     @abstractmethod
-    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
-        """Return the crops; the arguments are checked already.
+    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int, template: FloatArray) -> Crops:
+        """Return the crops, landmarks on the template (5, 2) where it uses them; the arguments are checked already.
 
         A face that cannot be aligned well may be refused: `Crops.refused` says which, and why.
         """
 
 
 class Embedder(Stage):
-    """Turns crops into unit vectors. A subclass writes `_embed` and states size and batch.
+    """Turns crops into unit vectors. A subclass writes `_embed` and states its crop (size, template) and batch.
 
     Args:
         networks: the networks it declared.
@@ -173,6 +124,16 @@ class Embedder(Stage):
     def __init__(self, networks: Networks | None = None, *, flip: bool = True) -> None:
         super().__init__(networks)
         self.flip = flip
+
+    @cached_property
+    def template(self) -> FloatArray:
+        """Return where the five landmarks lie in a crop: (5, 2) float32 xy in its pixels.
+
+        ArcFace's, scaled to `crop_size`; a model that was trained on others states its own, as `crop_size` is stated.
+        """
+        from facereg.geometry import template
+
+        return template(self.crop_size)
 
     @final
     @property

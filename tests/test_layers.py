@@ -20,6 +20,7 @@ LAYERS = (
     ("decoding",),
     ("images",),
     ("drawing", "video", "folders", "networks"),
+    ("stage",),
     ("roles",),
     ("registry",),
     ("builtin",),

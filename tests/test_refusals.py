@@ -24,7 +24,7 @@ from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.composition import Composition
 from facereg.pipeline.stages import Result
 from facereg.roles import Aligner
-from facereg.types import Crops, Embeddings, Faces, Image
+from facereg.types import Crops, Embeddings, Faces, FloatArray, Image
 from tests.fakes import PaintedDetector, PaintedEmbedder, picture
 
 BLURRED = 7  # a person whose pictures the aligner below refuses
@@ -37,8 +37,8 @@ class Choosy(FivePointAligner):
         super().__init__()
         self.says = says
 
-    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
-        crops = super()._align(images, faces, size)
+    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int, template: FloatArray) -> Crops:
+        crops = super()._align(images, faces, size, template)
         colour = picture(BLURRED)[56, 56]
         good = ~(crops.pixels[:, 56, 56] == colour).all(1)
         ends = np.cumsum(crops.counts)
@@ -87,7 +87,7 @@ class Told(FivePointAligner):
         super().__init__()
         self.crops = crops
 
-    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
+    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int, template: FloatArray) -> Crops:
         return self.crops  # type: ignore[return-value]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facereg.geometry import similarity_from_points, template, warp
+from facereg.geometry import similarity_from_points, warp
 from facereg.roles import Aligner
 from facereg.types import Crops, Faces, FloatArray, Image
 
@@ -14,18 +14,17 @@ LEAST = 1e-3  # px; landmarks that lie closer together give no direction, and a 
 
 
 class FivePointAligner(Aligner):
-    """Maps five landmarks to the ArcFace template by least squares (Umeyama 1991).
+    """Maps five landmarks to the template of the crop by least squares (Umeyama 1991).
 
     A face whose landmarks coincide is refused; the others have their crops.
     """
 
-    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
-        target = template(size)
+    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int, template: FloatArray) -> Crops:
         good = [
             np.ptp(found.landmarks, axis=1).max(1) >= LEAST if len(found) else np.empty(0, np.bool_) for found in faces
         ]
         parts: list[FloatArray] = [
-            similarity_from_points(found.landmarks[rows], target) if rows.any() else np.empty((0, 2, 3), np.float32)
+            similarity_from_points(found.landmarks[rows], template) if rows.any() else np.empty((0, 2, 3), np.float32)
             for found, rows in zip(faces, good, strict=True)
         ]
         pixels = np.empty((sum(map(len, parts)), size, size, 3), np.uint8)

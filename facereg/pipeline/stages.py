@@ -94,7 +94,8 @@ class Stages:
         with self.metrics.call(self.detector, len(images)):
             found = self.detector.detect(images)
         with self.metrics.call(self.aligner, len(images)):
-            crops = self.aligner.align(images, found, size=self.embedder.crop_size)
+            size, template = self.embedder.crop_size, self.embedder.template
+            crops = self.aligner.align(images, found, size=size, template=template)
         return found, crops
 
     def embed(self, pixels: npt.NDArray[np.uint8]) -> Embeddings:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.errors import ContractError
-from facereg.geometry import similarity_from_points, template, warp
+from facereg.geometry import similarity_from_points, warp
 from facereg.roles import Embedder, Stage
 from facereg.testing.checking import (
     VECTOR_TOLERANCE,
@@ -117,7 +117,7 @@ class EmbedderContract(StageContract):
     )
     def test_pictures_of_one_person_are_closer_than_those_of_two(self) -> None:
         with self.make() as embedder:
-            first, second = (_vectors(embedder, _views(row, embedder.crop_size)) for row in (0, 1))
+            first, second = (_vectors(embedder, _views(row, embedder)) for row in (0, 1))
         one = min(float((each @ each.T).min()) for each in (first, second))
         two = float((first @ second.T).max())
         require(one > two, expected=f"pictures of one person closer than those of two ({two:.2f})", got=f"{one:.2f}")
@@ -247,8 +247,8 @@ def write_answers(path: Path, vectors: FloatArray, *, space: str) -> None:
     """Write the file that an embedder names as its `answers`.
 
     Args:
-        vectors: (2, D) for `facereg.testing.face_crops(crop_size)`, without flip, from the framework that trained the
-            network, or from the network run by itself: from anything but the plugin's own code.
+        vectors: (2, D) for `facereg.testing.face_crops(crop_size, template)`, without flip, from the framework that
+            trained the network, or from the network run by itself: from anything but the plugin's own code.
         space: of the embedder; with other weights the answers are of no use.
     """
     np.savez(path, vectors=vectors.astype(np.float32), space=np.array(space))
@@ -295,13 +295,13 @@ def _vectors(embedder: Embedder, pixels: Pixels) -> FloatArray:
 
 
 def _faces(embedder: Embedder) -> Pixels:
-    return face_crops(embedder.crop_size)
+    return face_crops(embedder.crop_size, embedder.template)
 
 
-def _views(person: int, size: int) -> Pixels:
+def _views(person: int, embedder: Embedder) -> Pixels:
     """Return crops (4, size, size, 3) of one person: as is, turned by 4 degrees, shifted, blurred."""
     portrait = portraits()[person]
-    target = template(size)
+    size, target = embedder.crop_size, embedder.template
     centre, angle = target.mean(0), np.radians(4)
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     targets = [target, (target - centre) @ rotation.T + centre, target + np.array([size / 56, 0])]

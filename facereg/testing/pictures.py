@@ -89,15 +89,17 @@ def placed(portrait: Portrait, height: int, width: int, *, scale: float, at: tup
     return Portrait(image, box.astype(np.float32), landmarks.astype(np.float32))
 
 
-def face_crops(size: int) -> npt.NDArray[np.uint8]:
-    """Return (2, size, size, 3) uint8 RGB crops, one of each portrait, its landmarks on ArcFace's template.
+def face_crops(size: int, target: FloatArray | None = None) -> npt.NDArray[np.uint8]:
+    """Return (2, size, size, 3) uint8 RGB crops, one of each portrait, its landmarks on a template.
+
+    Args:
+        target: the embedder's `template`, (5, 2); None is ArcFace's.
 
     Raises:
         CheckSkippedError: if the portraits are not installed.
     """
-    return np.stack(
-        [warp(each.image, similarity_from_points(each.landmarks, template(size)), size) for each in portraits()]
-    )
+    points = template(size) if target is None else target
+    return np.stack([warp(each.image, similarity_from_points(each.landmarks, points), size) for each in portraits()])
 
 
 def crops(count: int, size: int, *, seed: int = 0) -> Crops:

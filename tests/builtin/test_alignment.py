@@ -35,6 +35,22 @@ def test_landmarks_of_a_turned_face_come_to_lie_on_the_template(size: int) -> No
     assert placed == pytest.approx((TEMPLATE_112 + 0.5) * size / 112 - 0.5, abs=2e-3)  # float32 of up to 224 px
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (TEMPLATE_112[:3], r"expected five \(x, y\) in pixels of the crop, \(5, 2\), got shape \(3, 2\)"),
+        ("eyes", "expected five"),
+        (TEMPLATE_112 / 112, "in pixels of a 112 px crop, got"),  # shares of the sides
+        (TEMPLATE_112 * 2, "in pixels of a 112 px crop, got"),  # of a larger crop
+        (np.full((5, 2), np.nan), "in pixels of a 112 px crop, got"),
+        (np.full((5, 2), 56.0), "apart from each other"),
+    ],
+)
+def test_a_template_that_is_none_is_refused(given: object, words: str) -> None:
+    with pytest.raises(ContractError, match=words):
+        FivePointAligner().align([noise(20, 20)], [Faces.empty()], size=112, template=given)  # type: ignore[arg-type]
+
+
 def test_a_face_on_the_template_is_cut_out_unchanged() -> None:
     image = noise(112, 112)
     crops = FivePointAligner().align([image], [faces_at([TEMPLATE_112.tolist()])], size=112)

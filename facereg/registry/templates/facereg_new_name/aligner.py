@@ -13,7 +13,7 @@ class NewStage(Aligner):
 
     needs_landmarks = False
 
-    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
+    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int, template: FloatArray) -> Crops:
         crops: list[Image] = []
         matrices: list[FloatArray] = []
         for image, found in zip(images, faces, strict=True):
