@@ -127,3 +127,11 @@ class GalleryError(FaceregError):
 
 class SpaceMismatchError(GalleryError, ContractError):
     """Embeddings of two different models (or weights) were mixed."""
+
+
+def words_of(error: BaseException, longest: int = 500) -> str:
+    """Return an error's message in one line; of a plugin's error that cannot even be printed, that it cannot."""
+    try:
+        return " ".join(str(error).split())[:longest]
+    except BaseException:  # whatever its __str__ does
+        return "its message cannot be printed"

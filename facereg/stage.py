@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import ClassVar, Literal, Self
 
-from facereg.errors import ClosedError, FaceregError, PluginError
+from facereg.errors import ClosedError, FaceregError, PluginError, words_of
 from facereg.networks.runner import Networks
 
 RoleName = Literal["detector", "aligner", "embedder", "matcher"]
@@ -67,5 +67,4 @@ class Stage(ABC):
         except FaceregError:
             raise
         except (Exception, SystemExit) as error:
-            text = " ".join(str(error).split())[:500]
-            raise PluginError(f"{self.role} {self.name!r} failed: {type(error).__name__}: {text}") from error
+            raise PluginError(f"{self.role} {self.name!r} failed: {type(error).__name__}: {words_of(error)}") from error

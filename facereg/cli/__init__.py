@@ -31,13 +31,12 @@ def main() -> None:
 
 def _named(error: Exception) -> str:
     """Say in one line what went wrong that no module names."""
+    from facereg.errors import words_of
+
     if isinstance(error, OSError) and error.filename is not None:  # a name too long, a disk that fails, no right
         return f"{str(error.filename)[:200]}: cannot be used ({error.strerror}); check the path"
-    try:
-        words = " ".join(str(error).split())[:200]
-    except Exception:  # of a plugin, whose errors may have no words
-        words = "it has no words"
-    return f"unexpected {type(error).__name__} ({words}); set FACEREG_TRACEBACK=1 to see where, and report it"
+    said = f"{type(error).__name__} ({words_of(error, 200)})"
+    return f"unexpected {said}; set FACEREG_TRACEBACK=1 to see where, and report it"
 
 
 def _end_interrupted() -> None:

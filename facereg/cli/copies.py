@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import typer
 
 from facereg.disk.paths import inside
 from facereg.errors import ContractError, ImageError
@@ -23,17 +25,21 @@ class Copies:
     Args:
         folder: for the copies; None where none are drawn.
         named: files and folders that the pictures come from.
+        pictures: all of them.
     Raises:
         ImageError: if the folder cannot be made or written: found out before hours of work.
+        typer.BadParameter: if a copy would replace one of the pictures.
     """
 
-    def __init__(self, folder: Path | None, named: Sequence[Path]) -> None:
+    def __init__(self, folder: Path | None, named: Sequence[Path], pictures: Sequence[Path] = ()) -> None:
         self._folder = folder or Path()
         if folder is not None:
             require_writable(folder / "copy.jpg", make_folder=True)
-        bases = [os.path.abspath(path if path.is_dir() else path.parent) for path in named]
+        bases = [os.path.abspath(path if os.path.isdir(path) else path.parent) for path in named]
         self._base = os.path.commonpath(bases) if bases else os.getcwd()
         self._source_of: dict[Path, Path] = {}
+        if folder is not None:
+            require_others("--draw", map(self.of, pictures), pictures)
 
     def of(self, picture: Path) -> Path:
         """Return where the copy of a picture goes: its relative path, ending kept; `.jpg` is added to other endings.
@@ -92,6 +98,30 @@ def require_writable(path: Path, *, make_folder: bool = False) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise ImageError(path, f"cannot be written ({error.strerror}); check the folder's rights and space") from error
+
+
+def require_others(option: str, written: Iterable[Path], read: Iterable[Path]) -> None:
+    """Refuse an output that is one of the inputs, by whatever path: bad usage, before anything is written.
+
+    Raises:
+        typer.BadParameter: naming the option and the input.
+    """
+    places = {place: path for path in read if (place := _place(path)) is not None}
+    for path in written:
+        if (place := _place(path)) in places:
+            raise typer.BadParameter(
+                f"expected another place than that of what is read, got {path}, which would replace "
+                f"{shown(str(places[place]))}; name another",
+                param_hint=option,
+            )
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _digest(path: Path) -> str:

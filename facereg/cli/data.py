@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from facereg.cli.copies import require_others
 from facereg.cli.evaluate import Format, Images
 from facereg.cli.fetching import fetch
 from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, say_without_area, with_stages
@@ -51,6 +52,7 @@ def convert(
     from facereg.data.formats import WRITERS, read_boxes
 
     items = read_boxes(from_, annotations, images, partition=partition)
+    require_others("--out", [out], [annotations, *(item.path for item in items)])
     say_without_area(items)
     written, tally = WRITERS[to](items, out, images), Tally()
     tally.done = len(items) - len(written.errors)
@@ -123,6 +125,7 @@ def sheet(
     from facereg.images import write_image
 
     items = read_boxes(format, annotations, images, partition=partition)
+    require_others("--out", [out], [annotations, *(item.path for item in items)])
     say_without_area(items)
     rows, tally = sorted(np.random.default_rng(seed).permutation(len(items))[:count].tolist()), Tally()
     chosen = [items[row] for row in rows]
@@ -155,6 +158,7 @@ def pseudo_label(
 
     root, tally = root.resolve(), Tally()
     found = find_pictures(images)
+    require_others("--out", [out], found.pictures)
     tally.leave_out(found.skipped, found.failed)
     paths = [path.resolve() for path in found.pictures]
     outside = [path for path in paths if not path.is_relative_to(root)]

@@ -150,7 +150,8 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json
     from facereg.images import read_picture
     from facereg.pipeline.files import run_files
 
-    found, tally, copies = find_pictures([source]), Tally(), Copies(draw, [source])
+    found, tally = find_pictures([source]), Tally()
+    copies = Copies(draw, [source], found.pictures)
     tally.leave_out(found.skipped, found.failed)
     if json:
         for kind, items in (("skipped", found.skipped), ("error", found.failed)):

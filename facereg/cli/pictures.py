@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.copies import Copies, require_writable
+from facereg.cli.copies import Copies, require_others, require_writable
 from facereg.cli.options import Json, Stages, counted, print_json, progress, with_stages
 from facereg.cli.streams import complain, say
 from facereg.cli.tally import Tally
@@ -34,7 +34,7 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
 
     found, tally = find_pictures(images), Tally()
     _leave_out(found, tally, json)
-    copies = Copies(draw, images)
+    copies = Copies(draw, images, found.pictures)
     with stages.detector_alone() as detector, progress("detecting", len(found.pictures)) as advance:
         for path, outcome in detect_files(detector, found.pictures, notice=complain):
             advance(1)
@@ -96,6 +96,7 @@ def embed(
 
     require_writable(out)
     found, tally = find_pictures(images), Tally()
+    require_others("--out", [out], found.pictures)
     tally.leave_out(found.skipped, found.failed)
     vectors, boxes, scores, names, main = [], [], [], [], list[bool]()
     with (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facereg.disk.replacing import file_sha256
-from facereg.errors import FaceregError, MissingExtraError, PluginError, WeightsError
+from facereg.errors import FaceregError, MissingExtraError, PluginError, WeightsError, words_of
 
 TRAINING = frozenset(
     {"torch", "torchvision", "lightning", "pytorch_metric_learning", "onnx", "onnxscript", "safetensors"}
@@ -124,5 +124,5 @@ def import_object(reference: str) -> Any:
     except FaceregError:
         raise
     except (Exception, SystemExit) as error:  # a module may do anything when it is imported
-        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        text = f"{type(error).__name__}: {words_of(error)}"
         raise PluginError(f"{reference}: cannot be imported ({text}); mend or reinstall its plugin") from error

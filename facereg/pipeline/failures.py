@@ -18,6 +18,7 @@ from facereg.errors import (
     PluginError,
     UnreachableError,
     WeightsError,
+    words_of,
 )
 
 Work = TypeVar("Work")
@@ -39,7 +40,7 @@ def error_of_image(error: Exception, number: int) -> Exception:
     """Return the error that the image of that number ends with: one of a plugin's names the image."""
     if isinstance(error, FaceregError) and not isinstance(error, PluginError):
         return error
-    named = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+    named = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {words_of(error)}"
     placed = PluginError(f"images[{number}]: {named}")
     placed.__cause__ = error.__cause__ or error
     return placed

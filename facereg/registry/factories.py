@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from facereg.errors import FaceregError, OptionError, PluginError
+from facereg.errors import FaceregError, OptionError, PluginError, words_of
 from facereg.networks.spec import import_object
 from facereg.options import Option, options_of, printable, read_options
 from facereg.registry.hooks import ModelSpec
@@ -69,5 +69,5 @@ def _called(
     except FaceregError:
         raise
     except (Exception, SystemExit) as error:
-        text = printable(" ".join(str(error).split()), 500)
+        text = printable(words_of(error), 500)
         raise PluginError(f"{spec.name}: {reference} failed: {type(error).__name__}: {text}") from error

@@ -22,7 +22,7 @@ from typing import TypeVar
 import pluggy
 
 import facereg
-from facereg.errors import PluginError
+from facereg.errors import PluginError, words_of
 from facereg.options import printable
 from facereg.registry import hooks as hookspecs
 from facereg.registry.hooks import GROUP, CommandSpec, ModelSpec, RecipeSpec
@@ -69,7 +69,7 @@ def load_plugin(entry: EntryPoint, tell: Callable[[str], None]) -> Brought:
             held.append(error)
 
     began = monotonic()
-    if _is_being_imported(entry.module):  # another thread would wait for it for ever
+    if here := _is_being_imported(entry.module):  # another thread would wait for it for ever
         work()
     else:
         thread = Thread(target=work, name=f"load-{entry.name}", daemon=True)
@@ -81,13 +81,13 @@ def load_plugin(entry: EntryPoint, tell: Callable[[str], None]) -> Brought:
     if not held:
         raise PluginError(f"it was not loaded within {LIMIT_S:g} s; its module should import nothing heavy")
     got, took = held[0], monotonic() - began
-    if isinstance(got, KeyboardInterrupt):
+    if isinstance(got, KeyboardInterrupt) and here:  # in a thread of its own nobody but the plugin raises it
         raise got
     if isinstance(got, PluginError):
         raise got
     if isinstance(got, BaseException):
         ends = " (it ends the program when it is loaded)" if isinstance(got, SystemExit) else ""
-        raise PluginError(f"{type(got).__name__}: {printable(' '.join(str(got).split()), 500)}{ends}") from got
+        raise PluginError(f"{type(got).__name__}: {printable(words_of(got), 500)}{ends}") from got
     slow = [f"took {took:.1f} s to load"] if took >= NOTICE_S else []
     return Brought(got.models, got.recipes, got.commands, "; ".join([*filter(None, [got.notice]), *slow]))
 

@@ -12,7 +12,7 @@ from unittest import SkipTest
 
 import numpy as np
 
-from facereg.errors import FaceregError
+from facereg.errors import FaceregError, words_of
 from facereg.types import Faces, FloatArray
 
 BOX_TOLERANCE = 0.01  # px; sums of float32 in another order stay far below
@@ -69,7 +69,7 @@ def check(*, catches: str, change: str) -> Callable[[Callable[[Contract], None]]
 
 
 def _said(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = words_of(error)
     if isinstance(error, CheckFailedError):
         return text
     return f"expected an answer, got {type(error).__name__}: {text}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from facereg.errors import words_of
 from facereg.registry.installed import Registry
 from facereg.roles import RoleName, Stage
 from facereg.testing.aligners import AlignerContract
@@ -89,7 +90,7 @@ def run_check(contract: StageContract, check: str, model: str) -> Outcome:
     except CheckFailedError as error:
         return Outcome(model, sentence, passed=False, message=str(error))
     except (Exception, SystemExit) as error:  # of a check that a subclass added: whatever it raises is an outcome
-        message = " ".join(f"{type(error).__name__}: {error}".split())
+        message = f"{type(error).__name__}: {words_of(error)}"
         return Outcome(model, sentence, passed=False, message=message)
     return Outcome(model, sentence, passed=True)
 

@@ -126,3 +126,19 @@ def test_embed_counts_a_picture_that_has_gone_meanwhile(
     assert (called.status, called.document["images"]) == (1, 1)
     with np.load(tmp_path / "o.npz") as held:
         assert held["images"].tolist() == [str(tmp_path / "in" / "2.png")] * len(held["vectors"])
+
+
+@pytest.mark.parametrize("out", [".", "", "link", "sub/.."])
+@pytest.mark.parametrize("command", ["detect", "embed"])
+def test_no_output_replaces_a_picture_that_is_read(
+    painted: list[str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, out: str
+) -> None:
+    _one(tmp_path / "1.png")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = (tmp_path / "1.png").read_bytes()
+    options = {"detect": ["--draw", out], "embed": ["--out", os.path.join(out, "1.png")]}
+    done = run(command, "1.png", *options[command], *painted)
+    assert (done.status, (tmp_path / "1.png").read_bytes()) == (2, before)
+    assert "which would replace 1.png; name another" in done.err

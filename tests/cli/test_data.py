@@ -251,3 +251,12 @@ def test_detection_draws_the_worst_of_the_first_pictures(painted: Sequence[str],
         f"facereg: drew 2 pictures into {tmp_path / 'worst'}",
         "facereg: 2 entries: 2 done, 0 skipped, 0 failed",
     ]
+
+
+@pytest.mark.parametrize("command", ["convert --from wider --to wider", "sheet"])
+@pytest.mark.parametrize("out", ["list.txt", "images/../list.txt", "images/a.jpg"])
+def test_no_output_replaces_what_is_read(crowds: Path, run: Run, command: str, out: str) -> None:
+    before = (crowds / out).read_bytes()
+    called = run("data", *command.split(), *words_for(crowds), "--out", crowds / out)
+    assert (called.status, (crowds / out).read_bytes()) == (2, before)
+    assert "Invalid value for --out: expected another place than that of what is read" in called.err

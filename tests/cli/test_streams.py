@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from facereg.names import shown
+from tests.calling import Run
 from tests.kinds import painted
 
 FACEREG = [sys.executable, "-m", "facereg"]
@@ -92,3 +93,32 @@ def test_an_interruption_while_starting_ends_with_130_and_no_traceback(after_s: 
     _, said = started.communicate(timeout=60)
     assert started.returncode == 130
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000], ids=["name", "path"])
+def test_a_path_too_long_is_said(run: Run, name: str) -> None:
+    called = run("detect", name, name)
+    assert called.status == 1
+    first, *_, last = called.err.splitlines()
+    assert first.endswith("its path is longer than the system takes (4,096 bytes); move it up")
+    assert last.endswith("failed")
+
+
+def test_what_no_module_names_is_one_line(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def mute() -> None:
+        raise MuteError
+
+    def unreachable() -> None:
+        raise OSError(5, "Input/output error", "disk/a.jpg")
+
+    monkeypatch.setattr("facereg.cli._run", mute)
+    assert run().error.startswith(
+        "facereg: unexpected MuteError (its message cannot be printed); set FACEREG_TRACEBACK"
+    )
+    monkeypatch.setattr("facereg.cli._run", unreachable)
+    assert run().error == "facereg: disk/a.jpg: cannot be used (Input/output error); check the path"
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise MuteError

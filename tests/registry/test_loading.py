@@ -20,6 +20,7 @@ from facereg.registry import loading
 from facereg.registry.hooks import CommandSpec, ModelSpec, RecipeSpec
 from facereg.registry.installed import PluginState, Registry
 from facereg.roles import RoleName
+from facereg.types import Crops
 
 HERE = "tests.registry.test_loading"
 HEAD = "from facereg.registry.hooks import CommandSpec, ModelSpec, RecipeSpec, hookimpl\n"
@@ -40,6 +41,11 @@ def loaded(
     assert registry.model("exact").role == "matcher", "the library's own models work"
     [state] = [state for state in registry.plugins if state.name == name]
     return state, registry
+
+
+# an error that is no Exception, whose message raises it again
+LINE, INDENTED = "\n", "\n    "
+MUTE = "class Mute(BaseException):\n    def __str__(self):\n        raise Mute\n"
 
 
 def hooked(body: str, hook: str = "facereg_models") -> str:
@@ -67,7 +73,10 @@ def hooked(body: str, hook: str = "facereg_models") -> str:
         (hooked("return [CommandSpec('other-planted', 'a:b')]", "facereg_commands"), "got 'other-planted'"),
         ("import sys\nsys.exit()\n", "SystemExit:"),
         ("raise BaseException('away')\n", "BaseException: away"),
+        ("raise KeyboardInterrupt\n", "KeyboardInterrupt:"),
         ("raise ValueError('two\\nlines \\x1b[31m')\n", "ValueError: two lines \\x1b[31m"),
+        (f"{MUTE}raise Mute\n", "Mute: its message cannot be printed"),
+        (hooked(f"{MUTE.replace(LINE, INDENTED)}raise Mute"), "Mute: its message cannot be printed"),
         ("def (:\n", "SyntaxError"),
         ("import facereg_that_is_nowhere\n", "ModuleNotFoundError"),
         (f"FACEREG_CONTRACT = 2\n{GOOD}", "it was written for contract 2, facereg 0.1.0 has 1; upgrade"),
@@ -217,6 +226,20 @@ def buggy(networks: object = None) -> object:
     return len(3)  # type: ignore[arg-type]
 
 
+class MuteError(Exception):
+    def __str__(self) -> str:
+        return 7  # type: ignore[return-value]
+
+
+def mute() -> object:
+    raise MuteError
+
+
+class Muttering(FivePointAligner):
+    def _align(self, images: object, faces: object, size: int) -> Crops:
+        raise MuteError
+
+
 def ending() -> object:
     sys.exit(0)
 
@@ -253,6 +276,13 @@ def test_a_stage_that_forgets_our_init_works_and_one_with_a_fixed_name_is_refuse
         registry.create("named", role="aligner")
 
 
+def test_a_stages_error_without_a_message_is_named() -> None:
+    stage = Muttering()
+    stage.name = "mine"
+    with pytest.raises(PluginError, match="aligner 'mine' failed: MuteError: its message cannot be printed"):
+        stage.align([], [], size=112)
+
+
 def needing(colour: str) -> object:
     return colour
 
@@ -265,6 +295,7 @@ def needing(colour: str) -> object:
             "aligner",
             rf"mine: {HERE}:buggy failed: TypeError: object of type 'int' has no len\(\)",
         ),
+        ("mute", "aligner", f"mine: {HERE}:mute failed: MuteError: its message cannot be printed"),
         ("ending", "aligner", "mine: tests.registry.test_loading:ending failed: SystemExit: 0"),
         ("needing", "aligner", "mine: tests.registry.test_loading:needing cannot be called with nothing .*'colour'"),
         ("nothing", "aligner", "tests.registry.test_loading:nothing: cannot be imported"),
