@@ -236,7 +236,7 @@ def mute() -> object:
 
 
 class Muttering(FivePointAligner):
-    def _align(self, images: object, faces: object, size: int) -> Crops:
+    def _align(self, images: object, faces: object, size: int, *more: object) -> Crops:
         raise MuteError
 
 
