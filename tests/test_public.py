@@ -13,6 +13,7 @@ from typing import get_args
 import pytest
 
 import facereg
+import facereg.evaluation
 import facereg.testing
 import facereg.training
 from facereg.registry.new_plugin import plugin_files
@@ -20,7 +21,7 @@ from facereg.roles import RoleName
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = {"facereg", "facereg.testing", "facereg.training"}
-LAZY = (facereg, facereg.training)
+LAZY = (facereg, facereg.evaluation, facereg.training)
 PRODUCT = sorted(path for path in ROOT.glob("plugins/*/facereg_*/**/*.py"))
 
 
