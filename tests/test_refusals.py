@@ -14,7 +14,6 @@ import pytest
 
 from facereg.builtin.alignment import FivePointAligner
 from facereg.builtin.exact import ExactMatcher
-from facereg.cli.people import _lines, drawn
 from facereg.errors import ClosedError, ContractError, PluginError
 from facereg.evaluation.main_faces import embed_main_faces
 from facereg.gallery import Gallery
@@ -22,6 +21,7 @@ from facereg.gallery.enrolling import enrol_folder
 from facereg.images import write_image
 from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.composition import Composition
+from facereg.pipeline.showing import draw_names, faces_as_json
 from facereg.pipeline.stages import Result
 from facereg.roles import Aligner
 from facereg.types import Crops, Embeddings, Faces, FloatArray, Image
@@ -216,11 +216,11 @@ def test_a_slow_plain_source_leaves_the_event_loop_free() -> None:
 
 def test_what_uses_results_says_that_a_face_was_refused(tmp_path: Path) -> None:
     [result] = choosy().run([picture(BLURRED, 1)])
-    refused, seen = _lines(result)
+    refused, seen = faces_as_json(result)
     assert (refused["label"], refused["accepted"], refused["candidates"]) == (None, False, [])
     assert refused["reason"] == "blurred"
     assert (seen["label"], "reason" in seen) == ("ada", False)
-    drawn(picture(BLURRED, 1), result)
+    draw_names(picture(BLURRED, 1), result)
 
     for name, person in (("eve", BLURRED), ("bob", 2)):
         (tmp_path / "people" / name).mkdir(parents=True)

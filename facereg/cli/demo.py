@@ -27,9 +27,9 @@ def demo(
 
     Example: facereg demo --out demo
     """
-    from facereg.cli.people import drawn
     from facereg.gallery import Gallery, Source
     from facereg.images import write_image
+    from facereg.pipeline.showing import draw_names
 
     known, stranger = _photographs()
     portrait = out / "enrolled.png"
@@ -62,7 +62,7 @@ def demo(
                     f"{match.label or 'unknown'} ({match.similarity:.2f})" for match in result.matches or ()
                 )
                 picture = out / f"{name.replace(' ', '-')}.jpg"
-                write_image(picture, drawn(image, result))
+                write_image(picture, draw_names(image, result))
                 if json:
                     print_json({"image": str(picture), "labels": got, "expected": expected, "right": right})
                 else:

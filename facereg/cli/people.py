@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,7 @@ from facereg.errors import FaceregError, ImageError
 
 if TYPE_CHECKING:
     from facereg.gallery.enrolling import EnrolmentReport
-    from facereg.pipeline.composer import Pipeline, Result
-    from facereg.types import Image, Match
+    from facereg.pipeline.composer import Pipeline
 
 
 @with_stages
@@ -149,6 +147,7 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json
     from facereg.folders.walking import find_pictures
     from facereg.images import read_picture
     from facereg.pipeline.files import run_files
+    from facereg.pipeline.showing import draw_names, faces_as_json
 
     found, tally = find_pictures([source]), Tally()
     copies = Copies(draw, [source], found.pictures)
@@ -168,7 +167,7 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json
                 if json:
                     print_json({"image": str(path), "error": outcome.reason})
                 continue
-            for line in _lines(outcome):
+            for line in faces_as_json(outcome):
                 _say({"image": str(path), **line}, json)
             if draw is not None:  # read again: pictures on their way through the stages are not kept
                 try:
@@ -178,7 +177,7 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json
                     continue
                 inside = replace(outcome, faces=picture.in_image(outcome.faces))
                 try:
-                    copies.draw(path, drawn(picture.image, inside), done="named")
+                    copies.draw(path, draw_names(picture.image, inside), done="named")
                 except ImageError as error:
                     tally.fail(error)
                     continue
@@ -190,6 +189,7 @@ def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: 
     from itertools import islice
 
     from facereg.images import write_image
+    from facereg.pipeline.showing import draw_names, faces_as_json
     from facereg.pipeline.videos import identify_video
     from facereg.video import Video
 
@@ -204,13 +204,13 @@ def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: 
                 if isinstance(result, FaceregError):
                     tally.fail(ImageError(video.name, f"frame {number}: {result}"))
                     continue
-                for line, track, name in zip(_lines(result), shown.tracks, shown.names, strict=True):
+                for line, track, name in zip(faces_as_json(result), shown.tracks, shown.names, strict=True):
                     place = {"image": video.name, "frame": number, "time_s": round(shown.frame.time_s, 3)}
                     _say({**place, "track": track, **line, "label": name}, json)
                 if draw is not None:
                     path = draw / f"frame-{number:06d}.jpg"
                     try:
-                        write_image(path, drawn(shown.frame.image, result, shown.names))
+                        write_image(path, draw_names(shown.frame.image, result, shown.names))
                     except ImageError as error:
                         tally.fail(ImageError(video.name, f"frame {number}: named, not drawn: {error}"))
                         continue
@@ -228,21 +228,6 @@ def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: 
         raise typer.Exit(1)
 
 
-def _lines(result: Result) -> Iterator[dict[str, object]]:
-    from facereg.pipeline.stages import NOBODY
-
-    for found in result:
-        match = found.match or NOBODY
-        yield {
-            "box": [round(float(value), 3) for value in found.face.box],
-            "label": match.label,
-            "similarity": round(match.similarity, 6),
-            "accepted": match.accepted,
-            "candidates": [{"label": name, "similarity": round(value, 6)} for name, value in match.candidates],
-            **({"reason": found.refused} if found.refused else {}),
-        }
-
-
 def _say(line: dict[str, object], json: bool) -> None:
     if json:
         print_json(line)
@@ -250,14 +235,3 @@ def _say(line: dict[str, object], json: bool) -> None:
         frame = f" frame {line['frame']} track {line['track']}" if "frame" in line else ""
         why = line.get("reason") or f"similarity {line['similarity']:.3f}"
         say(f"{line['image']}{frame}: {line['label'] or 'unknown'} ({why})")
-
-
-def drawn(image: Image, result: Result, names: Sequence[str | None] | None = None) -> Image:
-    """Return the picture with a name, or `unknown`, on each face."""
-    from facereg.drawing import draw_faces
-    from facereg.pipeline.stages import NOBODY
-
-    matches: Sequence[Match] = [found.match or NOBODY for found in result]
-    labels = names if names is not None else [match.label for match in matches]
-    texts = [f"{label or 'unknown'} {match.similarity:.2f}" for label, match in zip(labels, matches, strict=True)]
-    return draw_faces(image, result.faces, texts, [label is not None for label in labels])
