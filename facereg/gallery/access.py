@@ -236,7 +236,7 @@ def make_gallery(path: Path, space: str, sealer: Sealer) -> None:
         GalleryError: if it cannot be made.
     """
     try:
-        if path.exists() and path.stat().st_size:
+        if path.exists() and path.stat().st_size and not _holds_nothing(path):
             return
         make_file(path)
     except OSError as error:
@@ -255,6 +255,14 @@ def make_gallery(path: Path, space: str, sealer: Sealer) -> None:
                 connection.execute("COMMIT")
         finally:
             connection.close()
+
+
+def _holds_nothing(path: Path) -> bool:
+    """Tell whether a file is a database without tables, as one is for a moment while another program makes it."""
+    with suppress(GalleryError, *FAILURES), closing(open_to_read(path)[0]) as connection:
+        identity = connection.execute("PRAGMA application_id").fetchone()[0]
+        return bool(identity == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0)
+    return False
 
 
 def _bring_up_to_date(connection: sqlite3.Connection) -> None:

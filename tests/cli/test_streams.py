@@ -83,8 +83,10 @@ def test_an_interruption_while_starting_ends_with_130_and_no_traceback(after_s: 
         "sys.argv = ['facereg', 'detect', sys.argv[1]]; main()"
     )
     os.mkfifo(tmp_path / "waits")  # the command never ends by itself
+    # python leaves SIGINT ignored where it was started so, as jobs in the background of a shell are
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); " + script
     started = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "waits")], stderr=subprocess.PIPE, text=True, env=environment()
+        [sys.executable, "-c", begin, str(tmp_path / "waits")], stderr=subprocess.PIPE, text=True, env=environment()
     )
     assert started.stderr is not None
     assert started.stderr.readline() == "here\n"

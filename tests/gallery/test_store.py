@@ -132,6 +132,14 @@ def test_writers_take_turns(path: Path) -> None:
         assert held.check() == []
 
 
+def test_a_file_that_another_program_has_just_begun_is_made_and_not_refused(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as maker:
+        maker.execute("PRAGMA journal_mode = WAL")  # writes the first page, before any table
+        assert path.stat().st_size
+        with Gallery.open(path, space="a", create=True) as held:
+            assert held.people() == []
+
+
 def test_who_opens_a_file_that_another_is_making_waits(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as maker:
         maker.execute("BEGIN IMMEDIATE")

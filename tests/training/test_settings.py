@@ -88,7 +88,7 @@ def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.safetensors").write_text("no tensors")
     for path, words in (
         (tmp_path / "gone.safetensors", "expected a checkpoint there, found none; train the model"),
-        (tmp_path / "text.safetensors", "expected the weights of RNet, got other tensors"),
+        (tmp_path / "text.safetensors", "expected a checkpoint there, got another file"),
         (WEIGHTS / "pnet.safetensors", "expected the weights of RNet, got other tensors"),
     ):
         with pytest.raises(WeightsError, match=words) as caught:
