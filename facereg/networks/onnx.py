@@ -9,6 +9,7 @@ import onnxruntime
 
 from facereg.disk.replacing import file_sha256
 from facereg.errors import BrokenNetworkError, DeviceError, RunnerError
+from facereg.networks.matching import Kind, rows_of_declared
 from facereg.networks.runner import Runner, Tensor
 from facereg.networks.spec import NetworkSpec
 
@@ -55,19 +56,19 @@ class OnnxRunner(Runner):
     def _tensors(self, path: Path, session: onnxruntime.InferenceSession) -> tuple[list[str], list[str]]:
         """Return the file's names for the spec's inputs and outputs."""
         names = []
+        kind: Kind
         for kind, declared, found in (
             ("inputs", self.spec.inputs, session.get_inputs()),
             ("outputs", self.spec.outputs, session.get_outputs()),
         ):
-            want, got = [t.name for t in declared], [t.name for t in found]
-            if self.spec.by_position and len(want) == len(got):
-                names.append(got)
-            elif set(want) <= set(got) and (kind == "outputs" or len(want) == len(got)):
-                names.append(want)
-            else:
+            got = [tensor.name for tensor in found]
+            rows = rows_of_declared(self.spec, kind, got)
+            if rows is None:
+                want = sorted(tensor.name for tensor in declared)
                 raise BrokenNetworkError(
-                    f"{path}: expected the {kind} {sorted(want)}, got {sorted(got)}; is it the right file?"
+                    f"{path}: expected the {kind} {want}, got {sorted(got)}; is it the right file?"
                 )
+            names.append([got[row] for row in rows])
         return names[0], names[1]
 
     def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

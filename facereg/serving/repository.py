@@ -15,6 +15,7 @@ import onnxruntime
 
 from facereg.disk.replacing import file_sha256, whole_folder, write_atomically
 from facereg.errors import PluginError, RunnerError, WeightsError
+from facereg.networks.matching import Kind, dims_fit, rows_of_declared
 from facereg.networks.spec import NetworkSpec, TensorSpec, weights_version
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import Registry
@@ -188,34 +189,26 @@ def served_network(spec: NetworkSpec, path: Path) -> ServedNetwork:
             )
     return ServedNetwork(
         spec.name,
-        _matched(path, spec, "inputs", spec.inputs, session.get_inputs()),
-        _matched(path, spec, "outputs", spec.outputs, session.get_outputs()),
+        _matched(path, spec, "inputs", session.get_inputs()),
+        _matched(path, spec, "outputs", session.get_outputs()),
         spec.max_batch,
         file_sha256(path),
         spec.keeps_memory,
     )
 
 
-def _matched(
-    path: Path, spec: NetworkSpec, kind: str, declared: Sequence[TensorSpec], found: Sequence[onnxruntime.NodeArg]
-) -> tuple[TensorSpec, ...]:
-    by_name = {node.name: node for node in found}
-    if spec.by_position and len(found) == len(declared):
-        nodes = list(found)
-    elif all(tensor.name in by_name for tensor in declared) and (kind == "outputs" or len(found) == len(declared)):
-        nodes = [by_name[tensor.name] for tensor in declared]
-    else:
+def _matched(path: Path, spec: NetworkSpec, kind: Kind, found: Sequence[onnxruntime.NodeArg]) -> tuple[TensorSpec, ...]:
+    declared = spec.inputs if kind == "inputs" else spec.outputs
+    names = [node.name for node in found]
+    rows = rows_of_declared(spec, kind, names)
+    if rows is None:
         raise RunnerError(
-            f"{path}: expected the {kind} {[tensor.name for tensor in declared]}, got {list(by_name)}; "
-            "is it the right file?"
+            f"{path}: expected the {kind} {[tensor.name for tensor in declared]}, got {names}; is it the right file?"
         )
     tensors = []
-    for tensor, node in zip(declared, nodes, strict=True):
+    for tensor, node in zip(declared, (found[row] for row in rows), strict=True):
         sizes = [size if isinstance(size, int) else None for size in node.shape]
-        fits = len(sizes) == len(tensor.dims) and all(
-            None in (mine, size) or mine == size for mine, size in zip(tensor.dims[1:], sizes[1:], strict=True)
-        )
-        if TYPES.get(node.type) != tensor.dtype or not fits:
+        if TYPES.get(node.type) != tensor.dtype or not dims_fit([None, *tensor.dims[1:]], sizes):
             raise RunnerError(
                 f"{path}: {node.name}: expected {tensor.dtype} {tensor.dims} (None: any), got {node.type} "
                 f"{node.shape}; is it the right file?"

@@ -81,7 +81,7 @@ def test_a_server_without_the_index_of_its_models_still_tells_a_missing_one(
         raise TransportError("shut out", "not for you")
 
     for name in ("over_grpc.GrpcTransport", "over_http.HttpTransport"):
-        monkeypatch.setattr(f"facereg.runners.{name}.states", private)
+        monkeypatch.setattr(f"facereg.networks.triton.{name}.states", private)
     for address in both(served):
         with pytest.raises(ModelMissingError, match="has no such model; add it"):
             open_network(replace(RNET, name="arcfce", sha256=None), runner=address)

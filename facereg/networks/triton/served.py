@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from facereg.errors import ModelMismatchError
 from facereg.names import shown
-from facereg.networks.spec import KNOWN_DIGITS, NetworkSpec, TensorSpec, weights_version
+from facereg.networks.matching import Kind, dims_fit, rows_of_declared
+from facereg.networks.spec import KNOWN_DIGITS, NetworkSpec, weights_version
 from facereg.networks.triton.address import TritonAddress
 from facereg.networks.triton.reaching import SHORTEST_S
 from facereg.networks.triton.transport import DTYPES, Transport, TransportError, open_transport
@@ -44,8 +45,8 @@ def find_served(transport: Transport, spec: NetworkSpec, version: str, sha256: s
     if not version:
         version = _only_version(address, spec, own, transport.model(spec.name, "", _left(until)).versions)
     stated = transport.model(spec.name, version, _left(until))
-    inputs = _matched(address, spec, "inputs", spec.inputs, stated.inputs)
-    outputs = _matched(address, spec, "outputs", spec.outputs, stated.outputs)
+    inputs = _matched(address, spec, "inputs", stated.inputs)
+    outputs = _matched(address, spec, "outputs", stated.outputs)
     largest = transport.largest_batch(spec.name, version, _left(until))
     if largest < 1:
         raise ModelMismatchError(
@@ -93,30 +94,23 @@ def _only_version(address: TritonAddress, spec: NetworkSpec, own: str, versions:
     )
 
 
-def _matched(
-    address: TritonAddress, spec: NetworkSpec, kind: str, declared: tuple[TensorSpec, ...], found: Stated
-) -> tuple[str, ...]:
+def _matched(address: TritonAddress, spec: NetworkSpec, kind: Kind, found: Stated) -> tuple[str, ...]:
     """Return the server's names of the declared tensors."""
-    by_name = {tensor[0]: tensor for tensor in found}
-    if spec.by_position and len(found) == len(declared):
-        chosen = list(found)
-    elif all(tensor.name in by_name for tensor in declared) and (kind == "outputs" or len(found) == len(declared)):
-        chosen = [by_name[tensor.name] for tensor in declared]
-    else:
+    declared = spec.inputs if kind == "inputs" else spec.outputs
+    names = [name for name, _, _ in found]
+    rows = rows_of_declared(spec, kind, names)
+    if rows is None:
         raise ModelMismatchError(
             f"{spec.name}: expected the {kind} {[tensor.name for tensor in declared]}, got "
-            f"{[shown(name)[:100] for name in by_name][:20]} from {address.target}; write the repository with "
-            "'facereg triton build'"
+            f"{[shown(name)[:100] for name in dict.fromkeys(names)][:20]} from {address.target}; write the repository "
+            "with 'facereg triton build'"
         )
-    for tensor, (name, datatype, shape) in zip(declared, chosen, strict=True):
+    for tensor, (name, datatype, shape) in zip(declared, (found[row] for row in rows), strict=True):
         dims = [-1 if size is None else size for size in tensor.dims[1:]] or [1]
-        fits = len(shape) == len(dims) + 1 and all(
-            -1 in (mine, size) or mine == size for mine, size in zip(dims, shape[1:], strict=True)
-        )
-        if not fits or datatype != DTYPES[tensor.dtype]:
+        if not dims_fit([-1, *dims], shape) or datatype != DTYPES[tensor.dtype]:
             raise ModelMismatchError(
                 f"{spec.name}: {shown(name)[:100]}: expected {DTYPES[tensor.dtype]} {[-1, *dims]} (-1: any), got "
                 f"{shown(datatype)[:20]} {list(shape[:20])} from {address.target}; write the repository with "
                 "'facereg triton build'"
             )
-    return tuple(name for name, _, _ in chosen)
+    return tuple(names[row] for row in rows)
