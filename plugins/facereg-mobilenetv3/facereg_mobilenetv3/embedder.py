@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +17,7 @@ class MobileNetV3ArcFace(Embedder):
     crop_size = 112
     dim = 128
     batch_size = 32  # the largest that still gains on a CPU
+    answers = Path(__file__).with_name("weights") / "answers.npz"  # of the checkpoint, by torch
 
     def __init__(self, networks: Networks, options: EmbedderOptions | None = None) -> None:
         options = options or EmbedderOptions()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from facereg.registry.installed import Registry
 from facereg.roles import Embedder
-from facereg.testing import EmbedderContract
+from facereg.testing import EmbedderContract, face_crops, write_answers
 
 
 class TestMobileNetV3KeepsTheContract(EmbedderContract):
@@ -15,6 +17,24 @@ class TestMobileNetV3KeepsTheContract(EmbedderContract):
         stage = Registry.load().create("mobilenetv3-arcface", role="embedder", threads=1)
         assert isinstance(stage, Embedder)
         return stage
+
+
+@pytest.mark.train
+def test_the_answers_are_those_of_the_checkpoint_in_torch(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from facereg_mobilenetv3.embedder import MobileNetV3ArcFace
+    from facereg_mobilenetv3.networks import build_deployed
+    from safetensors.torch import load_file
+
+    network = build_deployed()
+    network.load_state_dict(load_file(MobileNetV3ArcFace.answers.with_name("mobilenetv3-arcface.safetensors")))
+    with torch.no_grad(), Registry.load().create("mobilenetv3-arcface", role="embedder", threads=1) as stage:
+        assert isinstance(stage, Embedder)
+        vectors = network(torch.from_numpy(face_crops(stage.crop_size))).numpy()
+        write_answers(tmp_path / "answers.npz", vectors, space=stage.space)  # as after a training: copy it to weights/
+    with np.load(tmp_path / "answers.npz") as made, np.load(MobileNetV3ArcFace.answers) as held:
+        assert str(made["space"]) == str(held["space"])
+        assert np.abs(made["vectors"] - held["vectors"]).max() < 0.01 * np.abs(held["vectors"]).max()
 
 
 @pytest.mark.train

@@ -1,0 +1,167 @@
+"""How checks run and what they say: in pytest, by `facereg plugins check`, and where they cannot run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import import_module, invalidate_caches
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from typer.testing import CliRunner
+
+from facereg.builtin.alignment import FivePointAligner
+from facereg.cli.app import app
+from facereg.registry.installed import Registry
+from facereg.roles import Stage
+from facereg.testing import AlignerContract, DetectorContract, pictures
+from facereg.testing.checking import CheckFailedError
+from facereg.testing.contracts import CONTRACTS, checks_of, run_checks, run_contract
+from facereg.testing.every_role import StageContract
+from tests.testing.planting import look
+
+IMPORT = "importing it is quick and silent"
+MODULE = "from facereg.builtin.alignment import FivePointAligner\n{}\nclass Made(FivePointAligner): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("import time; time.sleep(0.7)", "in 0.4 s, got"),
+        ("print('welcome')", "that prints nothing, got 'welcome'"),
+        ("import sys; print('loading', file=sys.stderr)", "that prints nothing, got 'loading'"),
+        (
+            "import threading; threading.Thread(target=threading.Event().wait, args=(3,), daemon=True).start()",
+            "threads that go on",
+        ),
+        ("import sys\nif 'facereg_made' in str(sys.argv): raise ValueError('no screen')", "ValueError: no screen"),
+    ],
+    ids=["slow", "printing", "printing-to-stderr", "starting-a-thread", "failing-elsewhere"],
+)
+def test_a_module_that_does_too_much_is_caught(
+    line: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"facereg_made_{abs(hash(line))}"
+    (tmp_path / f"{name}.py").write_text(MODULE.format(line), "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    invalidate_caches()
+    made = import_module(name).Made
+    quick = type("Quick", (AlignerContract,), {"import_s": 0.4})
+    outcome = look(quick, made, IMPORT)
+    assert outcome.failed
+    assert says in outcome.message
+    assert "import what is heavy inside the functions" in outcome.message
+
+
+@pytest.mark.parametrize("role", CONTRACTS)
+def test_each_check_says_what_it_catches_and_what_to_change(role: str) -> None:
+    contract = CONTRACTS[role]  # type: ignore[index]
+    for name in checks_of(contract):
+        check = getattr(contract, name)
+        assert len(check.catches) > 15, name
+        assert len(check.change) > 15, name
+
+
+class Broken(FivePointAligner):
+    def __init__(self) -> None:
+        raise RuntimeError("no weights")
+
+
+def contract_of(kind: type[StageContract], make: type[Stage], **attributes: object) -> StageContract:
+    return type("Tried", (kind,), {"make": lambda _: make(), **attributes})()
+
+
+def test_a_stage_that_cannot_be_made_fails_once_and_skips_the_rest() -> None:
+    first, *rest = run_checks(contract_of(AlignerContract, Broken), "broken")
+    assert (first.check, first.failed) == ("it can be made", True)
+    assert "RuntimeError: no weights" in first.message
+    assert {(outcome.passed, outcome.skipped, outcome.message) for outcome in rest} == {
+        (False, True, "it cannot be made")
+    }
+
+
+def test_without_photographs_checks_are_skipped_and_none_passes_unrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    pictures.portraits.cache_clear()
+    try:
+        outcomes = {one.check: one for one in run_contract("five-point", Registry.load())}
+    finally:
+        pictures.portraits.cache_clear()
+    skipped = [one for one in outcomes.values() if one.skipped]
+    assert len(skipped) >= 8
+    assert {one.message for one in skipped} == {
+        "the photographs need scikit-image and matplotlib; pip install 'facereg-core[app]'"
+    }
+    assert not any(one.passed for one in skipped)
+    assert outcomes["the crop is what its transform cuts out"].skipped
+    assert outcomes["no faces give no crops"].passed
+
+
+class ExpectedToFail(AlignerContract):
+    expected_failures: ClassVar[Mapping[str, str]] = {"test_it_can_be_made": "needs a GPU"}
+
+    def make(self) -> FivePointAligner:
+        return Broken()
+
+
+def test_an_expected_failure_is_skipped_with_its_reason_and_a_pass_is_told() -> None:
+    assert next(run_checks(ExpectedToFail(), "one")).message == "fails as stated: needs a GPU"
+    fine = contract_of(AlignerContract, FivePointAligner, expected_failures=ExpectedToFail.expected_failures)
+    outcome = next(run_checks(fine, "one"))
+    assert outcome.failed
+    assert "take it out of expected_failures" in outcome.message
+
+
+def test_a_check_of_a_plugins_own_is_run_too() -> None:
+    def test_own(self: AlignerContract) -> None:
+        raise SystemExit("bye")
+
+    outcomes = list(run_checks(contract_of(AlignerContract, FivePointAligner, test_own=test_own), "one"))
+    assert [one.message for one in outcomes if one.failed] == ["SystemExit: bye"]
+
+
+OPTIMISED = """\
+from tests.testing.test_detectors import Right
+from tests.testing.planting import look
+from facereg.testing import DetectorContract
+assert False, "asserts are on"
+made = lambda: Right(lambda find, images: [find(image)[:0] for image in images])
+print(look(DetectorContract, made, "it finds the face of a photograph").message)
+"""
+
+
+def test_optimised_python_changes_nothing() -> None:
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join([str(root), *sys.path])
+    command = [sys.executable, "-O", "-c", OPTIMISED]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": path}, cwd=root, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("expected the face of the photograph, got no face; give boxes"), done.stderr
+
+
+def test_the_kit_asserts_nothing() -> None:
+    kit = Path(pictures.__file__).parent
+    assert [path.name for path in kit.glob("*.py") if "    assert " in path.read_text("utf-8")] == []
+
+
+def test_the_command_says_the_sum_and_fails_where_a_check_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(app, ["plugins", "check", "five-point", "--json"])
+    count = len(checks_of(AlignerContract))
+    assert done.exit_code == 0
+    assert f"{count} checks: {count} passed, 0 skipped, 0 failed" in done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {tuple(row) for row in rows} == {("model", "check", "passed", "skipped", "message")}
+
+    def fails(self: DetectorContract) -> None:
+        raise CheckFailedError("expected a, got b; do c")
+
+    monkeypatch.setattr(AlignerContract, "test_no_faces_give_no_crops", fails)
+    done = CliRunner().invoke(app, ["plugins", "check", "five-point"])
+    assert done.exit_code == 1
+    assert "FAILED five-point no faces give no crops: expected a, got b; do c\n" in done.stdout
+    assert f"{count - 1} passed, 0 skipped, 1 failed" in done.stderr
