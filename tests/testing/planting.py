@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import pytest
 
@@ -12,20 +11,18 @@ from facereg.roles import Stage
 from facereg.testing.contracts import Outcome, run_check
 from facereg.testing.every_role import StageContract
 
-Made = TypeVar("Made", bound=Stage)
-
 
 @dataclass(frozen=True, slots=True)
-class Fault(Generic[Made]):
+class Fault:
     """One fault: its name, the check meant for it, a piece of its message, and how a faulty stage is made."""
 
     name: str
     check: str
     says: str
-    make: Callable[[], Made]
+    make: Callable[[], Stage]
 
 
-def rows(*faults: Fault[Made]) -> pytest.MarkDecorator:
+def rows(*faults: Fault) -> pytest.MarkDecorator:
     """Return the mark that runs a test for each fault."""
     return pytest.mark.parametrize("fault", faults, ids=[fault.name.replace(" ", "-") for fault in faults])
 
@@ -36,7 +33,7 @@ def look(contract: type[StageContract], make: Callable[[], Stage], check: str) -
     return run_check(kind(), f"test_{check.replace(' ', '_')}", "tried")
 
 
-def require_caught(contract: type[StageContract], fault: Fault[Made]) -> None:
+def require_caught(contract: type[StageContract], fault: Fault) -> None:
     """Fail unless the check meant for the fault fails, with one line of expected, got and what to change."""
     outcome = look(contract, fault.make, fault.check)
     assert outcome.failed, outcome

@@ -102,7 +102,7 @@ def one_for_all(crop: Image) -> Image:
 
 
 def turned(degrees: float) -> Callable[[int], list[list[float]]]:
-    return lambda size: cv2.getRotationMatrix2D((size / 2, size / 2), degrees, 1.0).tolist()  # type: ignore[no-any-return]
+    return lambda size: cv2.getRotationMatrix2D((size / 2, size / 2), degrees, 1.0).tolist()
 
 
 def without_blurred(crops: Crops, images: Sequence[Image], faces: Sequence[Faces]) -> Crops:
@@ -186,7 +186,7 @@ class RaisesOnNoArea(Right):
         spoilt(lambda crops, *_: replace(crops, pixels=crops.pixels[::-1])),
     ),
 )
-def test_a_planted_fault_is_caught(fault: Fault[Aligner]) -> None:
+def test_a_planted_fault_is_caught(fault: Fault) -> None:
     require_caught(AlignerContract, fault)
 
 

@@ -7,6 +7,7 @@ from threading import Event, Thread
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from facereg.errors import ContractError
@@ -49,12 +50,12 @@ def other(
     faces: Faces,
     *,
     boxes: FloatArray | None = None,
-    scores: FloatArray | None = None,
+    scores: npt.NDArray[np.floating] | None = None,
     landmarks: FloatArray | None = None,
 ) -> Faces:
     return Faces(
         faces.boxes if boxes is None else boxes,
-        faces.scores if scores is None else scores,
+        faces.scores if scores is None else scores.astype(np.float32),
         faces.landmarks if landmarks is None else landmarks,
     )
 
@@ -289,7 +290,7 @@ def refuse_small(find: Find, images: Sequence[Image]) -> list[Faces]:
     Fault("a thread left behind", "no thread is left behind", "watcher", Threaded),
     Fault("a close that closes nothing", "a closed stage is of no more use", "ClosedError", lambda: HalfClosed(plain)),
 )
-def test_a_planted_fault_is_caught(fault: Fault[Detector]) -> None:
+def test_a_planted_fault_is_caught(fault: Fault) -> None:
     require_caught(DetectorContract, fault)
 
 

@@ -231,15 +231,22 @@ class WorseThanStated(Approximate):
     Fault("names cut", "names are kept as they are", "8 people", renamed(lambda name: name[:3])),
     Fault("names changed", FOUND, "people just added found", renamed(str.upper)),
     Fault("names of others", FOUND, "people just added found", WrongOwner),
-    Fault("similarities scaled", "similarities are cosines", "cosines to who was found", scored(lambda one: one / 2)),
-    Fault("squared distances", "similarities are cosines", "cosines", scored(lambda one: 2 * one - 2)),
+    Fault(
+        "similarities scaled",
+        "similarities are cosines",
+        "cosines to who was found",
+        scored(lambda one: one * np.float32(0.5)),
+    ),
+    Fault(
+        "squared distances", "similarities are cosines", "cosines", scored(lambda one: (2 * one - 2).astype(np.float32))
+    ),
     Fault("a person for each vector", "a person comes once however many vectors", "once each", OneEntryAVector),
     Fault("not thread-safe", "threads may share it", "got", Unlocked),
     Fault("answers remembered", "a batch gives what each probe gives alone", "alone and among 300", Remembers),
     Fault("threshold ignored", "below the threshold is nobody", "for 0.6 and 0.4 at 0.3", KeepsItsThreshold),
     Fault("recall below what is stated", CROWD, "as its recall of 0.99 states", WorseThanStated),
 )
-def test_a_planted_fault_is_caught(fault: Fault[Matcher]) -> None:
+def test_a_planted_fault_is_caught(fault: Fault) -> None:
     require_caught(MatcherContract, fault)
 
 

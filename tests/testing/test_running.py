@@ -72,7 +72,8 @@ class Broken(FivePointAligner):
 
 
 def contract_of(kind: type[StageContract], make: type[Stage], **attributes: object) -> StageContract:
-    return type("Tried", (kind,), {"make": lambda _: make(), **attributes})()
+    tried: StageContract = type("Tried", (kind,), {"make": lambda _: make(), **attributes})()
+    return tried
 
 
 def test_a_stage_that_cannot_be_made_fails_once_and_skips_the_rest() -> None:
