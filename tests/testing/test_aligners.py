@@ -31,8 +31,8 @@ class Right(Aligner):
         super().__init__()
         self._right, self._spoil = FivePointAligner(), spoil
 
-    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
-        return self._spoil(self._right._align(images, faces, size), images, faces)
+    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int, template: FloatArray) -> Crops:
+        return self._spoil(self._right._align(images, faces, size, template), images, faces)
 
 
 class NeedsNone(Right):
@@ -51,21 +51,21 @@ class Shared(Right):
     def __init__(self) -> None:
         super().__init__(lambda crops, images, faces: crops)
 
-    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
+    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int, template: FloatArray) -> Crops:
         self.faces = faces
         for image in images:
             cv2.GaussianBlur(image, (0, 0), 2.0)
-        return super()._align(images, self.faces, size)
+        return super()._align(images, self.faces, size, template)
 
 
 class Sliced(NewStage):
     """Cuts boxes out as slices, which fail where they are empty."""
 
-    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
+    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int, template: FloatArray) -> Crops:
         for image, found in zip(images, faces, strict=True):
             for x1, y1, x2, y2 in found.boxes.astype(int):
                 cv2.resize(image[y1:y2, x1:x2], (size, size))
-        return super()._align(images, faces, size)
+        return super()._align(images, faces, size, template)
 
 
 def pixels(change: Callable[[Image], Image]) -> Spoil:
@@ -134,11 +134,11 @@ def spoilt(spoil: Spoil, kind: type[Right] = Right) -> Callable[[], Aligner]:
 
 
 class RaisesOnNoArea(Right):
-    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int) -> Crops:
+    def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int, template: FloatArray) -> Crops:
         for found in faces:
             if (found.boxes[:, 2:] <= found.boxes[:, :2]).any():
                 raise ZeroDivisionError("float division by zero")
-        return super()._align(images, faces, size)
+        return super()._align(images, faces, size, template)
 
 
 @rows(
