@@ -298,9 +298,16 @@ class _Slot:
 
 
 def _upright(frame: VideoFrame) -> Image:
-    """Return the pixels turned as the file says that they are to be shown."""
-    pixels = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))  # counterclockwise, both of them
+    """Return the pixels turned and mirrored as the file says that they are to be shown."""
+    pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return pixels
+    # shown x = a x + c y, shown y = b x + d y: ISO/IEC 14496-12, section 6.2.2; PyAV's `rotation` leaves out mirroring
+    (a, b, _), (c, d, _), _ = np.frombuffer(bytes(cast("memoryview", matrix)), np.int32).reshape(3, 3).tolist()
+    if abs(b) > abs(a):
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _is_address(text: str) -> bool:

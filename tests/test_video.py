@@ -141,7 +141,22 @@ def test_reading_goes_on_after_damage_in_the_middle(tmp_path: Path, rng: np.rand
     assert len(found) + read.missing == pytest.approx(200, abs=1)
 
 
-def test_a_film_of_a_telephone_on_its_side_is_upright(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("matrix", "red"),
+    [
+        ((1, 0, 0, 1), ("top", "left")),
+        ((0, 1, -1, 0), ("top", "right")),  # a quarter clockwise
+        ((-1, 0, 0, -1), ("bottom", "right")),
+        ((0, -1, 1, 0), ("bottom", "left")),
+        ((-1, 0, 0, 1), ("top", "right")),  # mirrored, as some front cameras have it
+        ((1, 0, 0, -1), ("bottom", "left")),
+        ((0, 1, 1, 0), ("top", "left")),
+        ((0, -1, -1, 0), ("bottom", "right")),
+    ],
+)
+def test_a_film_of_a_telephone_is_turned_and_mirrored_as_it_is_shown(
+    matrix: tuple[int, int, int, int], red: tuple[str, str], tmp_path: Path
+) -> None:
     path = tmp_path / "film.mp4"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 20.0, (64, 48))
     frame = np.zeros((48, 64, 3), np.uint8)
@@ -151,13 +166,17 @@ def test_a_film_of_a_telephone_on_its_side_is_upright(tmp_path: Path) -> None:
     writer.release()
     content = bytearray(path.read_bytes())
     place = content.index(b"tkhd") + 4 + 4 + 20 + 8 + 8  # flags, times and number, reserved, layer to volume
-    turned = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]  # a quarter clockwise: ISO 14496-12, 8.3.2
-    content[place : place + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in turned)
+    a, b, c, d = (value << 16 for value in matrix)  # ISO 14496-12, 8.3.2
+    content[place : place + 36] = b"".join(
+        value.to_bytes(4, "big", signed=True) for value in (a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    )
     path.write_bytes(content)
     [image, *_] = (frame.image for frame in Video(path))
-    assert image.shape == (64, 48, 3)
-    assert image[10, 36, 0] > 200  # the top left has gone to the top right
-    assert image[10, 10, 0] < 50
+    height, width = (64, 48) if matrix[0] == 0 else (48, 64)
+    assert image.shape == (height, width, 3)
+    for row, vertical in ((10, "top"), (height - 10, "bottom")):
+        for column, horizontal in ((10, "left"), (width - 10, "right")):
+            assert (image[row, column, 0] > 200) == ((vertical, horizontal) == red)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,11 @@ def _run() -> None:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet; read_frames says what is wrong with a video
     warnings.filterwarnings("ignore", module="PIL")  # of damage and size, in two lines; read_image says it in one
     from facereg.cli.app import app
+    from facereg.cli.streams import complain
 
+    if "" in sys.argv[1:]:  # of a shell's variable that is not set; as a path it would be the folder we are in
+        complain("expected a value for each argument, got an empty one; check the variables of the command line")
+        sys.exit(2)
     app()
 
 

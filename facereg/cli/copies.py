@@ -34,7 +34,7 @@ class Copies:
     def __init__(self, folder: Path | None, named: Sequence[Path], pictures: Sequence[Path] = ()) -> None:
         self._folder = folder or Path()
         if folder is not None:
-            require_writable(folder / "copy.jpg", make_folder=True)
+            require_folder(folder)
         bases = [os.path.abspath(path if os.path.isdir(path) else path.parent) for path in named]
         self._base = os.path.commonpath(bases) if bases else os.getcwd()
         self._source_of: dict[Path, Path] = {}
@@ -81,15 +81,21 @@ class Copies:
             return inside(self._folder, f"{_digest(Path(name))}{Path(name).suffix}")
 
 
-def require_writable(path: Path, *, make_folder: bool = False) -> None:
-    """Raise ImageError where a file could not be written: before the work whose result it is to hold.
-
-    Args:
-        make_folder: make the folder that it lies in.
-    """
+def require_folder(folder: Path) -> None:
+    """Make a folder for files where there is none; raise ImageError where none could be written into it."""
     try:
-        if make_folder:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except FileExistsError as error:
+        raise ImageError(folder, "expected a folder to write into, got a file; name another") from error
+    except OSError as error:
+        raise ImageError(folder, f"cannot be written into ({error.strerror}); check its rights and space") from error
+
+
+def require_writable(path: Path) -> None:
+    """Raise ImageError where a file could not be written: before the work whose result it is to hold."""
+    try:
         if path.is_dir():
             raise ImageError(path, "expected the name of a file to write, got a folder; add a name")
         if not path.parent.is_dir():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.copies import Copies, require_writable
+from facereg.cli.copies import Copies, require_folder
 from facereg.cli.options import GalleryFile, Json, Stages, counted, print_json, progress, with_stages
 from facereg.cli.pictures import DrawInto
 from facereg.cli.streams import complain, say
@@ -194,7 +194,7 @@ def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: 
     from facereg.video import Video
 
     if draw is not None:
-        require_writable(draw / "frame.jpg", make_folder=True)
+        require_folder(draw)
     video, tally = Video(source, notice=complain), Tally()
     try:
         with progress("identifying", frames) as advance, closing(identify_video(pipeline, video)) as found:

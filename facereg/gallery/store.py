@@ -161,7 +161,7 @@ class Gallery:
             other = change.connection.execute("SELECT 1 FROM people WHERE name = ?", (spelling,)).fetchone()
             if other is not None and held != spelling and not merge:
                 raise GalleryError(
-                    f"somebody named {spelling!r} is there already; ask to merge the two, or take another"
+                    f"somebody named {spelling!r} is there already; merge the two (--merge), or take another"
                 )
             taken = change.rename(person, spelling)
         self._access.empty_log(name)

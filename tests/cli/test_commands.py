@@ -413,3 +413,12 @@ def test_mtcnn_convert_names_each_file(run: Run, monkeypatch: pytest.MonkeyPatch
         {"name": f"mtcnn-{name}", "file": str(Path("mine") / f"{name}.onnx")} for name in ("pnet", "rnet", "onet")
     ]
     assert converted == [(Path("published"), Path("mine"))]
+
+
+@pytest.mark.parametrize("words", [("detect", ""), ("identify", "", "--gallery", "g"), ("embed", "a.jpg", "--out", "")])
+def test_an_empty_argument_is_not_the_folder_we_are_in(words: tuple[str, ...], run: Run) -> None:
+    called = run(*words)
+    assert (called.status, called.out) == (2, "")
+    assert called.error == (
+        "facereg: expected a value for each argument, got an empty one; check the variables of the command line"
+    )

@@ -128,7 +128,7 @@ def test_embed_counts_a_picture_that_has_gone_meanwhile(
         assert held["images"].tolist() == [str(tmp_path / "in" / "2.png")] * len(held["vectors"])
 
 
-@pytest.mark.parametrize("out", [".", "", "link", "sub/.."])
+@pytest.mark.parametrize("out", [".", "./", "link", "sub/.."])
 @pytest.mark.parametrize("command", ["detect", "embed"])
 def test_no_output_replaces_a_picture_that_is_read(
     painted: list[str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, out: str
@@ -142,3 +142,10 @@ def test_no_output_replaces_a_picture_that_is_read(
     done = run(command, "1.png", *options[command], *painted)
     assert (done.status, (tmp_path / "1.png").read_bytes()) == (2, before)
     assert "which would replace 1.png; name another" in done.err
+
+
+def test_a_file_in_the_place_of_the_folder_for_copies_is_named(painted: list[str], run: Run, tmp_path: Path) -> None:
+    _one(tmp_path / "1.png")
+    called = run("detect", tmp_path / "1.png", "--draw", tmp_path / "1.png", *painted[:2])
+    assert (called.status, called.out) == (1, "")
+    assert called.error == f"facereg: {tmp_path}/1.png: expected a folder to write into, got a file; name another"
