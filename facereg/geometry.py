@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from facereg.errors import ContractError
-from facereg.types import FloatArray, Image, IntArray
+from facereg.types import Faces, FloatArray, Image, IntArray
 
 SUPPRESS_BLOCK = 256  # boxes compared at a time: bounds memory where thousands compete
 
@@ -87,16 +89,58 @@ def warp(image: Image, matrix: FloatArray, size: int) -> Image:
     """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < 0.5:  # bilinear sampling reads 2x2 pixels: below one half it would step over some
-        factor = 2.0 * scale
-        height, width = image.shape[:2]
-        small = (max(1, round(width * factor)), max(1, round(height * factor)))
-        fx, fy = small[0] / width, small[1] / height
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        small = resize(image, 2.0 * scale)
+        image, (fx, fy) = small.pixels, small.scale
         # original = (small + 0.5) / f - 0.5, with centres at integers
         matrix = matrix @ np.array([[1 / fx, 0, 0.5 / fx - 0.5], [0, 1 / fy, 0.5 / fy - 0.5], [0, 0, 1]])
     return cv2.warpAffine(image, np.asarray(matrix, np.float64), (size, size), flags=cv2.INTER_LINEAR).astype(
         np.uint8, copy=False
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resized:
+    """An image made smaller or larger, and the way of its points there and back.
+
+    Pixel centres are at integers in both: the corner of the picture, at (-0.5, -0.5), stays put.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        scale: (2,) float64, width and height there over those of the original.
+    """
+
+    pixels: Image
+    scale: npt.NDArray[np.float64]
+
+    def points_there(self, points: FloatArray) -> FloatArray:
+        """Return points (..., 2) of the original in pixels of the resized image."""
+        moved: FloatArray = ((points + 0.5) * self.scale - 0.5).astype(np.float32)
+        return moved
+
+    def points_back(self, points: FloatArray) -> FloatArray:
+        """Return points (..., 2) of the resized image in pixels of the original."""
+        moved: FloatArray = ((points + 0.5) / self.scale - 0.5).astype(np.float32)
+        return moved
+
+    def faces_back(self, faces: Faces) -> Faces:
+        """Return faces found in the resized image in pixels of the original."""
+        boxes = self.points_back(faces.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+        return Faces(boxes, faces.scores, self.points_back(faces.landmarks))
+
+
+def resize(image: Image, ratio: float, *, enlarging: int = cv2.INTER_LINEAR) -> Resized:
+    """Return an image with sides `ratio` times as long, to the next whole pixel, each at least one.
+
+    Args:
+        image: (H, W, 3) uint8.
+        ratio: above 0; below 1, pixels are averaged, so that none is skipped (aliasing).
+        enlarging: OpenCV's method for ratios above 1.
+    """
+    height, width = image.shape[:2]
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    method = cv2.INTER_AREA if ratio < 1 else enlarging
+    pixels = image if size == (width, height) else cv2.resize(image, size, interpolation=method)
+    return Resized(pixels.astype(np.uint8, copy=False), np.array([size[0] / width, size[1] / height]))
 
 
 def transform_points(points: FloatArray, matrix: FloatArray) -> FloatArray:

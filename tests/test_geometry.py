@@ -12,6 +12,7 @@ from facereg.geometry import (
     TEMPLATE_112,
     box_overlap,
     non_maximum_suppression,
+    resize,
     similarity_from_points,
     template,
     transform_points,
@@ -94,3 +95,21 @@ def test_many_boxes_are_suppressed_as_one_by_one(rng: np.random.Generator) -> No
         if not kept or (box_overlap(boxes[row : row + 1], boxes[kept]) <= 0.3).all():
             kept.append(int(row))
     assert non_maximum_suppression(boxes, scores, 0.3).tolist() == kept
+
+
+@pytest.mark.parametrize(("ratio", "corner"), [(0.5, 99.5), (2.0, 399.5)], ids=["smaller", "larger"])
+def test_points_of_a_resized_image_go_there_and_back(ratio: float, corner: float) -> None:
+    resized = resize(np.zeros((100, 200, 3), np.uint8), ratio)
+    assert resized.pixels.shape == (100 * ratio, 200 * ratio, 3)
+    # the corners of the picture, at -0.5 and 199.5, stay its corners
+    points = np.array([[-0.5, -0.5], [199.5, 99.5], [20, 30]], np.float32)
+    there = resized.points_there(points)
+    assert there[0].tolist() == [-0.5, -0.5]
+    assert there[1, 0] == corner
+    assert resized.points_back(there) == pytest.approx(points, abs=1e-4)  # float32 of 200 px
+
+
+def test_a_side_that_rounds_has_a_scale_of_its_own() -> None:
+    resized = resize(np.zeros((3, 100, 3), np.uint8), 0.5)  # 1.5 px round to 2
+    assert resized.pixels.shape == (2, 50, 3)
+    assert resized.scale.tolist() == [0.5, 2 / 3]

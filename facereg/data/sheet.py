@@ -10,6 +10,7 @@ import numpy as np
 from facereg.data.boxes import LabelledImage
 from facereg.drawing import draw_faces
 from facereg.errors import ContractError, ImageError
+from facereg.geometry import resize
 from facereg.images import read_image
 from facereg.types import Faces, FloatArray, Image
 
@@ -62,16 +63,11 @@ def contact_sheet(
 def _fitted(item: LabelledImage, side: int) -> Image:
     """Return the picture at most `side` px wide and high, drawn at that size so that lines stay visible."""
     image = read_image(item.path, whole=True)
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(image, size, interpolation=method).astype(np.uint8, copy=False)
+    fitted = resize(image, side / max(image.shape[:2]))
     shown = (item.boxes[:, 2:] > item.boxes[:, :2]).all(1)
-    scales = np.array(size, np.float32) / np.array([width, height], np.float32)
-    boxes = item.boxes[shown] * np.tile(scales, 2)
-    small = draw_faces(small, _faces(boxes), known=(~item.ignored[shown]).tolist())
-    points = item.points[shown][np.isfinite(item.points[shown]).all((1, 2))] * scales
+    boxes = fitted.points_there(item.boxes[shown].reshape(-1, 2, 2)).reshape(-1, 4)
+    small = draw_faces(fitted.pixels, _faces(boxes), known=(~item.ignored[shown]).tolist())
+    points = fitted.points_there(item.points[shown][np.isfinite(item.points[shown]).all((1, 2))])
     for x, y in points.reshape(-1, 2):
         cv2.circle(small, (round(float(x)), round(float(y))), 1, (255, 220, 0), -1)
     return small

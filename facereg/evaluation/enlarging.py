@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
-import numpy as np
 
 from facereg.errors import ContractError
+from facereg.geometry import resize
 from facereg.roles import Detector
 from facereg.types import Faces, Image
 
@@ -36,11 +36,6 @@ class EnlargingDetector(Detector):
         return [self._enlarged(image) for image in images]
 
     def _enlarged(self, image: Image) -> Faces:
-        height, width = image.shape[:2]
-        size = (max(1, round(width * self._factor)), max(1, round(height * self._factor)))
-        method = cv2.INTER_CUBIC if self._factor > 1 else cv2.INTER_AREA
-        [faces] = self._detector.detect([cv2.resize(image, size, interpolation=method).astype(np.uint8, copy=False)])
-        scale = np.array([width / size[0], height / size[1]], np.float32)
-        # pixel centres are at integers: a picture's corner lies at -0.5, and stays put
-        boxes = (faces.boxes + 0.5) * np.tile(scale, 2) - 0.5
-        return Faces(boxes, faces.scores, (faces.landmarks + 0.5) * scale - 0.5)
+        larger = resize(image, self._factor, enlarging=cv2.INTER_CUBIC)
+        [faces] = self._detector.detect([larger.pixels])
+        return larger.faces_back(faces)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.builtin.main_face import main_face
-from facereg.geometry import TEMPLATE_112, similarity_from_points, warp
+from facereg.geometry import TEMPLATE_112, resize, similarity_from_points, warp
 from facereg.roles import Detector
 from facereg.types import Faces, FloatArray, Image
 
@@ -104,9 +104,7 @@ def _gradient_energy(grey: npt.NDArray[np.float64]) -> float:
 
 def surer_turn(image: Image, detector: Detector) -> int | None:
     """Return the quarter turns anticlockwise after which the detector is surer of a face; None where it is as it is."""
-    scale = min(1.0, TURNED_SIDE / max(image.shape[:2]))
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    small = resize(image, min(1.0, TURNED_SIDE / max(image.shape[:2]))).pixels
     turned = [np.ascontiguousarray(np.rot90(small, turn)) for turn in range(4)]
     scores = []
     for view, faces in zip(turned, detector.detect(turned), strict=True):
