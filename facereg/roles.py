@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from threading import RLock
 from typing import ClassVar, final
@@ -44,7 +45,7 @@ class Detector(Stage):
         if not checked:
             return []
         with self._named():
-            found = list(self._detect(checked))
+            found = list(islice(self._detect(checked), len(checked) + 1))  # a generator may have no end
         if len(found) != len(checked):
             raise ContractError(f"{self.name}: expected {len(checked)} results, got {len(found)}")
         for index, faces in enumerate(found):

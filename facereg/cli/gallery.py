@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facereg.cli.options import GalleryFile, Json, complain, counted, misused, print_json
-from facereg.names import shown
+from facereg.names import names_alike, shown
+
+if TYPE_CHECKING:
+    from facereg.gallery import Gallery
 
 app = typer.Typer(help="Keep a gallery of known people.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The person's name.")]
@@ -59,8 +63,10 @@ def rename(
     from facereg.gallery import Gallery
 
     with Gallery.open(gallery) as held:
+        before = [person.name for person in held.people()]
         count = held.rename(name, new, merge=merge)
         person = held.person(new)
+        _say_alike(held, before)
     if json:
         print_json({"name": person.name, "was": name, "renamed": count, "embeddings": person.embeddings})
     else:
@@ -102,7 +108,9 @@ def import_(file: Export, gallery: GalleryFile, unsealed: Unsealed = False, json
     from facereg.gallery import Gallery, exported_space
 
     with Gallery.open(gallery, space=exported_space(file, unsealed=unsealed), create=True) as held:
+        before = [person.name for person in held.people()]
         count = held.import_(file, unsealed=unsealed)
+        _say_alike(held, before)
     if json:
         print_json({"file": str(file), "added": count})
     else:
@@ -181,3 +189,13 @@ def rebuild(
         typer.echo(f"{gallery}: {kept}, {len(done.left_out)} left out")
     if done.left_out:
         raise typer.Exit(1)
+
+
+def _say_alike(gallery: Gallery, before: Collection[str]) -> None:
+    """Say which names that were not there before look like others."""
+    names = [person.name for person in gallery.people()]
+    new = [name for name in names if name not in before]
+    for name, other in names_alike(new, [name for name in names if name in before]):
+        complain(
+            f"warning: {name!r} and {other!r} differ only by case, invisible or look-alike letters; is it one person"
+        )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime
 
-from facereg.disk.replacing import file_sha256
 from facereg.errors import BrokenNetworkError, DeviceError, RunnerError
 from facereg.networks.matching import Kind, rows_of_declared
 from facereg.networks.runner import Runner, Tensor
 from facereg.networks.spec import NetworkSpec
 
+EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -30,22 +32,25 @@ class OnnxRunner(Runner):
     """
 
     def __init__(self, spec: NetworkSpec, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
-        super().__init__(spec, fingerprint=file_sha256(path))
+        content = path.read_bytes()  # read once: what is hashed is what runs
+        super().__init__(spec, fingerprint=hashlib.sha256(content).hexdigest())
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: they come back as exceptions
         options.enable_cpu_mem_arena = spec.keeps_memory
         options.enable_mem_pattern = False
         if threads is not None:
             options.intra_op_num_threads = threads
+        # tensors kept in other files are not in the fingerprint, and could be anybody's: below a file there are none
+        options.add_session_config_entry(EXTERNAL_FOLDER, os.path.abspath(path))
         provider = _provider(device)
         try:
             self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
-                str(path), options, providers=[provider]
+                content, options, providers=[provider]
             )
         except Exception as error:  # onnxruntime's errors share no base class
             raise BrokenNetworkError(
                 f"{path}: not a network that ONNX Runtime {onnxruntime.__version__} can open: {_line(error)}; "
-                f"copy or export it again, or pass other weights"
+                f"copy it again, export it again with its weights in the one file, or pass other weights"
             ) from error
         if self._session.get_providers()[0] != provider:
             raise DeviceError(

@@ -7,6 +7,7 @@ these weights or by none, and several weights of one network lie side by side.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import onnxruntime
 from facereg.disk.replacing import file_sha256, whole_folder, write_atomically
 from facereg.errors import PluginError, RunnerError, WeightsError
 from facereg.networks.matching import Kind, dims_fit, rows_of_declared
+from facereg.networks.onnx import EXTERNAL_FOLDER
 from facereg.networks.spec import NetworkSpec, TensorSpec, weights_version
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import Registry
@@ -176,8 +178,10 @@ def served_network(spec: NetworkSpec, path: Path) -> ServedNetwork:
     Raises:
         RunnerError: if the file is no network, or its tensors are not those of the spec.
     """
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(EXTERNAL_FOLDER, os.path.abspath(path))  # only this one file is served
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base class
         raise RunnerError(
             f"{path}: not a network that ONNX Runtime can open: {' '.join(str(error).split())[:300]}"

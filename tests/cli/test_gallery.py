@@ -151,3 +151,15 @@ def test_a_file_of_embeddings_is_its_owners_alone(run: Run, painted: list[str], 
         os.umask(before)
     assert link.is_symlink()
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
+
+
+def test_a_new_name_that_looks_like_another_is_said(gallery: Path, run: Run, tmp_path: Path) -> None:
+    run("gallery", "export", tmp_path / "all.npz", "--gallery", gallery)
+    for new, old in (("BOB", "Bob"), ("B\u043eb", "Bob")):
+        called = run("gallery", "rename", "Ada", new, "--gallery", gallery)
+        assert called.status == 0
+        assert f"warning: '{new}' and '{old}' differ only by case, invisible or look-alike letters" in called.error
+        assert "warning" not in run("gallery", "rename", new, "Ada", "--gallery", gallery).err
+    run("gallery", "rename", "Ada", "ada", "--gallery", gallery)
+    imported = run("gallery", "import", tmp_path / "all.npz", "--gallery", gallery)
+    assert "warning: 'Ada' and 'ada' differ only" in imported.error

@@ -106,6 +106,25 @@ def test_a_file_that_is_no_network_is_named(content: bytes, tmp_path: Path) -> N
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("place", ["weights.bin", "../weights.bin", "/etc/passwd"])
+def test_weights_in_another_file_are_refused(path: Path, tmp_path: Path, place: str) -> None:
+    """They would not be in the fingerprint: other weights would give vectors of the same space."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(path)
+    model.graph.node[0].input[1] = "w"
+    weights = onnx.numpy_helper.from_array(np.ones(3, np.float32), "w")
+    onnx.external_data_helper.set_external_data(weights, place)
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    model.graph.initializer.append(weights)
+    (tmp_path / "in").mkdir()
+    for folder in (tmp_path, tmp_path / "in"):
+        (folder / "weights.bin").write_bytes(bytes(12))
+    (tmp_path / "in" / SPEC.file).write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match="export it again with its weights in the one file"):
+        OnnxRunner(SPEC, tmp_path / "in" / SPEC.file)
+
+
 def test_a_device_that_is_not_there_is_an_error(path: Path) -> None:
     with pytest.raises(DeviceError, match="no device named 'tpu'; expected one of: cpu, cuda"):
         OnnxRunner(SPEC, path, device="tpu")

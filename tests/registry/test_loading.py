@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from textwrap import dedent
 
+import numpy as np
 import pytest
 
 import facereg
 from facereg.builtin.alignment import FivePointAligner
 from facereg.cli.app import app
-from facereg.errors import PluginError
+from facereg.errors import ContractError, PluginError
 from facereg.networks.spec import NetworkSpec, TensorSpec
 from facereg.registry import installed as registry_module
 from facereg.registry import loading
 from facereg.registry.hooks import CommandSpec, ModelSpec, RecipeSpec
 from facereg.registry.installed import PluginState, Registry
-from facereg.roles import RoleName
-from facereg.types import Crops
+from facereg.roles import Detector, RoleName
+from facereg.types import Crops, Faces, Image
 
 HERE = "tests.registry.test_loading"
 HEAD = "from facereg.registry.hooks import CommandSpec, ModelSpec, RecipeSpec, hookimpl\n"
@@ -281,6 +283,17 @@ def test_a_stages_error_without_a_message_is_named() -> None:
     stage.name = "mine"
     with pytest.raises(PluginError, match="aligner 'mine' failed: MuteError: its message cannot be printed"):
         stage.align([], [], size=112)
+
+
+class Endless(Detector):
+    def _detect(self, images: Sequence[Image]) -> Iterator[Faces]:  # type: ignore[override]
+        while True:
+            yield Faces.empty(landmarks=5)
+
+
+def test_a_detector_that_never_ends_is_refused() -> None:
+    with pytest.raises(ContractError, match="Endless: expected 1 results, got 2"):
+        Endless().detect([np.zeros((8, 8, 3), np.uint8)])
 
 
 def needing(colour: str) -> object:
