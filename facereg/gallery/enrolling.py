@@ -66,7 +66,7 @@ def enrol_folder(
     Raises:
         DatasetError: if the folder is missing, cannot be read, or holds no person.
         GalleryError: if the gallery cannot be written.
-        FaceregError: if a network is not to be had.
+        FaceregError: if a network cannot be reached or opened.
     """
     found = find_people(Path(folder))
     require_pictures(found, Path(folder))

@@ -247,7 +247,7 @@ def readable_by_others(path: Path) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Say what SQLite's words mean to whoever keeps a gallery."""
+    """Return what an error of SQLite's means for the gallery, and what to do."""
     text = " ".join(str(error).split())
     for words, meaning in (
         ("not a database", "this is no gallery but another kind of file; check the path"),

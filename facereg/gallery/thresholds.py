@@ -189,7 +189,7 @@ def _held(path: Path) -> dict[str, Calibration]:
     text = read_text(path, expected=expected, limit=MAX_SETTINGS, error=FaceregError)
     rows = parse_json(text, place=str(path), expected=expected, error=FaceregError)
     try:
-        if len({"sha256" in row for row in rows.values()}) > 1:  # whoever writes one writes all
+        if len({"sha256" in row for row in rows.values()}) > 1:  # a writer of checksums gives every entry one
             raise ValueError("only some entries have a checksum")
         return {space: _calibration(space, row) for space, row in rows.items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, FaceregError) as error:

@@ -85,7 +85,7 @@ class OnnxRunner(Runner):
                 self._output_names,
                 {name: inputs[t.name] for name, t in zip(self._input_names, self.spec.inputs, strict=True)},
             )
-        except Exception as error:  # as above
+        except Exception as error:  # onnxruntime's errors share no base class
             raise RunnerError(f"{self.spec.name}: ONNX Runtime failed: {_line(error)}") from error
         return {t.name: value for t, value in zip(self.spec.outputs, values, strict=True)}
 

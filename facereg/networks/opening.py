@@ -11,7 +11,7 @@ from facereg.networks.spec import NetworkSpec
 from facereg.networks.triton.address import masked, parse_address
 
 LOCAL = ("onnx", "torch")  # in this process
-MAX_THREADS = 1024  # ONNX Runtime starts as many as it is told, until the machine has no more
+MAX_THREADS = 1024  # ONNX Runtime starts any number, until the machine has no more
 
 
 def open_network(
@@ -70,7 +70,7 @@ def require_runner(runner: str) -> None:
 
 def _open_served(spec: NetworkSpec, runner: str, weights: str | Path | None) -> Runner:
     """Return a runner on a server that holds the weights given, or the plugin's own where it names them."""
-    address = parse_address(runner)  # a wrong address is told before a missing extra
+    address = parse_address(runner)  # first: a wrong address is the error, whether or not the extra is installed
     from facereg.networks.triton.runner import TritonRunner
 
     return TritonRunner(spec, address, sha256=spec.sha256 if weights is None else file_sha256(spec.locate(weights)))

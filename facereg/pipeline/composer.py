@@ -199,7 +199,7 @@ class Pipeline:
         """Yield, for each image in order, its result or the error that it ended with; as `stream` otherwise.
 
         No image is lost, comes twice or takes another's error: a call that fails for several images is made again
-        for each of them alone, unless the network itself is not to be had: that is the error of all.
+        for each of them alone, unless the network itself cannot be reached: that is the error of all.
 
         Raises:
             ContractError: if `chunk` or `window` is too small.
@@ -267,7 +267,7 @@ class Pipeline:
             for step in flow.steps():
                 if step == "read":
                     try:
-                        flow.put(next(source))  # not named: the flow alone decides how long it is held
+                        flow.put(next(source))  # not bound to a local, which would keep the pixels alive
                     except StopIteration:
                         flow.end()
                     except Exception as error:  # the source's: it comes after the outcomes of what it gave
@@ -340,7 +340,7 @@ async def _asynchronous(images: AsyncIterable[Image] | Iterable[Image]) -> Async
         source = iter(images)
         try:
             while given := await loop.run_in_executor(pool, _next, source):
-                yield given.pop()  # kept by no name here
+                yield given.pop()  # not bound to a local, which would keep the pixels alive
         finally:
             await asyncio.to_thread(pool.shutdown)
 

@@ -32,7 +32,7 @@ def run_files(
     Args:
         notice: called with a line about a file that was read in part: the first of several pages.
     Raises:
-        FaceregError: if a network is not to be had: it would be for no other picture.
+        FaceregError: if a network cannot be reached or opened: no other picture would fare better.
     """
     unread: dict[int, ImageError] = {}
     reduced: dict[int, Picture] = {}
@@ -50,11 +50,11 @@ def run_files(
                 reduced[row] = replace(picture, image=np.empty((0, 0, 3), np.uint8))
             pixels = [picture.image]
             del picture
-            yield pixels.pop()  # kept by no name here: the flow alone decides how long the pixels are held
+            yield pixels.pop()  # not bound to a local, which would keep the pixels alive
 
     row = 0
     with closing(pipeline.outcomes(read())) as outcomes:
-        for outcome in outcomes:  # the bad files before it were met before it
+        for outcome in outcomes:  # `read` came past the bad files before it already
             while row in unread:
                 yield paths[row], unread.pop(row)
                 row += 1
@@ -73,7 +73,7 @@ def detect_files(
         chunk: most pictures of one call of the detector; where it fails for several, each is tried alone.
         notice: called with a line about a file that was read in part: the first of several pages.
     Raises:
-        FaceregError: if a network is not to be had: it would be for no other picture.
+        FaceregError: if a network cannot be reached or opened: no other picture would fare better.
     """
     loaded: list[tuple[Path, Picture | ImageError]] = []
     pixels = 0

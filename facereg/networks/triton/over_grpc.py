@@ -26,7 +26,9 @@ from facereg.networks.triton.transport import (
     require_answered,
 )
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is told by our errors, not on stderr by its own lines
+os.environ.setdefault(
+    "GRPC_VERBOSITY", "NONE"
+)  # our errors say what failed; gRPC would print lines of its own to stderr
 try:
     import grpc
     from tritonclient.grpc import service_pb2, service_pb2_grpc

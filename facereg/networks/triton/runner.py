@@ -1,4 +1,4 @@
-"""A network on a Triton server; what is asked of it and what comes back are those of the network in this process."""
+"""A network on a Triton server: it takes and gives the same tensors as the network in this process."""
 
 from __future__ import annotations
 

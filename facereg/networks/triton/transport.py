@@ -1,4 +1,4 @@
-"""What is asked of a Triton server and what comes back, whatever carries it: the KServe protocol, version 2.
+"""What a client asks a Triton server and what the server answers, over HTTP or gRPC: the KServe protocol, version 2.
 
 An answer is foreign bytes: each tensor's type, shape and size are read and compared with what was asked.
 """
