@@ -43,7 +43,7 @@ def verify(
 def calibrate(
     images: Images,
     pairs: Pairs,
-    far: Annotated[float, typer.Option(help="The false accept rate wanted, as 0.001.")],
+    far: Annotated[float, typer.Option(min=1e-6, max=1.0, help="The false accept rate wanted, as 0.001.")],
     every_pair: Annotated[
         bool, typer.Option("--every-pair", help="Compare all pictures of the list with each other: shows lower rates.")
     ] = False,

@@ -422,3 +422,10 @@ def test_an_empty_argument_is_not_the_folder_we_are_in(words: tuple[str, ...], r
     assert called.error == (
         "facereg: expected a value for each argument, got an empty one; check the variables of the command line"
     )
+
+
+@pytest.mark.parametrize("far", ["0", "-0.1", "2"])
+def test_a_rate_that_is_none_is_refused_before_a_picture_is_read(far: str, run: Run) -> None:
+    called = run("calibrate", "--images", "nowhere", "--pairs", "nothing", "--far", far)
+    assert (called.status, called.out) == (2, "")
+    assert "--far" in called.err
