@@ -20,7 +20,9 @@ def main() -> None:
             sys.exit(1)
         except BrokenPipeError:  # the reader has seen enough
             sys.exit(1)
-        except Exception as error:  # of a library or a plugin: named in one line, whatever it is
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # of a library or a plugin: named in one line, whatever it is
             if os.environ.get("FACEREG_TRACEBACK"):
                 raise
             complain(_named(error))
@@ -29,7 +31,7 @@ def main() -> None:
         _end_interrupted()
 
 
-def _named(error: Exception) -> str:
+def _named(error: BaseException) -> str:
     """Say in one line what went wrong that no module names."""
     from facereg.errors import words_of
 

@@ -121,6 +121,6 @@ def test_what_no_module_names_is_one_line(monkeypatch: pytest.MonkeyPatch, run: 
     assert run().error == "facereg: disk/a.jpg: cannot be used (Input/output error); check the path"
 
 
-class MuteError(Exception):
+class MuteError(BaseException):
     def __str__(self) -> str:
         raise MuteError
