@@ -10,16 +10,12 @@ from typing import Annotated
 import typer
 
 from facereg.cli.options import Json, checked_runner, complain, counted, misused, print_json
+from facereg.cli.rollout import Models, Repository, Weights, by_model, retire, rollout
 from facereg.errors import ContractError, FaceregError
 from facereg.networks.triton.address import parse_address
 from facereg.registry.installed import default_registry
 
 app = typer.Typer(help="Serve the networks with a Triton server.", no_args_is_help=True)
-Models = Annotated[list[str] | None, typer.Option("--model", help="Only this model; may come again. Default: all.")]
-Weights = Annotated[
-    list[str] | None, typer.Option("--weights", metavar="MODEL=PATH", help="Folder or file for a model's own.")
-]
-Repository = Annotated[Path, typer.Option("--repository", help="Folder of the model repository.")]
 
 
 class _Device(StrEnum):
@@ -72,9 +68,7 @@ def build(
         tensorrt=None if tensorrt is None else tensorrt.value,
         queue_delay_us=queue_delay_us,
     )
-    built = build_repository(
-        out, registry=default_registry(), models=model, weights=_by_model(weights), options=options
-    )
+    built = build_repository(out, registry=default_registry(), models=model, weights=by_model(weights), options=options)
     for entry in built:
         state = "left out" if entry.reason else "built"
         if json:
@@ -95,89 +89,8 @@ def build(
         typer.echo(f"{out}: {counted(sum(not entry.reason for entry in built), 'network')}")
 
 
-@app.command()
-def rollout(
-    repository: Repository = Path("triton_repo"),
-    model: Models = None,
-    weights: Weights = None,
-    runner: Annotated[str | None, typer.Option(help="Wait until this server answers with the new weights.")] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait.")] = 120.0,
-    json: Json = False,
-) -> None:
-    """Put new weights beside those that are served; a running server takes them up, and clients of the old go on.
-
-    Then start clients with the new weights, and take out the old ones with 'facereg triton retire'.
-
-    Example: facereg triton rollout --weights onnx-arcface=new.onnx --runner triton://127.0.0.1:8001
-    """
-    from facereg.serving.rollout import roll_out
-
-    if not model and not weights:
-        raise misused(
-            "--weights", "expected the weights to roll out, as --weights MODEL=PATH or --model MODEL; got none"
-        )
-    for entry in roll_out(
-        repository,
-        registry=default_registry(),
-        models=_named(model, weights),
-        weights=_by_model(weights),
-        address=None if runner is None else checked_runner(runner, parse_address),
-        timeout_s=timeout,
-    ):
-        others = [str(version) for version in entry.versions if version != entry.version]
-        if json:
-            print_json(
-                {
-                    "name": entry.network,
-                    "model": entry.model,
-                    "version": entry.version,
-                    "sha256": entry.sha256,
-                    "versions": list(entry.versions),
-                }
-            )
-        else:
-            typer.echo(f"{entry.network}: version {entry.version}, beside {', '.join(others) or 'no other'}")
-
-
-@app.command()
-def retire(
-    repository: Repository = Path("triton_repo"),
-    model: Models = None,
-    weights: Weights = None,
-    version: Annotated[
-        list[str] | None, typer.Option("--version", metavar="NETWORK=VERSION", help="As 'check' shows it.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Take weights out again: new ones to roll back, or old ones that no client asks for any more.
-
-    Example: facereg triton retire --weights onnx-arcface=new.onnx
-    """
-    from facereg.serving.rollout import roll_back
-    from facereg.serving.versions import retire as retire_version
-
-    if not model and not weights and not version:
-        raise misused(
-            "--weights", "expected what to retire, as --weights, --model or --version NETWORK=VERSION; got none"
-        )
-    numbers = [_numbered(text) for text in version or []]
-    gone = (
-        roll_back(
-            repository,
-            registry=default_registry(),
-            models=_named(model, weights),
-            weights=_by_model(weights),
-        )
-        if model or weights
-        else []
-    )
-    for network, number in numbers:
-        retire_version(repository, network, number)
-    for network, number in [*gone, *numbers]:
-        if json:
-            print_json({"name": network, "version": number, "state": "retired"})
-        else:
-            typer.echo(f"{network}: version {number} is retired")
+app.command()(rollout)
+app.command()(retire)
 
 
 @app.command()
@@ -205,7 +118,7 @@ def check(
             "the default picture needs scikit-image; pip install 'facereg-core[app]', or give --picture"
         )
     failed = passed = 0
-    for entry in check_server(address, image, registry=default_registry(), models=model, weights=_by_model(weights)):
+    for entry in check_server(address, image, registry=default_registry(), models=model, weights=by_model(weights)):
         failed += entry.state == "failed"
         passed += entry.state == "passed"
         if json:
@@ -299,25 +212,3 @@ def serve(
     except KeyboardInterrupt:
         return
     raise FaceregError(f"the Triton server ended by itself with status {status}: {said}")
-
-
-def _named(models: list[str] | None, weights: list[str] | None) -> list[str]:
-    """Return the models that are named, here or with their weights, each once."""
-    return list(dict.fromkeys([*(models or []), *_by_model(weights)]))
-
-
-def _numbered(text: str) -> tuple[str, int]:
-    network, equals, number = text.partition("=")
-    if not equals or not network or not (number.isascii() and number.isdecimal()):
-        raise misused("--version", f"expected NETWORK=VERSION, a number, got {text!r}")
-    return network, int(number)
-
-
-def _by_model(given: list[str] | None) -> dict[str, str | Path]:
-    chosen: dict[str, str | Path] = {}
-    for text in given or []:
-        name, equals, path = text.partition("=")
-        if not equals or not name or not path:
-            raise misused("--weights", f"expected MODEL=PATH, as onnx-arcface=mine.onnx, got {text!r}")
-        chosen[name] = path
-    return chosen

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import typer
 
+import facereg.cli
 from facereg.cli.app import app
 from facereg.images import read_image, write_image
 from facereg.registry.installed import default_registry
@@ -429,3 +430,9 @@ def test_a_rate_that_is_none_is_refused_before_a_picture_is_read(far: str, run: 
     called = run("calibrate", "--images", "nowhere", "--pairs", "nothing", "--far", far)
     assert (called.status, called.out) == (2, "")
     assert "--far" in called.err
+
+
+def test_files_of_commands_only_parse_and_print() -> None:
+    folder = Path(facereg.cli.__file__).parent
+    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in folder.glob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > 250} == {}
