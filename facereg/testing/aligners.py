@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from facereg.geometry import transform_points, warp
+from facereg.geometry import template, transform_points, warp
 from facereg.roles import Aligner, Stage
-from facereg.testing.checking import check, in_threads, require, require_close
+from facereg.testing.checking import CheckSkippedError, check, in_threads, require, require_close
 from facereg.testing.every_role import StageContract, same_pictures
 from facereg.testing.pictures import Portrait, faces_at, noise, placed, portraits
 from facereg.types import Crops, Faces, FloatArray, Image
@@ -20,6 +20,7 @@ TURN_DEG = 25.0  # that an upright face may be turned by in its crop
 CENTRE_X, CENTRE_Y = (0.35, 0.65), (0.35, 0.8)  # of the crop: where the middle of the five points may come to lie
 EYES = (0.15, 0.6)  # of the crop's side: how far apart the eyes may be
 SIZES = (64, 112, 224)
+ON_TEMPLATE = 0.05  # of the crop's side, mean of five points: a real face fits to 0.02
 TRANSFORM_TOLERANCE = 1e-3  # px and px/px
 
 
@@ -91,6 +92,24 @@ class AlignerContract(StageContract):
                     crops = aligner.align([person.image], [person.faces], size=size)
                     require(len(crops) == 1, expected="a crop of a clear, upright face", got=crops.refused)
                     _require_upright(transform_points(person.landmarks, crops.transforms[0]), size)
+
+    @check(
+        catches="an aligner of landmarks that ignores the `template` of the embedder",
+        change="map the five points to the template that _align is given, not to one of your own",
+    )
+    def test_landmarks_come_to_lie_on_the_template(self) -> None:
+        person, size = _first(), 112
+        usual = template(size)
+        middle = usual.mean(0)
+        wider = (middle + 0.7 * (usual - middle)).astype(np.float32)  # a crop with more about the face
+        with self.make() as aligner:
+            if not aligner.needs_landmarks:
+                raise CheckSkippedError("it needs no landmarks, and so may cut by the box")
+            for target in (usual, wider):
+                crops = aligner.align([person.image], [person.faces], size=size, template=target)
+                points = transform_points(person.landmarks, crops.transforms[0])
+                away = float(np.linalg.norm(points - target, axis=1).mean()) / size
+                require(away <= ON_TEMPLATE, expected=f"points within {ON_TEMPLATE} of the side", got=f"{away:.3f}")
 
     @check(
         catches="an error or a crop left out where the box reaches over the edge",
