@@ -144,7 +144,7 @@ class Embedder(Stage):
         Raises:
             ContractError: if there is neither a network nor a version to tell its vectors from those of tomorrow.
         """
-        weights = [self.networks.fingerprint[:12]] if self.networks is not None and self.networks.specs else []
+        weights = [self.networks.fingerprint[:12]] if self.networks.specs else []
         if not isinstance(self.version, str) or not re.fullmatch("[A-Za-z0-9._-]*", self.version):
             raise ContractError(
                 f"{self.name}: version: expected letters, digits, '.', '_' or '-', got {self.version!r}"

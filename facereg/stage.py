@@ -22,7 +22,7 @@ class Stage(ABC):
 
     role: ClassVar[RoleName]
     name: str = ""  # of the model; the class's own until the registry gives it
-    networks: Networks | None = None  # also where a subclass forgets to call our __init__
+    networks: Networks = Networks()  # none; also where a subclass forgets to call our __init__
     _closed = False
 
     def __init_subclass__(cls) -> None:
@@ -31,18 +31,17 @@ class Stage(ABC):
             cls.name = cls.__name__
 
     def __init__(self, networks: Networks | None = None) -> None:
-        self.networks = networks
+        self.networks = Networks() if networks is None else networks
 
     @property
     def in_flight(self) -> int:
         """Return how many calls of this stage to make at once: 1 unless its networks run on a server."""
-        return 1 if self.networks is None else self.networks.in_flight
+        return self.networks.in_flight
 
     def close(self) -> None:
         """Free the networks, for good; closing twice is allowed."""
         self._closed = True
-        if self.networks is not None:
-            self.networks.close()
+        self.networks.close()
 
     def __enter__(self) -> Self:
         return self

@@ -26,14 +26,19 @@ class OnnxRunner(Runner):
         path: the ONNX file.
         device: `cpu` or `cuda`.
         threads: of one call; None lets ONNX Runtime take every core.
+        own: the file is the plugin's own, and must be the one that its checksum names.
     Raises:
         DeviceError: if the device is not there.
         BrokenNetworkError: if the file is no ONNX network or its tensors are not those of the spec.
     """
 
-    def __init__(self, spec: NetworkSpec, path: Path, *, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self, spec: NetworkSpec, path: Path, *, device: str = "cpu", threads: int | None = None, own: bool = False
+    ) -> None:
         content = path.read_bytes()  # read once: what is hashed is what runs
         super().__init__(spec, fingerprint=hashlib.sha256(content).hexdigest())
+        if own:
+            spec.require_own(path, self.fingerprint)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only: they come back as exceptions
         options.enable_cpu_mem_arena = spec.keeps_memory

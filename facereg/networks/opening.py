@@ -44,14 +44,15 @@ def open_network(
         raise RunnerError(
             f"threads: expected 1 to {MAX_THREADS} a network call, got {threads}; leave it out for all cores"
         )
-    path = spec.locate(weights)
     if runner == "onnx":
         from facereg.networks.onnx import OnnxRunner
 
-        return OnnxRunner(spec, path, device=device, threads=threads)
+        path = spec.locate(weights, check=False)  # the runner hashes what it runs
+        return OnnxRunner(spec, path, device=device, threads=threads, own=weights is None)
     from facereg.networks.torch import TorchRunner
 
-    return TorchRunner(spec, path, device=device)
+    sha256 = spec.sha256 if weights is None else None  # locate reads the file and finds it so
+    return TorchRunner(spec, spec.locate(weights), device=device, sha256=sha256)
 
 
 def require_runner(runner: str) -> None:
@@ -66,6 +67,15 @@ def require_runner(runner: str) -> None:
         raise RunnerError(
             f"no runner named {masked(runner)!r}; expected one of: {', '.join(LOCAL)}, triton://HOST:PORT"
         )
+
+
+def calls_in_flight(runner: str) -> int:
+    """Return how many calls of a network to make at once: as a server's address says, 1 in this process.
+
+    Raises:
+        RunnerError: if the address is none.
+    """
+    return parse_address(runner).in_flight if "://" in runner else 1
 
 
 def _open_served(spec: NetworkSpec, runner: str, weights: str | Path | None) -> Runner:

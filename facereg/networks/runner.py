@@ -21,11 +21,9 @@ Tensor = npt.NDArray[Any]
 class Runner(ABC):
     """Runs one network. Safe to share between threads.
 
-    A remote runner states in `in_flight` how many calls it is worth making at once, and counts in `retries`
-    the calls that it made again.
+    A remote runner counts in `retries` the calls that it made again.
     """
 
-    in_flight: int = 1
     retries: int = 0
 
     def __init__(self, spec: NetworkSpec, *, fingerprint: str) -> None:
@@ -35,16 +33,25 @@ class Runner(ABC):
 
     @final
     def infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the network on one batch of at most `spec.max_batch` rows; an empty batch gives empty outputs.
+        """Run the network on any number of rows, `spec.max_batch` at a time; no rows give empty outputs.
 
         Raises:
-            ContractError: if a tensor is missing, of a wrong dtype or shape, or the batch is too large.
+            ContractError: if a tensor is missing, or of a wrong dtype or shape.
             RunnerError: if the network fails.
             BrokenNetworkError: if it gives NaN, infinity or another shape than it declares.
         """
         batch = self._check(inputs)
         if batch == 0:
             return {t.name: np.empty((0, *(n or 0 for n in t.dims[1:])), t.dtype) for t in self.spec.outputs}
+        if batch <= self.spec.max_batch:
+            return self._checked(inputs, batch)
+        parts = []
+        for start in range(0, batch, self.spec.max_batch):
+            part = {name: value[start : start + self.spec.max_batch] for name, value in inputs.items()}
+            parts.append(self._checked(part, min(self.spec.max_batch, batch - start)))
+        return {t.name: np.concatenate([part[t.name] for part in parts]) for t in self.spec.outputs}
+
+    def _checked(self, inputs: Mapping[str, Tensor], batch: int) -> dict[str, Tensor]:
         outputs = self._infer(inputs)
         for tensor in self.spec.outputs:
             self._check_output(tensor, outputs[tensor.name], batch)
@@ -52,7 +59,7 @@ class Runner(ABC):
 
     @abstractmethod
     def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Run the network; the inputs are checked already."""
+        """Run the network on 1 to `spec.max_batch` rows; the inputs are checked already."""
 
     def close(self) -> None:  # noqa: B027  (a runner that holds nothing has nothing to free)
         """Free what the runner holds; closing twice is allowed."""
@@ -87,12 +94,7 @@ class Runner(ABC):
         sizes = {_check_tensor(self.spec.name, t, inputs[t.name]) for t in self.spec.inputs}
         if len(sizes) != 1:
             raise ContractError(f"{self.spec.name}: expected one batch size in all inputs, got {sorted(sizes)}")
-        batch = sizes.pop()
-        if batch > self.spec.max_batch:
-            raise ContractError(
-                f"{self.spec.name}: expected at most {self.spec.max_batch} rows in a batch, got {batch}"
-            )
-        return batch
+        return sizes.pop()
 
 
 def _check_tensor(network: str, tensor: TensorSpec, value: Tensor) -> int:
@@ -111,14 +113,22 @@ class Networks:
     A plugin asks by name and never learns where the network runs: `networks["mtcnn-pnet"].infer(...)`.
 
     Args:
+        specs: none by default: a model without networks.
         own: the weights are the plugin's own, not others that stand in for them.
+        in_flight: how many calls to make at once: 1 unless they run on a server.
     """
 
     def __init__(
-        self, specs: Sequence[NetworkSpec], open_network: Callable[[NetworkSpec], Runner], *, own: bool = True
+        self,
+        specs: Sequence[NetworkSpec] = (),
+        open_network: Callable[[NetworkSpec], Runner] | None = None,
+        *,
+        own: bool = True,
+        in_flight: int = 1,
     ) -> None:
         self.specs = {spec.name: spec for spec in specs}
         self.own = own
+        self.in_flight = in_flight
         self._open_network = open_network
         self._opened: dict[str, Runner] = {}
         self._around: Callable[[Runner], Runner] = lambda runner: runner
@@ -127,8 +137,9 @@ class Networks:
         self._closed = False
 
     def __getitem__(self, name: str) -> Runner:
-        if name not in self.specs:
-            raise UnknownNameError(f"no network named {name!r} in this model; it declares: {', '.join(self.specs)}")
+        if name not in self.specs or self._open_network is None:
+            declared = ", ".join(self.specs) or "none"
+            raise UnknownNameError(f"no network named {name!r} in this model; it declares: {declared}")
         with self._lock:
             if self._closed:
                 raise ClosedError(f"{name}: this network is closed; make the model again")
@@ -149,12 +160,6 @@ class Networks:
         prints = [self[name].fingerprint for name in sorted(self.specs)]
         known = "\n".join(each[:KNOWN_DIGITS] for each in prints)
         return prints[0] if len(prints) == 1 else hashlib.sha256(known.encode()).hexdigest()
-
-    @property
-    def in_flight(self) -> int:
-        """Return how many calls to make at once: what the runner of the first network states, which is opened."""
-        first = next(iter(self.specs), None)
-        return 1 if first is None else self[first].in_flight
 
     @property
     def retries(self) -> int:

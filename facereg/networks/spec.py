@@ -64,9 +64,11 @@ class NetworkSpec:
         """
         return self.bounded or all(size is not None for tensor in self.inputs for size in tensor.dims[1:])
 
-    def locate(self, folder: str | Path | None = None) -> Path:
+    def locate(self, folder: str | Path | None = None, *, check: bool = True) -> Path:
         """Return the ONNX file: in `folder`, or `folder` itself where it is a file, else the plugin's own.
 
+        Args:
+            check: read the plugin's own and compare its checksum; not where `require_own` does so later.
         Raises:
             WeightsError: if the file is missing, or is the plugin's own and its checksum differs.
         """
@@ -81,12 +83,17 @@ class NetworkSpec:
                 f"{self.name}: no weights ship with {self.package} ({path} is missing); "
                 f"train or export them and pass their folder: weights= in Python, --weights on the command line"
             )
-        if self.sha256 is not None and (got := file_sha256(path)) != self.sha256:
+        if check and self.sha256 is not None:
+            self.require_own(path, file_sha256(path))
+        return path
+
+    def require_own(self, path: Path, sha256: str) -> None:
+        """Raise WeightsError unless a file with this checksum is the one that the plugin brought, where it says so."""
+        if self.sha256 is not None and sha256 != self.sha256:
             raise WeightsError(
-                f"{path}: wrong checksum, expected sha256 {self.sha256[:12]}..., got {got[:12]}...; "
+                f"{path}: wrong checksum, expected sha256 {self.sha256[:12]}..., got {sha256[:12]}...; "
                 f"reinstall {self.package}"
             )
-        return path
 
 
 def weights_version(sha256: str) -> int:

@@ -29,13 +29,14 @@ class TorchRunner(Runner):
         spec: names the module.
         path: the ONNX file; its checkpoint has the same name and ends in `.safetensors`.
         device: `cpu` or `cuda`.
+        sha256: of the ONNX file, where it is known already.
     Raises:
         RunnerError: if the network names no module.
         WeightsError: if the checkpoint is missing or of another network.
         DeviceError: if the device is not there.
     """
 
-    def __init__(self, spec: NetworkSpec, path: Path, *, device: str = "cpu") -> None:
+    def __init__(self, spec: NetworkSpec, path: Path, *, device: str = "cpu", sha256: str | None = None) -> None:
         checkpoint = path.with_suffix(".safetensors")
         if spec.module is None:
             raise RunnerError(f"{spec.name}: its plugin names no torch module; use runner='onnx'")
@@ -43,7 +44,7 @@ class TorchRunner(Runner):
             raise DeviceError(
                 "device 'cuda' was asked for, but torch sees no GPU; check the driver, or use device='cpu'"
             )
-        super().__init__(spec, fingerprint=file_sha256(path))
+        super().__init__(spec, fingerprint=sha256 or file_sha256(path))
         module = import_object(spec.module)()
         load_checkpoint(module, checkpoint)
         self.device = torch.device(device)

@@ -227,7 +227,7 @@ class Pipeline:
         def wake() -> None:
             loop.call_soon_threadsafe(changed.set)
 
-        flow = await asyncio.to_thread(self._flow, chunk, window, on_change=wake)
+        flow = self._flow(chunk, window, on_change=wake)
         try:
             for step in flow.steps():
                 if step == "read":
@@ -295,7 +295,7 @@ class Pipeline:
 
     def _retries(self) -> dict[RoleName, int]:
         stages = [stage for stage in (self.detector, self.aligner, self.embedder, self.matcher) if stage is not None]
-        return {stage.role: 0 if stage.networks is None else stage.networks.retries for stage in stages}
+        return {stage.role: stage.networks.retries for stage in stages}
 
     def close(self) -> None:
         """Close every stage; closing twice is allowed."""

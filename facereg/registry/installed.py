@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from facereg.errors import PluginError, UnknownNameError
-from facereg.networks.opening import open_network
+from facereg.networks.opening import calls_in_flight, open_network
 from facereg.networks.runner import Networks
 from facereg.options import printable
 from facereg.registry.factories import build
@@ -208,7 +208,8 @@ class Registry:
         """
         spec = self.model(name, role=role)
         opener = partial(open_network, runner=runner, device=device, threads=threads, weights=weights)
-        given = (Networks(spec.networks, opener, own=weights is None),) if spec.networks else ()
+        networks = Networks(spec.networks, opener, own=weights is None, in_flight=calls_in_flight(runner))
+        given = (networks,) if spec.networks else ()
         stage = build(spec, given, options, {} if threshold is None else {"threshold": threshold})
         if not isinstance(stage, ROLES[role]):
             raise PluginError(f"{name}: expected {spec.factory} to make the {role}, got {type(stage).__name__}")

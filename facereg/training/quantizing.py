@@ -95,7 +95,6 @@ def quantize_stage(
         else:
             pipeline = opened.enter_context(Pipeline.compose(composition, registry=registry))
             stage, work = getattr(pipeline, role), pipeline.run
-        assert stage.networks is not None  # the factory got them
         stage.networks.wrap(lambda runner: _Recorder(runner, given[runner.spec.name]))
         for image in images:
             try:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -12,8 +16,9 @@ import pytest
 from facereg.errors import ContractError, DeviceError, RunnerError, UnknownNameError, WeightsError
 from facereg.networks.onnx import OnnxRunner
 from facereg.networks.opening import open_network
-from facereg.networks.runner import Networks, Runner
+from facereg.networks.runner import Networks, Runner, Tensor
 from facereg.networks.spec import NetworkSpec, TensorSpec
+from facereg.registry.installed import default_registry
 
 SPEC = NetworkSpec(
     name="doubler",
@@ -60,15 +65,71 @@ def test_a_batch_goes_through(path: Path) -> None:
     [
         (ones(1, dtype=np.float64), "doubler: x: expected float32, got float64"),
         (ones(1, columns=4), r"doubler: x: expected shape \(None, 3\)"),
-        (ones(5), "doubler: expected at most 4 rows in a batch, got 5"),
         ({"z": ones(1)["x"]}, r"doubler: expected the tensors \['x'\], got \['z'\]"),
         ({}, r"got \[\]"),
     ],
-    ids=["dtype", "shape", "batch", "name", "none"],
+    ids=["dtype", "shape", "name", "none"],
 )
 def test_what_the_network_does_not_take_is_refused(inputs: dict[str, object], words: str, path: Path) -> None:
     with OnnxRunner(SPEC, path, threads=1) as runner, pytest.raises(ContractError, match=words):
         runner.infer(inputs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("rows", "calls"), [(4, [4]), (5, [4, 1]), (8, [4, 4]), (11, [4, 4, 3])])
+def test_more_rows_than_a_batch_holds_go_in_several(
+    rows: int, calls: list[int], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    infer = OnnxRunner._infer
+
+    def counted(runner: OnnxRunner, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        given.append(len(inputs["x"]))
+        return infer(runner, inputs)
+
+    monkeypatch.setattr(OnnxRunner, "_infer", counted)
+    numbers = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
+    with OnnxRunner(SPEC, path, threads=1) as runner:
+        assert runner.infer({"x": numbers})["y"].tolist() == (numbers * 2).tolist()
+    assert given == calls
+
+
+def test_a_network_is_hashed_once_when_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    [shipped, *_] = default_registry().model("mtcnn").networks
+    hashed: list[int] = []
+
+    def counted(content: bytes) -> object:
+        hashed.append(len(content))
+        return hashlib.sha256(content)
+
+    def again(path: Path) -> str:
+        raise AssertionError(f"{path} is hashed a second time")
+
+    monkeypatch.setattr("facereg.networks.onnx.hashlib", SimpleNamespace(sha256=counted))
+    monkeypatch.setattr("facereg.networks.spec.file_sha256", again)
+    folder = shipped.locate(check=False).parent
+    for weights in (None, folder):
+        with open_network(shipped, threads=1, weights=weights) as runner:
+            assert runner.fingerprint == shipped.sha256
+    assert hashed == [(folder / shipped.file).stat().st_size] * 2
+
+
+def test_a_plugins_own_file_that_was_altered_is_refused() -> None:
+    [shipped, *_] = default_registry().model("mtcnn").networks
+    with pytest.raises(
+        WeightsError, match=r"wrong checksum, expected sha256 0{12}\.\.\., got .*reinstall facereg_mtcnn"
+    ):
+        open_network(replace(shipped, sha256="0" * 64), threads=1)
+
+
+def test_the_setting_says_how_many_calls_to_make_at_once_and_nothing_is_opened() -> None:
+    create = partial(default_registry().create, "mtcnn", role="detector")
+    with create(runner="triton://127.0.0.1:9?in_flight=7") as served, create() as local:  # nothing answers there
+        assert (served.in_flight, local.in_flight) == (7, 1)
+
+
+def test_a_model_without_networks_says_so() -> None:
+    with pytest.raises(UnknownNameError, match="no network named 'halver' in this model; it declares: none"):
+        Networks()["halver"]
 
 
 def test_a_closed_runner_says_so(path: Path) -> None:

@@ -40,8 +40,6 @@ class FailingEmbedder(PaintedEmbedder):
 class Distant(Runner):
     """As a runner on a server states itself."""
 
-    in_flight = 3
-
     def _infer(self, inputs: object) -> dict[str, npt.NDArray[np.float32]]:
         raise AssertionError
 
@@ -98,10 +96,11 @@ def test_failed_images_are_counted_by_error_and_calls_by_stage() -> None:
 def test_retries_of_closed_runners_are_kept() -> None:
     runner = Distant(SPEC, fingerprint="1")
     embedder = PaintedEmbedder()
-    embedder.networks = Networks([SPEC], lambda spec: runner)
+    embedder.networks = Networks([SPEC], lambda spec: runner, in_flight=3)
     pipeline = Pipeline(PaintedDetector(), FivePointAligner(), embedder)
     assert embedder.in_flight == 3
     assert pipeline.detector.in_flight == 1
+    assert embedder.networks[SPEC.name] is runner  # opened: asking how many calls to make opens nothing
     runner.retries = 2
     assert 'facereg_network_retries_total{stage="embedder"} 2\n' in pipeline.metrics.as_prometheus()
     pipeline.close()

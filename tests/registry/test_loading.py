@@ -273,7 +273,7 @@ def test_a_stage_that_forgets_our_init_works_and_one_with_a_fixed_name_is_refuse
     registry = Registry()
     registry.register(Plugin(), name="plugin")
     with registry.create("forgetful", role="aligner") as stage:
-        assert (stage.networks, stage.in_flight) == (None, 1)
+        assert (stage.networks.specs, stage.in_flight) == ({}, 1)
     with pytest.raises(PluginError, match="named: expected a stage whose name can be set"):
         registry.create("named", role="aligner")
 

@@ -22,11 +22,10 @@ class MobileNetV3ArcFace(Embedder):
     def __init__(self, networks: Networks, options: EmbedderOptions | None = None) -> None:
         options = options or EmbedderOptions()
         super().__init__(networks, flip=options.flip)
-        self._networks = networks
 
     @property
     def _network(self) -> Runner:
-        return self._networks[NETWORK.name]
+        return self.networks[NETWORK.name]
 
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
         vectors: FloatArray = self._network.infer({"images": pixels})["embedding"]

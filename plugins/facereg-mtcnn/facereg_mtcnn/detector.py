@@ -39,7 +39,6 @@ class MtcnnDetector(Detector):
     def __init__(self, networks: Networks, options: MtcnnOptions | None = None) -> None:
         options = options or MtcnnOptions()
         super().__init__(networks)
-        self._networks = networks
         self.min_face, self.factor, self.thresholds = options.min_face, options.factor, options.thresholds
         self.steady = networks.own if options.steady is None else options.steady
         self._second = (
@@ -90,7 +89,7 @@ class MtcnnDetector(Detector):
         shapes = [(s.shape[0] - 1, s.shape[1] - 1) for s in sums]
         strips = plan_levels(shapes, min_face=self.min_face, factor=self.factor, area=CANVAS_AREA)
         found: dict[tuple[int, float], list[Windows]] = {(s.image, s.scale): [] for s in strips}
-        network = self._networks["mtcnn-pnet"]
+        network = self.networks["mtcnn-pnet"]
         for canvas, mine in draw_canvases(sums, *pack(strips, area=CANVAS_AREA)):
             maps = network.infer({"images": canvas[None]})
             for strip in mine:
@@ -152,7 +151,7 @@ class MtcnnDetector(Detector):
         looked = (squares[:, None] + np.tile(shifts, 2)).reshape(-1, 4)
         faces = np.repeat(np.arange(len(boxes)), len(SHIFTS))
         total, count = points.copy(), np.ones((len(points), 1, 1), np.float32)
-        network, rows, as_is, mirrored = self._networks["mtcnn-onet"], [], [], []
+        network, rows, as_is, mirrored = self.networks["mtcnn-onet"], [], [], []
         for mine, crops in self._crops(sums, looked, owner[faces], 48, batch=network.spec.max_batch):
             rows.append(mine)
             as_is.append(network.infer({"images": crops})["landmarks"])
@@ -168,7 +167,7 @@ class MtcnnDetector(Detector):
         self, name: str, sums: Sequence[Sums], boxes: Boxes, owner: IntArray, size: int
     ) -> tuple[Boxes, IntArray, dict[str, Tensor]]:
         """Crop the boxes of all pictures and run one network on them, one batch at a time to bound memory."""
-        network = self._networks[name]
+        network = self.networks[name]
         rows, outputs = [], []
         for mine, crops in self._crops(sums, boxes, owner, size, batch=network.spec.max_batch):
             rows.append(mine)

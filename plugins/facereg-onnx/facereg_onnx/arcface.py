@@ -24,14 +24,13 @@ class OnnxArcFace(Embedder):
     def __init__(self, networks: Networks, options: ArcFaceOptions | None = None) -> None:
         options = options or ArcFaceOptions()
         super().__init__(networks, flip=options.flip)
-        self._networks = networks
         self.mean, self.scale, self.bgr = options.mean, options.scale, options.bgr
         self.dim = self._embed(np.zeros((1, 112, 112, 3), np.uint8)).shape[1]
 
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
         ordered = pixels[..., ::-1] if self.bgr else pixels
         scaled = (ordered.transpose(0, 3, 1, 2).astype(np.float32) - self.mean) / self.scale
-        vectors: FloatArray = self._networks[ARCFACE.name].infer({"input": np.ascontiguousarray(scaled, np.float32)})[
+        vectors: FloatArray = self.networks[ARCFACE.name].infer({"input": np.ascontiguousarray(scaled, np.float32)})[
             "embedding"
         ]
         return vectors

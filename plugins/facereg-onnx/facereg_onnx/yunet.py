@@ -25,7 +25,6 @@ class YuNet(Detector):
     def __init__(self, networks: Networks, options: YuNetOptions | None = None) -> None:
         options = options or YuNetOptions()
         super().__init__(networks)
-        self._networks = networks
         self.threshold, self.overlap, self.longest = options.threshold, options.overlap, options.longest
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
@@ -38,7 +37,7 @@ class YuNet(Detector):
         resized = image if scale == 1.0 else cv2.resize(image, small, interpolation=cv2.INTER_AREA)
         canvas = np.zeros((-(-small[1] // MULTIPLE) * MULTIPLE, -(-small[0] // MULTIPLE) * MULTIPLE, 3), np.float32)
         canvas[: small[1], : small[0]] = resized[..., ::-1]  # the network was trained on BGR
-        heads = self._networks[YUNET.name].infer({"input": np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])})
+        heads = self.networks[YUNET.name].infer({"input": np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])})
         boxes, scores, points = decode(heads, canvas.shape[1], self.threshold)
         keep = non_maximum_suppression(boxes, scores, self.overlap)
         ratio = np.array([width / small[0], height / small[1]], np.float32)

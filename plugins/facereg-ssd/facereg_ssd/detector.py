@@ -28,18 +28,12 @@ class Ssd300(Detector):
     def __init__(self, networks: Networks, options: SsdOptions | None = None) -> None:
         options = options or SsdOptions()
         super().__init__(networks)
-        self._networks = networks
         self.threshold, self.iou = options.threshold, options.iou
         self.candidates, self.most = options.candidates, options.most
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
-        found: list[Faces] = []
-        for start in range(0, len(images), NETWORK.max_batch):
-            part = images[start : start + NETWORK.max_batch]
-            heads = self._networks[NETWORK.name].infer({"images": np.stack([stretched(image) for image in part])})
-            rows = zip(part, heads["boxes"], heads["scores"], strict=True)
-            found += [self._read(*row) for row in rows]
-        return found
+        heads = self.networks[NETWORK.name].infer({"images": np.stack([stretched(image) for image in images])})
+        return [self._read(*row) for row in zip(images, heads["boxes"], heads["scores"], strict=True)]
 
     def _read(self, image: Image, boxes: FloatArray, scores: FloatArray) -> Faces:
         rows = np.flatnonzero(scores > self.threshold)

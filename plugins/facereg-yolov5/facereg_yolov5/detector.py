@@ -22,7 +22,6 @@ from facereg import (
     non_maximum_suppression,
 )
 from facereg_yolov5.options import MULTIPLE, YoloOptions
-from facereg_yolov5.plugin import NETWORK
 
 Candidates: TypeAlias = tuple[FloatArray, FloatArray, FloatArray]  # boxes (N, 4), scores (N,), landmarks (N, 5, 2)
 GREY = 114  # where a letterbox is empty; of YOLOv5
@@ -43,20 +42,15 @@ class YoloV5Face(Detector):
     def __init__(self, networks: Networks, options: YoloOptions | None = None) -> None:
         options = options or YoloOptions()
         super().__init__(networks)
-        self._networks = networks
         [self._name] = networks.specs
         self.size, self.square, self.close_up = options.size, options.square, options.close_up
         self.threshold, self.iou, self.candidates = options.threshold, options.iou, options.candidates
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
-        found: list[Faces] = []
-        for start in range(0, len(images), NETWORK.max_batch):
-            part = images[start : start + NETWORK.max_batch]
-            looks = [self._look(part, self.size, least=0.0)]
-            if self.close_up:
-                looks.append(self._look(part, self.close_up, least=CLOSE * self.close_up))
-            found += [self._joined(several) for several in zip(*looks, strict=True)]
-        return found
+        looks = [self._look(images, self.size, least=0.0)]
+        if self.close_up:
+            looks.append(self._look(images, self.close_up, least=CLOSE * self.close_up))
+        return [self._joined(several) for several in zip(*looks, strict=True)]
 
     def _look(self, images: Sequence[Image], size: int, *, least: float) -> list[Candidates]:
         """Return what is seen in letterboxes of `size` px, `least` px there or longer."""
@@ -66,7 +60,7 @@ class YoloV5Face(Detector):
             alike.setdefault(one.pixels.shape, []).append(index)
         seen: dict[int, Candidates] = {}
         for group in alike.values():
-            heads = self._networks[self._name].infer({"images": np.stack([boxed[index].pixels for index in group])})
+            heads = self.networks[self._name].infer({"images": np.stack([boxed[index].pixels for index in group])})
             for index, boxes, scores, landmarks in zip(
                 group, heads["boxes"], heads["scores"], heads["landmarks"], strict=True
             ):
