@@ -26,9 +26,8 @@ from facereg.networks.triton.transport import (
     require_answered,
 )
 
-os.environ.setdefault(
-    "GRPC_VERBOSITY", "NONE"
-)  # our errors say what failed; gRPC would print lines of its own to stderr
+# our errors say what failed; gRPC would print lines of its own to stderr
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 try:
     import grpc
     from tritonclient.grpc import service_pb2, service_pb2_grpc
