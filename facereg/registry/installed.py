@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, overload
 
 from facereg.errors import PluginError, UnknownNameError
 from facereg.networks.opening import calls_in_flight, open_network
@@ -155,6 +155,71 @@ class Registry:
         failed = [state.name for state in self._states if state.state == "failed"]
         broken = f"; plugins that failed to load: {', '.join(failed)}, see 'facereg plugins list'" if failed else ""
         return UnknownNameError(f"no {kind} named {name!r}; {hint}installed: {_listed(known)}; see '{command}'{broken}")
+
+    @overload
+    def create(
+        self,
+        name: str,
+        *,
+        role: Literal["detector"],
+        runner: str = ...,
+        device: str = ...,
+        threads: int | None = ...,
+        weights: str | Path | None = ...,
+        **options: object,
+    ) -> Detector: ...
+
+    @overload
+    def create(
+        self,
+        name: str,
+        *,
+        role: Literal["aligner"],
+        runner: str = ...,
+        device: str = ...,
+        threads: int | None = ...,
+        weights: str | Path | None = ...,
+        **options: object,
+    ) -> Aligner: ...
+
+    @overload
+    def create(
+        self,
+        name: str,
+        *,
+        role: Literal["embedder"],
+        runner: str = ...,
+        device: str = ...,
+        threads: int | None = ...,
+        weights: str | Path | None = ...,
+        **options: object,
+    ) -> Embedder: ...
+
+    @overload
+    def create(
+        self,
+        name: str,
+        *,
+        role: Literal["matcher"],
+        runner: str = ...,
+        device: str = ...,
+        threads: int | None = ...,
+        weights: str | Path | None = ...,
+        **options: object,
+    ) -> Matcher: ...
+
+    @overload
+    def create(
+        self,
+        name: str,
+        *,
+        role: RoleName,
+        runner: str = ...,
+        device: str = ...,
+        threads: int | None = ...,
+        weights: str | Path | None = ...,
+        **options: object,
+    ) -> Stage: ...
 
     def create(
         self,

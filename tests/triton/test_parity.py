@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Barrier
-from typing import cast
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from facereg.networks.triton.over_grpc import GrpcTransport
 from facereg.networks.triton.transport import Request, WireTensor
 from facereg.pipeline.composer import Pipeline
 from facereg.registry.installed import Registry, default_registry
-from facereg.roles import Detector, Embedder
+from facereg.roles import Detector
 from facereg.serving.check import check_server, inputs_from_picture
 from facereg.testing.pictures import crops, photograph
 from facereg.types import Crops, Faces, FloatArray, Image
@@ -90,8 +89,8 @@ def assert_same_faces(mine: list[Faces], theirs: list[Faces]) -> None:
 def detectors(served: Served, name: str, address: str) -> tuple[Detector, Detector]:
     weights, registry = served.weights.get(name), default_registry()
     return (
-        cast(Detector, registry.create(name, role="detector", weights=weights)),
-        cast(Detector, registry.create(name, role="detector", weights=weights, runner=address)),
+        registry.create(name, role="detector", weights=weights),
+        registry.create(name, role="detector", weights=weights, runner=address),
     )
 
 
@@ -128,8 +127,8 @@ def test_a_published_detector_finds_the_same_faces(served: Served, face_data: Pa
 
 def assert_same_embeddings(registry: Registry, name: str, served: Served, faces: Crops, weights: Path | None) -> None:
     with (
-        cast(Embedder, registry.create(name, role="embedder", weights=weights)) as here,
-        cast(Embedder, registry.create(name, role="embedder", weights=weights, runner=served.server.address)) as there,
+        registry.create(name, role="embedder", weights=weights) as here,
+        registry.create(name, role="embedder", weights=weights, runner=served.server.address) as there,
     ):
         mine, theirs = here.embed(faces), there.embed(faces)
         assert theirs.space == mine.space  # so that a gallery takes both
@@ -168,7 +167,7 @@ def test_a_pipeline_keeps_as_many_requests_in_flight_as_the_address_says(
 
     def vectors(runner: str) -> FloatArray:
         embedder = third_party_registry().create("mean-colour", role="embedder", weights=served.colours, runner=runner)
-        with Pipeline(PaintedDetector(), FivePointAligner(), cast(Embedder, embedder)) as pipeline:
+        with Pipeline(PaintedDetector(), FivePointAligner(), embedder) as pipeline:
             pipeline.embedder.batch_size = 4
             results = pipeline.stream(picture(person) for person in range(8 * IN_FLIGHT))  # two rounds of batches
             return np.concatenate([result.embeddings.vectors for result in results])
