@@ -21,7 +21,7 @@ from facereg.types import Faces
 
 
 def make(**options: object) -> Detector:
-    stage = Registry.load().create("mtcnn", role="detector", threads=1, **options)  # type: ignore[arg-type]
+    stage = Registry.load().create("mtcnn", role="detector", threads=1, **options)  # type: ignore[call-overload]
     assert isinstance(stage, Detector)
     return stage
 

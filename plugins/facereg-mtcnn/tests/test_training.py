@@ -79,7 +79,7 @@ def test_the_torch_runner_finds_the_same_faces() -> None:
     found = []
     for runner in ("onnx", "torch"):
         with Registry.load().create("mtcnn", role="detector", runner=runner) as detector:
-            found.append(detector.detect([image])[0])  # type: ignore[attr-defined]
+            found.append(detector.detect([image])[0])
     assert np.abs(found[0].boxes - found[1].boxes).max() < 0.05  # px; float32 in another order
 
 
@@ -252,7 +252,7 @@ def test_the_recipe_runs_from_pictures_to_onnx_and_resumes(tmp_path: Path) -> No
     assert again.exit_code == 0, again.output
     assert (tmp_path / "out" / "rnet.onnx").read_bytes() == before
     with Registry.load().create("mtcnn", role="detector", weights=tmp_path / "out", min_face=40) as detector:
-        assert len(detector.detect([noise(64, 64)])) == 1  # type: ignore[attr-defined]
+        assert len(detector.detect([noise(64, 64)])) == 1
 
 
 def test_published_weights_that_are_missing_are_named(tmp_path: Path) -> None:

@@ -190,5 +190,5 @@ def test_vgg16_itself_goes_from_pictures_to_faces(run_recipe: Train, tmp_path: P
         "ssd300-vgg16", role="detector", weights=tmp_path / "out", threshold=0.0, candidates=5, iou=1.0
     )
     with detector:
-        [faces] = detector.detect([image])  # type: ignore[attr-defined]
+        [faces] = detector.detect([image])
     assert len(faces) == 5
