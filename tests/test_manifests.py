@@ -55,7 +55,7 @@ def test_the_init_container_calls_a_command_that_exists() -> None:
     [build] = deployed()["initContainers"]
     command = typer.main.get_command(app)
     for word in build["args"][:2]:
-        command = command.commands[word]  # type: ignore[attr-defined]
+        command = command.get_command(None, word)  # type: ignore[attr-defined]
     context = command.make_context("build", list(build["args"][2:]))
     assert Path(context.params["out"]) == Path("/models")  # typer turns it into a path here or later
     assert context.params["instances"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, cast
 
 import typer
@@ -15,14 +16,34 @@ class _Commands(typer.core.TyperGroup):
     """Our commands, and those of plugins: what is installed is looked at only where none of ours is meant."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *_plugins_commands()]
+        return [*super().list_commands(ctx), *GROUPS, *_plugins_commands()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         ours = super().get_command(ctx, cmd_name)
         if ours is not None:
             return ours
+        if cmd_name in GROUPS:
+            return _Group(cmd_name, GROUPS[cmd_name])
         spec = _plugins_commands().get(cmd_name)
         return None if spec is None else _command(spec)
+
+
+class _Group(typer.core.TyperGroup):
+    """Commands of one kind, put together when one of them, or their list, is asked for: most calls need none."""
+
+    def __init__(self, name: str, commands: typer.Typer) -> None:
+        super().__init__(name=name, help=commands.info.help, no_args_is_help=True, rich_markup_mode=None)
+        self._typer = commands
+
+    @cached_property
+    def _made(self) -> typer.core.TyperGroup:
+        return cast(typer.core.TyperGroup, typer.main.get_command(self._typer))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return self._made.list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return self._made.get_command(ctx, cmd_name)
 
 
 app = typer.Typer(
@@ -52,16 +73,18 @@ app.command()(pictures.embed)
 app.command()(comparing.verify)
 app.command()(people.enroll)
 app.command()(people.identify)
-app.add_typer(gallery.app, name="gallery")
-app.add_typer(evaluate.app, name="evaluate")
 app.command()(comparing.calibrate)
 app.command()(installed.models)
-app.add_typer(installed.plugins, name="plugins")
 app.command()(training.train)
 app.command()(training.export)
 app.command()(training.quantize)
-app.add_typer(data.app, name="data")
-app.add_typer(triton.app, name="triton")
+GROUPS = {
+    "gallery": gallery.app,
+    "evaluate": evaluate.app,
+    "plugins": installed.plugins,
+    "data": data.app,
+    "triton": triton.app,
+}
 
 
 def _plugins_commands() -> dict[str, CommandSpec]:
