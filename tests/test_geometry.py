@@ -39,7 +39,7 @@ def test_least_squares_and_no_reflection() -> None:
     # A mirrored rectangle of 2 x 1 would be reached by a reflection. Without: each centred corner (1, 1/2) goes to
     # (-1, 1/2), so a = 4 * (-1 + 1/4) / (4 * 5/4) = -0.6 and b = 0; (1, 1/2) is mapped to the mean (-1, 1/2).
     rectangle = np.array([[0, 0], [2, 0], [2, 1], [0, 1]], np.float32)
-    matrix = similarity_from_points(rectangle, rectangle * [-1, 1])
+    matrix = similarity_from_points(rectangle, rectangle * np.array([-1, 1], np.float32))
     assert matrix == pytest.approx(np.array([[-0.6, 0, -0.4], [0, -0.6, 0.8]]), abs=1e-6)
 
 

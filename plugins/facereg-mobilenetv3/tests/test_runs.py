@@ -196,7 +196,7 @@ def test_arcface_learns_its_classes_and_publishes_without_them(tmp_path: Path, m
     settings = ArcFaceSettings(size=SMALL)
     torch.manual_seed(0)  # as the recipe began
     before, after = (ArcFaceTraining(settings, classes=4, steps=20) for _ in range(2))
-    after.load_state_dict(torch.load(tmp_path / "out/last.ckpt", weights_only=False)["state_dict"])
+    after.load_state_dict(torch.load(tmp_path / "out/last.ckpt", weights_only=True)["state_dict"])
     losses = [float(module.loss(vectors_of(module.network, images), labels).detach()) for module in (before, after)]
     assert losses[1] < 0.5 * losses[0]
     # the classes themselves have come closer to their people, not only the people to the classes
@@ -259,13 +259,13 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
         module, rows = begin()
         loader = DataLoader(Stopping(rows, stop), 8, shuffle=True)
         fit(module, loader, out, steps=5, seed=1, resume=resume, devices=1)
-        held: dict[str, object] = torch.load(out / "last.ckpt", weights_only=False)
+        held: dict[str, object] = torch.load(out / "last.ckpt", weights_only=True)
         return held
 
     whole = train(tmp_path / "whole")
     with pytest.raises(StopError):
         train(tmp_path / "parts", stop=4 * 8 - 1)  # in the fourth step
-    assert torch.load(tmp_path / "parts/last.ckpt", weights_only=False)["global_step"] == every
+    assert torch.load(tmp_path / "parts/last.ckpt", weights_only=True)["global_step"] == every
     resumed = train(tmp_path / "parts", resume=True)
     assert resumed["global_step"] == 5
     for part in ("state_dict", "optimizer_states"):  # weights, those of the classes too; their moments

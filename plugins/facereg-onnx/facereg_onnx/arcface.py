@@ -25,6 +25,7 @@ class OnnxArcFace(Embedder):
         options = options or ArcFaceOptions()
         super().__init__(networks, flip=options.flip)
         self.mean, self.scale, self.bgr = options.mean, options.scale, options.bgr
+        self.version = _version(options)
         self.dim = self._embed(np.zeros((1, 112, 112, 3), np.uint8)).shape[1]
 
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
@@ -34,3 +35,11 @@ class OnnxArcFace(Embedder):
             "embedding"
         ]
         return vectors
+
+
+def _version(options: ArcFaceOptions) -> str:
+    """Return what tells vectors of pixels scaled otherwise from the usual: nothing for the latter."""
+    usual = ArcFaceOptions()
+    if (options.mean, options.scale, options.bgr) == (usual.mean, usual.scale, usual.bgr):
+        return ""
+    return f"mean{options.mean:.9g}-scale{options.scale:.9g}{'-bgr' if options.bgr else ''}".replace("+", "")
