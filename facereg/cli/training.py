@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from facereg.cli.options import Json, Stages, misused, print_json, progress, with_stages
+from facereg.cli.options import Json, Stages, counted, misused, print_json, progress, with_stages
+from facereg.cli.streams import complain
 from facereg.cli.tally import Tally
 from facereg.errors import FaceregError, ImageError
 from facereg.registry.installed import default_registry
@@ -32,6 +33,7 @@ def train(
 
     Example: facereg train mobilenetv3-arcface --data people/ --out run --set epochs=30
     """
+    from facereg.data.readable import left_out
     from facereg.networks.spec import import_object
     from facereg.training.settings import describe_settings
 
@@ -60,14 +62,17 @@ def train(
         if not equals:
             raise misused("--set", f"expected KEY=VALUE, got {text!r}")
         given[key] = value
-    run = import_object(spec.run)
+    run, tally = import_object(spec.run), Tally()
     out.mkdir(parents=True, exist_ok=True)
-    with redirect_stdout(sys.stderr):  # progress bars
+    with redirect_stdout(sys.stderr), left_out(tally.fail):  # progress bars
         run(data or [], out, resume, given)
     if json:
-        print_json({"name": recipe, "out": str(out)})
+        print_json({"name": recipe, "out": str(out), **tally.document})
     else:
         typer.echo(f"{out}: done")
+    if tally.failed:
+        complain(f"{counted(len(tally.failed), 'picture')} could not be read and taught nothing; the others did")
+        raise typer.Exit(1)
 
 
 def export(

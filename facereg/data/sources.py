@@ -17,6 +17,7 @@ import numpy as np
 from facereg.data.boxes import LabelledImage, read_pseudo_labels, read_wider, unknown_points, without_area
 from facereg.data.lines import read_lines
 from facereg.data.points import five_from_68, read_68_points, read_five_points
+from facereg.data.readable import readable
 from facereg.data.splits import held_out
 from facereg.errors import DatasetError
 from facereg.geometry import box_overlap
@@ -56,6 +57,8 @@ def read_recipe_sources(
 ) -> tuple[list[LabelledImage], list[LabelledImage]]:
     """Return what `read_sources` does, for a recipe: from its `--data`, and names with commas between them.
 
+    Pictures that cannot be read are left out; see `readable`.
+
     Raises:
         DatasetError: if it is not one folder, or a file is missing.
     """
@@ -63,9 +66,10 @@ def read_recipe_sources(
         raise DatasetError(
             f"data: expected the one folder that the settings' files lie in, got {len(data)}; pass --data DIR"
         )
-    return read_sources(
+    hand, rest = read_sources(
         data[0], crowds=crowds, pseudo=_names(pseudo), points=_names(points), images=images, keep_out=keep_out
     )
+    return readable(hand, path=lambda item: item.path), readable(rest, path=lambda item: item.path)
 
 
 def _names(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from facereg.data.boxes import LabelledImage
     from facereg.data.formats import read_boxes
+    from facereg.data.readable import readable
     from facereg.data.sources import BoxFit, read_recipe_sources, read_sources
     from facereg.data.splits import held_out
     from facereg.disk.replacing import file_sha256, whole_file
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "facereg.data.boxes": ("LabelledImage",),
     "facereg.data.formats": ("read_boxes",),
+    "facereg.data.readable": ("readable",),
     "facereg.data.sources": (
         "BoxFit",
         "read_recipe_sources",
@@ -103,6 +105,7 @@ __all__ = [
     "read_recipe_sources",
     "read_safetensors",
     "read_sources",
+    "readable",
     "require_finite",
     "save_network",
     "step_seed",

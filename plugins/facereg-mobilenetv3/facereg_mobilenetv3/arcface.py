@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from torch.utils.data import TensorDataset
 from torchvision.transforms import v2
 
 from facereg import DatasetError
-from facereg.training import count_steps, parse_settings, read_people, trapezoid
+from facereg.training import count_steps, parse_settings, read_people, readable, trapezoid
 from facereg_mobilenetv3.networks import EMBEDDING, enlarged
 from facereg_mobilenetv3.publish import begin_network, fit_and_publish
 from facereg_mobilenetv3.views import read_crops
@@ -165,7 +165,11 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
 
 def _read_identities(folders: Sequence[Path], *, least: int) -> tuple[Tensor, Tensor]:
     """Return (N, 112, 112, 3) uint8 crops and (N,) int64 class numbers."""
-    people = [paths for folder in folders for paths in read_people(folder).values() if len(paths) >= least]
+    found = [(row, path) for row, paths in enumerate(_people(folders)) for path in paths]
+    kept: dict[int, list[Path]] = {}
+    for row, path in readable(found, path=lambda pair: pair[1]):
+        kept.setdefault(row, []).append(path)
+    people = [paths for paths in kept.values() if len(paths) >= least]
     if len(people) < 2:
         raise DatasetError(
             f"{', '.join(map(str, folders))}: expected two people with {least} images, got {len(people)}"
@@ -173,3 +177,8 @@ def _read_identities(folders: Sequence[Path], *, least: int) -> tuple[Tensor, Te
     crops = read_crops([path for paths in people for path in paths])
     labels = np.repeat(np.arange(len(people)), [len(paths) for paths in people])
     return torch.from_numpy(crops), torch.from_numpy(labels)
+
+
+def _people(folders: Sequence[Path]) -> Iterator[list[Path]]:
+    for folder in folders:
+        yield from read_people(folder).values()

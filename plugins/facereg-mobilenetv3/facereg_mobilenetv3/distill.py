@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from facereg import ContractError, DatasetError, find_images
-from facereg.training import adamw, count_steps, held_out, parse_settings, trapezoid
+from facereg.training import adamw, count_steps, held_out, parse_settings, readable, trapezoid
 from facereg_mobilenetv3.networks import enlarged, make_head
 from facereg_mobilenetv3.publish import begin_network, fit_and_publish
 from facereg_mobilenetv3.views import Views, make_shard, open_teacher, read_crops
@@ -198,6 +198,6 @@ def make_views(data: Sequence[Path], folder: Path, settings: DistillSettings) ->
     paths = find_images(data)
     if settings.keep_out:
         paths, _ = held_out(paths, key=lambda path: path.parent.name, one_in=settings.keep_out)
-    crops = read_crops(paths)
+    crops = read_crops(readable(paths, path=lambda path: path))
     for index in missing:
         make_shard(crops, teachers, folder, index=index, seed=settings.seed)
