@@ -61,7 +61,9 @@ def test_stages_side_by_side_against_stages_in_turn(benchmark: BenchmarkFixture,
                 chunk = images[start : start + CHUNK]
                 faces = detector.detect(chunk)
                 done += len(
-                    embedder.embed(aligner.align(chunk, faces, size=embedder.crop_size, template=embedder.template))
+                    embedder.embed(
+                        aligner.align(chunk, faces, size=embedder.crop_size, template=embedder.template).pixels
+                    )
                 )
             return done
 
@@ -88,7 +90,7 @@ def test_stages_side_by_side_against_stages_in_turn(benchmark: BenchmarkFixture,
 def test_a_server_is_as_full_as_under_a_plain_load_loop(
     benchmark: BenchmarkFixture, server: TritonServer, keep: Keep
 ) -> None:
-    pixels = crops(64, 112).pixels
+    pixels = crops(64, 112)
     client = triton_grpc.InferenceServerClient(server.address.removeprefix("triton://"))
     embedder = default_registry().create(
         MODEL, role="embedder", runner=f"{server.address}?in_flight={IN_FLIGHT}", flip=False

@@ -24,7 +24,7 @@ from facereg.testing.pictures import crops
 
 [SPEC] = default_registry().model(MODEL).networks
 ONE_BY_ONE, REQUESTS = min(500, pictures(500)), pictures(2000)
-PIXELS = crops(64, 112).pixels
+PIXELS = crops(64, 112)
 
 
 def milliseconds(call: Callable[[Tensor], object], count: int) -> list[float]:

@@ -23,7 +23,7 @@ from facereg.errors import ContractError, SpaceMismatchError
 from facereg.networks.runner import Networks
 from facereg.stage import RoleName as RoleName
 from facereg.stage import Stage as Stage
-from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches, check_image, check_images
+from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches, check_image, check_images, check_pixels
 
 
 class Detector(Stage):
@@ -154,22 +154,20 @@ class Embedder(Stage):
         return ":".join([self.name, *weights, *filter(None, [self.version])])
 
     @final
-    def embed(self, crops: Crops) -> Embeddings:
+    def embed(self, pixels: npt.NDArray[np.uint8]) -> Embeddings:
         """Return one unit vector for each crop, embedded in full batches.
 
+        Args:
+            pixels: (N, S, S, 3) uint8 RGB, S = `crop_size`, aligned to `template`; as in `Crops.pixels`.
         Raises:
-            ContractError: if the crops are of another size than `crop_size`, or the model gives a zero vector.
+            ContractError: if the pixels are anything else, or the model gives a zero vector.
         """
-        if len(crops) == 0:
+        pixels = check_pixels(pixels, size=self.crop_size)
+        if len(pixels) == 0:
             return Embeddings(np.empty((0, self.dim), np.float32), self.space)
-        if crops.pixels.shape[1] != self.crop_size:
-            raise ContractError(
-                f"crops: expected {self.crop_size}x{self.crop_size} pixels, got "
-                f"{crops.pixels.shape[2]}x{crops.pixels.shape[1]}; align with size={self.crop_size}"
-            )
-        vectors = self._batched(crops.pixels)
+        vectors = self._batched(pixels)
         if self.flip:
-            vectors = vectors + self._batched(crops.pixels[:, :, ::-1])
+            vectors = vectors + self._batched(pixels[:, :, ::-1])
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(lengths).all() or (lengths < 1e-12).any():
             raise ContractError(f"{self.name}: expected finite vectors that are not zero; check the weights")

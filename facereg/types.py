@@ -58,6 +58,31 @@ def check_images(images: object, *, call: str) -> list[Image]:
     return [check_image(image, name=f"images[{index}]") for index, image in enumerate(images)]
 
 
+def check_pixels(pixels: object, *, size: int | None = None) -> npt.NDArray[np.uint8]:
+    """Return crops unchanged, or raise one clear error.
+
+    Args:
+        size: of a crop, in px; None is any.
+    Raises:
+        ContractError: if they are no uint8 array of shape (N, size, size, 3); N may be 0.
+    """
+    side = "S" if size is None else size
+    expected = f"pixels: expected uint8 (N, {side}, {side}, 3) RGB"
+    if not isinstance(pixels, np.ndarray):
+        remedy = "; give its pixels" if isinstance(pixels, Crops) else "; stack the crops into one array"
+        raise ContractError(f"{expected}, got {type(pixels).__name__}{remedy}")
+    got = f"got {pixels.dtype} {pixels.shape}"
+    if pixels.dtype != np.uint8:
+        raise ContractError(f"{expected} with values 0..255, {got}; convert it before the call")
+    if pixels.ndim == 3:
+        raise ContractError(f"{expected}, {got}; write pixels[None] for one crop")
+    if pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
+        raise ContractError(f"{expected}, {got}")
+    if size not in (None, pixels.shape[1]):
+        raise ContractError(f"{expected}, {got}; align with size={size}")
+    return pixels
+
+
 def _floats(value: object, name: str, shape: tuple[int | None, ...]) -> FloatArray:
     array = np.array(value, dtype=np.float32)  # copies: a frozen value must not alias the caller's array
     if array.size == 0 and array.ndim != len(shape):
@@ -159,10 +184,7 @@ class Crops:
                 f"face, got {refused.count('')} of ''"
             )
         object.__setattr__(self, "refused", refused)
-        pixels = np.asarray(self.pixels)
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] != pixels.shape[2] or pixels.shape[3] != 3:
-            raise ContractError(f"pixels: expected uint8 (N, S, S, 3), got {pixels.dtype} {pixels.shape}")
-        pixels = pixels.view()
+        pixels = check_pixels(np.asarray(self.pixels)).view()
         pixels.setflags(write=False)
         counts = tuple(int(n) for n in self.counts)
         if sum(counts) != len(pixels) or any(n < 0 for n in counts):
@@ -174,12 +196,6 @@ class Crops:
         object.__setattr__(self, "transforms", _floats(self.transforms, "transforms", (len(pixels), 2, 3)))
         object.__setattr__(self, "counts", counts)
         object.__setattr__(self, "landmarks", _floats(raw, "landmarks", (len(pixels), None, 2)))
-
-    @classmethod
-    def from_pixels(cls, pixels: npt.NDArray[np.uint8]) -> Crops:
-        """Wrap crops that are aligned already, one to an image: (N, S, S, 3) uint8 RGB."""
-        identity = np.tile(np.eye(2, 3, dtype=np.float32), (len(pixels), 1, 1))
-        return cls(pixels, identity, (1,) * len(pixels))
 
     def require_faces(self, faces: Sequence[int], *, model: str) -> None:
         """Raise ContractError unless these are crops of so many faces in each image, but for those refused.

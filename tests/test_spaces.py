@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +72,30 @@ def test_an_embedder_without_networks_states_a_version_that_reads(version: objec
     embedder = Plain()
     embedder.version = version  # type: ignore[assignment]
     with pytest.raises(ContractError, match="Plain: (version: )?expected"):
-        embedder.embed(Crops.from_pixels(np.zeros((1, 112, 112, 3), np.uint8)))
+        embedder.embed(np.zeros((1, 112, 112, 3), np.uint8))
+
+
+ONE = np.zeros((1, 112, 112, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "got"),
+    [
+        (ONE.astype(np.float32), r"float32 \(1, 112, 112, 3\); convert it"),
+        (ONE[0], r"uint8 \(112, 112, 3\); write pixels\[None\]"),
+        (ONE[..., :1], r"uint8 \(1, 112, 112, 1\)"),
+        (ONE[:, :100], r"uint8 \(1, 100, 112, 3\)"),
+        (ONE[:, :96, :96], r"uint8 \(1, 96, 96, 3\); align with size=112"),
+        (np.zeros((0, 96, 96, 3), np.uint8), r"uint8 \(0, 96, 96, 3\); align with size=112"),
+        (Crops(ONE, np.zeros((1, 2, 3), np.float32), (1,)), "Crops; give its pixels"),
+        ([ONE[0]], "list; stack the crops into one array"),
+        (None, "NoneType"),
+    ],
+    ids=["dtype", "one crop", "grey", "not square", "size", "none of another size", "crops", "list", "nothing"],
+)
+def test_what_are_no_pixels_of_its_crops_is_refused(pixels: Any, got: str) -> None:
+    with pytest.raises(ContractError, match=rf"pixels: expected uint8 \(N, 112, 112, 3\) RGB.*, got {got}"):
+        Plain().embed(pixels)
 
 
 def made(factory: str) -> Embedder:
@@ -94,8 +118,7 @@ def test_an_installed_embedder_has_its_models_name_and_no_space_of_its_own() -> 
 
 
 def test_vectors_of_other_weights_never_meet() -> None:
-    crop = Crops.from_pixels(np.zeros((1, 112, 112, 3), np.uint8))
-    ours, theirs = (Plain(networks(one=weights * 32)).embed(crop) for weights in ("ab", "cd"))
+    ours, theirs = (Plain(networks(one=weights * 32)).embed(ONE) for weights in ("ab", "cd"))
     with ExactMatcher(threshold=0.5) as matcher:
         matcher.add(["ada"], ours)
         with pytest.raises(SpaceMismatchError):

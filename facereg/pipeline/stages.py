@@ -101,7 +101,7 @@ class Stages:
     def embed(self, pixels: npt.NDArray[np.uint8]) -> Embeddings:
         """Return the vectors of (N, S, S, 3) crops, at most a batch."""
         with self.metrics.call(self.embedder, len(pixels)):
-            return self.embedder.embed(Crops.from_pixels(pixels))
+            return self.embedder.embed(pixels)
 
     def match(self, embeddings: Embeddings) -> Matches | None:
         """Return who the faces of one image are."""

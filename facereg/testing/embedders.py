@@ -25,7 +25,7 @@ from facereg.testing.checking import (
 )
 from facereg.testing.every_role import StageContract, same_pictures
 from facereg.testing.pictures import crops, face_crops, portraits
-from facereg.types import Crops, FloatArray
+from facereg.types import FloatArray
 
 Pixels = npt.NDArray[np.uint8]
 FLIP_TOLERANCE = 1e-3  # a sum of two vectors in another order
@@ -48,7 +48,7 @@ class EmbedderContract(StageContract):
     @check(catches="no crops that are an error", change="override `_embed`, not `embed`, which answers them")
     def test_no_crops_give_no_vectors(self) -> None:
         with self.make() as embedder:
-            empty = Crops.from_pixels(np.empty((0, embedder.crop_size, embedder.crop_size, 3), np.uint8))
+            empty = np.empty((0, embedder.crop_size, embedder.crop_size, 3), np.uint8)
             shape = embedder.embed(empty).vectors.shape
             require(shape == (0, embedder.dim), expected=f"vectors of shape (0, {embedder.dim})", got=shape)
 
@@ -70,7 +70,7 @@ class EmbedderContract(StageContract):
             several = crops(embedder.batch_size + 3, embedder.crop_size)
             rows = [0, 1, embedder.batch_size, embedder.batch_size + 2]
             together = embedder.embed(several).vectors[rows]
-            alone = [embedder.embed(Crops.from_pixels(several.pixels[row : row + 1])).vectors[0] for row in rows]
+            alone = [embedder.embed(several[row : row + 1]).vectors[0] for row in rows]
         require_close(together, np.stack(alone), VECTOR_TOLERANCE, what="vectors in a batch and alone")
 
     @check(
@@ -101,7 +101,7 @@ class EmbedderContract(StageContract):
     )
     def test_a_small_change_changes_the_vector_little(self) -> None:
         with self.make() as embedder:
-            pixels = np.concatenate([_faces(embedder), crops(1, embedder.crop_size).pixels])
+            pixels = np.concatenate([_faces(embedder), crops(1, embedder.crop_size)])
             change = np.random.default_rng(0).integers(-2, 3, pixels.shape)
             changed = np.clip(pixels + change, 0, 255).astype(np.uint8)
             least = float((_vectors(embedder, pixels) * _vectors(embedder, changed)).sum(1).min())
@@ -170,8 +170,8 @@ class EmbedderContract(StageContract):
         with self.make() as embedder:
             shape = (1, embedder.crop_size, embedder.crop_size, 3)
             for level in (0, 1, 128, 255):
-                embedder.embed(Crops.from_pixels(np.full(shape, level, np.uint8)))
-            _vectors(embedder, crops(2, embedder.crop_size).pixels // 16)
+                embedder.embed(np.full(shape, level, np.uint8))
+            _vectors(embedder, crops(2, embedder.crop_size) // 16)
 
     @check(
         catches="`flip` that is ignored",
@@ -179,7 +179,7 @@ class EmbedderContract(StageContract):
     )
     def test_flip_adds_the_mirrored_crop(self) -> None:
         with self.make() as embedder:
-            pixels = crops(2, embedder.crop_size).pixels
+            pixels = crops(2, embedder.crop_size)
             mirrored = pixels[:, :, ::-1]
             embedder.flip = True
             both, other = _vectors(embedder, pixels), _vectors(embedder, mirrored)
@@ -195,7 +195,7 @@ class EmbedderContract(StageContract):
     def test_crops_of_another_size_are_refused(self) -> None:
         with self.make() as embedder:
             other = crops(1, embedder.crop_size + 16)
-            require_refused(ContractError, lambda: embedder.embed(other), what=f"crops of {other.pixels.shape[1]} px")
+            require_refused(ContractError, lambda: embedder.embed(other), what=f"crops of {other.shape[1]} px")
 
     @check(
         catches="a space that changes, is empty, or is the embedder's own making",
@@ -227,18 +227,18 @@ class EmbedderContract(StageContract):
     )
     def test_crops_may_be_read_only_or_strided(self) -> None:
         with self.make() as embedder:
-            crop = crops(1, embedder.crop_size).pixels[0]
+            crop = crops(1, embedder.crop_size)[0]
             expected = _vectors(embedder, crop[None])
             for what, pixels in same_pictures(crop):
-                got = embedder.embed(Crops.from_pixels(pixels[None])).vectors
+                got = embedder.embed(pixels[None]).vectors
                 require_close(got, expected, VECTOR_TOLERANCE, what=f"vectors of a crop {what} and of another array")
 
     @check(catches="crops that are changed in place", change="copy before you change: pixels.astype(np.float32)")
     def test_the_crops_are_not_changed(self) -> None:
         with self.make() as embedder:
-            pixels = crops(2, embedder.crop_size).pixels.copy()
+            pixels = crops(2, embedder.crop_size).copy()
             copy = pixels.copy()
-            embedder.embed(Crops.from_pixels(pixels))
+            embedder.embed(pixels)
         changed = int((pixels != copy).any(-1).sum())
         require(not changed, expected="crops as they were before the call", got=f"{changed} changed pixels")
 
@@ -291,7 +291,7 @@ def _settings_with_flip(kind: type[Embedder]) -> Callable[..., object] | None:
 
 
 def _vectors(embedder: Embedder, pixels: Pixels) -> FloatArray:
-    return embedder.embed(Crops.from_pixels(np.ascontiguousarray(pixels))).vectors
+    return embedder.embed(np.ascontiguousarray(pixels)).vectors
 
 
 def _faces(embedder: Embedder) -> Pixels:

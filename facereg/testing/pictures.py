@@ -13,7 +13,7 @@ import numpy.typing as npt
 from facereg.geometry import similarity_from_points, template, warp
 from facereg.images import read_image
 from facereg.testing.checking import CheckSkippedError
-from facereg.types import Crops, Embeddings, Faces, FloatArray, Image
+from facereg.types import Embeddings, Faces, FloatArray, Image
 
 GREY = 128  # of what is around a portrait that was put into a larger picture
 
@@ -102,12 +102,12 @@ def face_crops(size: int, target: FloatArray | None = None) -> npt.NDArray[np.ui
     return np.stack([warp(each.image, similarity_from_points(each.landmarks, points), size) for each in portraits()])
 
 
-def crops(count: int, size: int, *, seed: int = 0) -> Crops:
-    """Return crops of noise, each smooth enough to be told apart by a network."""
+def crops(count: int, size: int, *, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Return crops (count, size, size, 3) of noise, each smooth enough to be told apart by a network."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     repeat = -(-size // 8)
-    return Crops.from_pixels(coarse.repeat(repeat, 1).repeat(repeat, 2)[:, :size, :size].copy())
+    return coarse.repeat(repeat, 1).repeat(repeat, 2)[:, :size, :size].copy()
 
 
 def faces_at(points: list[list[list[float]]]) -> Faces:

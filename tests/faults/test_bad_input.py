@@ -26,7 +26,7 @@ from facereg.registry.hooks import ModelSpec, hookimpl
 from facereg.registry.installed import Registry
 from facereg.roles import Embedder
 from facereg.testing.pictures import vectors
-from facereg.types import Crops, Embeddings, Faces, FloatArray, Image
+from facereg.types import Embeddings, Faces, FloatArray, Image
 from tests.calling import Run
 from tests.fakes import SIDE, PaintedDetector, PaintedEmbedder, picture
 from tests.rights import folder_with
@@ -297,7 +297,7 @@ class Broken(Embedder):
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0])
 def test_vectors_that_are_no_numbers_are_refused(value: float) -> None:
     with Broken(value) as embedder, pytest.raises(ContractError, match="expected finite vectors.*check the weights"):
-        embedder.embed(Crops.from_pixels(np.zeros((1, SIDE, SIDE, 3), np.uint8)))
+        embedder.embed(np.zeros((1, SIDE, SIDE, 3), np.uint8))
 
 
 def test_values_with_nan_are_refused() -> None:

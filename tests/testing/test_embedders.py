@@ -15,7 +15,7 @@ from facereg.registry.templates.facereg_new_name.embedder import NewStage
 from facereg.roles import Embedder
 from facereg.testing import EmbedderContract, face_crops, write_answers
 from facereg.testing.contracts import checks_of
-from facereg.types import Crops, FloatArray
+from facereg.types import FloatArray
 from tests.testing.planting import Fault, look, require_caught, rows
 
 Pixels = npt.NDArray[np.uint8]
@@ -189,7 +189,7 @@ def test_answers_of_other_weights_are_no_answers(tmp_path: Path) -> None:
 
     with Answered() as stage:
         stage.flip = False
-        vectors = stage.embed(Crops.from_pixels(face_crops(112))).vectors
+        vectors = stage.embed(face_crops(112)).vectors
         write_answers(tmp_path / "answers.npz", vectors, space=stage.space)
     assert look(EmbedderContract, Answered, TRAINED).passed
     write_answers(tmp_path / "answers.npz", vectors, space="another:0")

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Barrier
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from facereg.builtin.alignment import FivePointAligner
@@ -20,7 +21,7 @@ from facereg.registry.installed import Registry, default_registry
 from facereg.roles import Detector
 from facereg.serving.check import check_server, inputs_from_picture
 from facereg.testing.pictures import crops, photograph
-from facereg.types import Crops, Faces, FloatArray, Image
+from facereg.types import Faces, FloatArray, Image
 from tests.fakes import PaintedDetector, picture
 from tests.triton.conftest import Served
 from tests.triton.third_party import COLOURS, third_party_registry
@@ -125,7 +126,9 @@ def test_a_published_detector_finds_the_same_faces(served: Served, face_data: Pa
         assert_same_faces(here.detect(images), there.detect(images))
 
 
-def assert_same_embeddings(registry: Registry, name: str, served: Served, faces: Crops, weights: Path | None) -> None:
+def assert_same_embeddings(
+    registry: Registry, name: str, served: Served, faces: npt.NDArray[np.uint8], weights: Path | None
+) -> None:
     with (
         registry.create(name, role="embedder", weights=weights) as here,
         registry.create(name, role="embedder", weights=weights, runner=served.server.address) as there,
@@ -148,7 +151,7 @@ def test_the_embedder_gives_the_same_vectors_for_200_faces(served: Served, face_
     if built.reason:
         pytest.skip(built.reason)
     paths = find_images([face_data / "celeba-faces112"])[::50][:200]
-    faces = Crops.from_pixels(np.stack([read_image(path) for path in paths]))
+    faces = np.stack([read_image(path) for path in paths])
     assert_same_embeddings(default_registry(), "mobilenetv3-arcface", served, faces, None)
 
 

@@ -192,7 +192,7 @@ def test_a_server_with_tls_gives_the_same_to_who_knows_its_signer(tmp_path: Path
     subprocess.run(words, check=True, capture_output=True)
     build_repository(tmp_path / "repository", registry=default_registry(), models=["mobilenetv3-arcface"])
     [spec] = default_registry().model("mobilenetv3-arcface").networks
-    pixels = crops(2, 112).pixels
+    pixels = crops(2, 112)
     with open_network(spec) as here:
         wanted = here.infer({"images": pixels})["embedding"]
     arguments = ["--grpc-use-ssl=true", f"--grpc-server-cert={certificate}", f"--grpc-server-key={key}"]

@@ -82,7 +82,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def views(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of two views of each of twelve crops."""
     faces, folder = tmp_path_factory.mktemp("faces"), tmp_path_factory.mktemp("views")
-    for number, pixels in enumerate(crops(12, SIZE).pixels):
+    for number, pixels in enumerate(crops(12, SIZE)):
         write_image(faces / f"{number}.png", pixels)
     make_views([faces], folder, DistillSettings(teacher=str(teacher), views=2))
     return folder
@@ -157,7 +157,7 @@ def test_frozen_batch_norms_learn_and_keep_their_statistics(views: Path, distill
 
 
 def test_a_run_at_another_size_is_deployed_at_that_size(distilled: Path) -> None:
-    pixels = crops(5, SIZE).pixels
+    pixels = crops(5, SIZE)
     answers = []
     for runner in ("onnx", "torch"):
         with open_network(NETWORK, runner=runner, weights=distilled) as network:
@@ -176,7 +176,7 @@ def test_a_checkpoint_that_names_no_size_is_of_224(tmp_path: Path) -> None:
 
 def test_arcface_learns_its_classes_and_publishes_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    for person, pixels in enumerate(crops(4, SIZE).pixels):
+    for person, pixels in enumerate(crops(4, SIZE)):
         for number in range(4):
             altered = np.clip(pixels * rng.uniform(0.7, 1.3) + rng.normal(0, 8, pixels.shape), 0, 255)
             write_image(tmp_path / f"people/{person}/{number}.png", altered.astype(np.uint8))
@@ -241,7 +241,7 @@ def begin(request: pytest.FixtureRequest, views: Path) -> Begin:
             Distillation(DistillSettings(size=SMALL, warmup=2, dropout=0.5), Views(views), steps=5),
             ViewTable(Views(views)),
         )
-    pixels, labels = torch.from_numpy(crops(24, SIZE).pixels.copy()), torch.arange(24) % 6
+    pixels, labels = torch.from_numpy(crops(24, SIZE).copy()), torch.arange(24) % 6
     return lambda: (
         ArcFaceTraining(ArcFaceSettings(size=SMALL, warmup=2, dropout=0.5), classes=6, steps=5),
         TensorDataset(pixels, labels),

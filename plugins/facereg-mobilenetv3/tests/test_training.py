@@ -71,7 +71,7 @@ def test_the_margin_by_hand() -> None:
 
 def test_classes_start_at_the_mean_of_their_vectors() -> None:
     module = ArcFaceTraining(ArcFaceSettings(size=SMALL, batch=4), classes=2, steps=1)
-    pixels = torch.from_numpy(crops(6, SIZE).pixels.copy())
+    pixels = torch.from_numpy(crops(6, SIZE).copy())
     labels = torch.tensor([0, 1, 0, 1, 1, 0])
     module.centre_classes(pixels, labels)
     assert module.network.training

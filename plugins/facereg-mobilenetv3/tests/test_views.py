@@ -29,16 +29,16 @@ def shard(folder: Path, faces: Pixels, *, index: int = 0, seed: int = 0) -> tupl
 
 
 def test_a_view_is_settled_by_its_seed() -> None:
-    face, other = crops(2, SIZE).pixels
+    face, other = crops(2, SIZE)
     views = [make_view(face, other, np.random.default_rng(seed)) for seed in (*range(20), *range(20))]
     assert all(view.shape == (SIZE, SIZE, 3) and view.dtype == np.uint8 for view in views)
     assert all(np.array_equal(views[seed], views[seed + 20]) for seed in range(20))
     assert len({view.tobytes() for view in views}) == 20  # no two seeds give one view
-    assert np.array_equal(face, crops(2, SIZE).pixels[0])  # the face itself is left alone
+    assert np.array_equal(face, crops(2, SIZE)[0])  # the face itself is left alone
 
 
 def test_a_shard_is_settled_by_seed_and_index(tmp_path: Path) -> None:
-    faces = crops(5, SIZE).pixels
+    faces = crops(5, SIZE)
     first, again = shard(tmp_path / "a", faces), shard(tmp_path / "b", faces)
     assert np.array_equal(first[0], again[0])
     assert np.array_equal(first[1], again[1])
@@ -47,7 +47,7 @@ def test_a_shard_is_settled_by_seed_and_index(tmp_path: Path) -> None:
 
 
 def test_targets_are_what_the_teacher_says_of_the_very_view_at_unit_length(tmp_path: Path) -> None:
-    views, targets = shard(tmp_path, crops(70, SIZE).pixels)  # more than one call of the teacher
+    views, targets = shard(tmp_path, crops(70, SIZE))  # more than one call of the teacher
     expected = teacher(views)
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     assert targets == pytest.approx(expected, abs=1e-3)  # float16
@@ -57,11 +57,11 @@ def test_the_answers_of_several_teachers_lie_side_by_side_each_at_unit_length(tm
     def other(pixels: Pixels) -> FloatArray:
         return teacher(pixels)[:, :3] ** 2
 
-    make_shard(crops(5, SIZE).pixels, [teacher, other], tmp_path, index=0, seed=0)
+    make_shard(crops(5, SIZE), [teacher, other], tmp_path, index=0, seed=0)
     views = Views(tmp_path)
     assert views.dims == [4, 3]
     both = np.stack([views[row][1] for row in range(5)]).astype(np.float32)
-    assert both[:, :4] == pytest.approx(shard(tmp_path / "one", crops(5, SIZE).pixels)[1], abs=1e-3)
+    assert both[:, :4] == pytest.approx(shard(tmp_path / "one", crops(5, SIZE))[1], abs=1e-3)
     assert np.linalg.norm(both[:, 4:], axis=1) == pytest.approx(1, abs=1e-3)
 
 
@@ -77,13 +77,13 @@ def test_a_teacher_that_takes_bytes_sees_the_crops_as_they_are(tmp_path: Path) -
     )
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "teacher.onnx")
-    faces = crops(2, SIZE).pixels
+    faces = crops(2, SIZE)
     answer = open_teacher(tmp_path / "teacher.onnx")(faces)
     assert answer == pytest.approx(faces.astype(np.float64).mean((1, 2)), rel=1e-5)
 
 
 def test_a_shard_that_was_interrupted_is_absent_and_made_again(tmp_path: Path) -> None:
-    faces = crops(70, SIZE).pixels
+    faces = crops(70, SIZE)
     calls = 0
 
     def failing(pixels: Pixels) -> FloatArray:
@@ -106,7 +106,7 @@ def test_a_shard_that_was_interrupted_is_absent_and_made_again(tmp_path: Path) -
 
 
 def test_shards_are_one_table(tmp_path: Path) -> None:
-    faces = crops(3, SIZE).pixels
+    faces = crops(3, SIZE)
     held = [shard(tmp_path, faces, index=index) for index in range(2)]
     views = Views(tmp_path)
     assert len(views) == 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from facereg import Crops, Embedder, Registry
+from facereg import Embedder, Registry
 from facereg.testing import EmbedderContract
 
 from facereg_new_name import plugin
@@ -26,5 +26,5 @@ def test_it_is_found_by_name() -> None:
 def test_a_crop_and_its_negative_are_opposite() -> None:
     crop = np.full((1, 112, 112, 3), 250, np.uint8)
     with NewStage() as embedder:
-        vectors = embedder.embed(Crops.from_pixels(np.concatenate([crop, 255 - crop]))).vectors
+        vectors = embedder.embed(np.concatenate([crop, 255 - crop])).vectors
     assert float(vectors[0] @ vectors[1]) == pytest.approx(-1.0, abs=1e-5)
