@@ -28,8 +28,8 @@ def test_a_plugin_given_a_network_keeps_the_contract(
     code = (package / "detector.py").read_text("utf-8")
     code = re.sub(r"class SkinColourDetector.*?landmark_count = 5\n", lambda _: running, code, flags=re.DOTALL)
     code = code.replace("cv2.GaussianBlur(image, (0, 0), 2.0)", "self._smooth(image)")
-    lines = "from facereg import Networks\nfrom facereg_skin_colour.plugin import NETWORK\n"
-    code = re.sub("import numpy as np\n", f"import numpy as np\n{lines}", code, count=1)
+    line = "from facereg_skin_colour.plugin import NETWORK\n"
+    code = re.sub("import numpy as np\n", f"import numpy as np\n{line}", code, count=1)
     (package / "detector.py").write_text(code, "utf-8")
     monkeypatch.syspath_prepend(folder)
     invalidate_caches()
