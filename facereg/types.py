@@ -8,6 +8,7 @@ Empty is an empty array, never None.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -274,7 +275,7 @@ class Matches:
         labels: N tuples of k names.
         similarities: (N, k) float32 cosine similarities, descending in a row.
         accepted: (N,) bool; whether the best reaches the threshold in force.
-        threshold: that threshold.
+        threshold: that threshold; infinite where there was no matcher.
         changes: how often the matcher's people had changed by then; names from before another count may be of
             somebody who was removed since.
     Raises:
@@ -301,6 +302,11 @@ class Matches:
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "similarities", similarities)
         object.__setattr__(self, "accepted", accepted)
+
+    @classmethod
+    def empty(cls, rows: int = 0) -> Matches:
+        """Return what is known of so many probes where nobody was compared with them: nothing, k = 0."""
+        return cls([()] * rows, np.empty((rows, 0), np.float32), np.zeros(rows, np.bool_), math.inf)
 
     def __len__(self) -> int:
         return len(self.labels)

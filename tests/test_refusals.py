@@ -24,7 +24,7 @@ from facereg.pipeline.composition import Composition
 from facereg.pipeline.showing import draw_names, faces_as_json
 from facereg.pipeline.stages import Result
 from facereg.roles import Aligner
-from facereg.types import Crops, Embeddings, Faces, FloatArray, Image
+from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches
 from tests.fakes import PaintedDetector, PaintedEmbedder, picture
 
 BLURRED = 7  # a person whose pictures the aligner below refuses
@@ -60,7 +60,7 @@ def choosy(aligner: Aligner | None = None) -> Pipeline:
 def test_a_refused_face_is_nobody_and_the_others_keep_their_names(chunk: int) -> None:
     pictures = [picture(BLURRED, 1), picture(2, BLURRED, 1), picture(BLURRED), picture(2), picture()]
     results = list(choosy().stream(pictures, chunk=chunk))
-    found = [[(one.match.label if one.match else "?", one.refused) for one in result] for result in results]
+    found = [[(one.match.label, one.refused) for one in result] for result in results]
     blurred = (None, "blurred")
     assert found == [[blurred, ("ada", "")], [("bob", ""), blurred, ("ada", "")], [blurred], [("bob", "")], []]
     assert [result.kept.tolist() for result in results] == [[1], [0, 2], [], [0], []]
@@ -78,6 +78,17 @@ def test_an_aligner_that_leaves_a_face_out_without_a_word_is_refused() -> None:
     first, second = choosy(silent).outcomes([picture(BLURRED, 1), picture(2)])
     assert isinstance(first, ContractError), "only the image with that face"
     assert isinstance(second, Result)
+
+
+def test_without_a_matcher_every_face_is_nobody() -> None:
+    pipeline = choosy()
+    pipeline.matcher = None
+    [result] = pipeline.run([picture(BLURRED, 1, 2)])
+    matches = result.matches
+    assert (len(matches), matches.similarities.shape, matches.accepted.tolist()) == (2, (2, 0), [False, False])
+    assert [(one.match.label, one.match.similarity, one.match.candidates) for one in result] == [(None, 0.0, ())] * 3
+    assert [one.refused for one in result] == ["blurred", "", ""]
+    assert [face["label"] for face in faces_as_json(result)] == [None] * 3
 
 
 class Told(FivePointAligner):
@@ -117,10 +128,10 @@ def test_reasons_and_rows_go_together() -> None:
         crops((1,), refused=("dark",))
     [faces] = PaintedDetector().detect([picture(1, 2)])
     one = Embeddings(np.eye(1, 8, dtype=np.float32), "painted:1")
-    assert Result(faces, one, None, ("", "dark")).kept.tolist() == [0]
+    assert Result(faces, one, Matches.empty(1), ("", "dark")).kept.tolist() == [0]
     for refused in ((), ("", ""), ("dark", "dark"), ("dark",)):
         with pytest.raises(ContractError, match="result: expected"):
-            Result(faces, one, None, refused)
+            Result(faces, one, Matches.empty(1), refused)
 
 
 def test_a_stage_that_was_closed_stays_closed() -> None:
@@ -165,7 +176,6 @@ def test_a_pipeline_lists_as_many_people_as_it_is_asked_for() -> None:
     for candidates in (1, 5, 10):
         pipeline.candidates = candidates
         [result] = pipeline.run([picture(1)])
-        assert result.matches is not None
         assert len(result.matches.labels[0]) == candidates
 
 
@@ -174,7 +184,7 @@ def test_a_pipeline_is_pickled_by_what_it_was_made_of() -> None:
         sent = pickle.dumps(pipeline)
     with pickle.loads(sent) as made:
         assert getattr(made.detector, "min_face", None) == 40
-        assert made.run([np.zeros((64, 64, 3), np.uint8)])[0].matches is None
+        assert len(made.run([np.zeros((64, 64, 3), np.uint8)])[0].matches) == 0
     with pytest.raises(ContractError, match="cannot be pickled; send its Composition"):
         pickle.dumps(choosy())
     with Pipeline.compose(Composition(), matcher=ExactMatcher(threshold=0.4)) as knowing, pytest.raises(ContractError):

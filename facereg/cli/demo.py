@@ -55,12 +55,10 @@ def demo(
             for (name, image, expected), result in zip(
                 probes, pipeline.run([image for _, image, _ in probes]), strict=True
             ):
-                got = [match.label for match in result.matches or ()]
+                got = [match.label for match in result.matches]
                 right = sorted(map(str, got)) == sorted(map(str, expected))
                 wrong += not right
-                said = ", ".join(
-                    f"{match.label or 'unknown'} ({match.similarity:.2f})" for match in result.matches or ()
-                )
+                said = ", ".join(f"{match.label or 'unknown'} ({match.similarity:.2f})" for match in result.matches)
                 picture = out / f"{name.replace(' ', '-')}.jpg"
                 write_image(picture, draw_names(image, result))
                 if json:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from facereg.drawing import draw_faces
-from facereg.pipeline.stages import NOBODY, Result
-from facereg.types import Image, Match
+from facereg.pipeline.stages import Result
+from facereg.types import Image
 
 
 def faces_as_json(result: Result) -> Iterator[dict[str, object]]:
     """Yield `box label similarity accepted candidates` of each face, and `reason` of one that the aligner refused."""
     for found in result:
-        match = found.match or NOBODY
+        match = found.match
         yield {
             "box": [round(float(value), 3) for value in found.face.box],
             "label": match.label,
@@ -30,7 +30,7 @@ def draw_names(image: Image, result: Result, names: Sequence[str | None] | None 
         image: that the result is of, its faces in the image's pixels.
         names: in place of those that the result has, as a track of a video knows them.
     """
-    matches: Sequence[Match] = [found.match or NOBODY for found in result]
+    matches = [found.match for found in result]
     labels = names if names is not None else [match.label for match in matches]
     texts = [f"{label or 'unknown'} {match.similarity:.2f}" for label, match in zip(labels, matches, strict=True)]
     return draw_faces(image, result.faces, texts, [label is not None for label in labels])

@@ -16,25 +16,25 @@ from facereg.types import Crops, Embeddings, Face, Faces, FloatArray, Image, Int
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundFace:
-    """One face of a `Result`: `vector` (D,) and `match` are None where `refused` says why there is none.
+    """One face of a `Result`: `vector` (D,) is None where `refused` says why there is none.
 
-    `match` is None without a matcher too; of a refused face it is nobody.
+    `match` of a refused face is nobody, without candidates; so is that of every face without a matcher.
     """
 
     face: Face
     vector: FloatArray | None
-    match: Match | None
+    match: Match
     refused: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """What was found in one image; `matches` is None without a matcher. Iterating gives each face with what is its.
+    """What was found in one image. Iterating gives each face with what is its.
 
     Args:
         faces: all that were found.
         embeddings, matches: a row for each face that the aligner did not refuse, in order: the same row as in `faces`
-            where none was refused.
+            where none was refused. Without a matcher each row of `matches` has no names and is not accepted.
         refused: why each face has no vector, '' where it has one; empty where none was refused.
     Raises:
         ContractError: if the numbers of rows do not go together.
@@ -42,12 +42,12 @@ class Result:
 
     faces: Faces
     embeddings: Embeddings
-    matches: Matches | None
+    matches: Matches
     refused: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         kept = len(self.faces) if not self.refused else self.refused.count("")
-        matched = kept if self.matches is None else len(self.matches)
+        matched = len(self.matches)
         if len(self.refused) not in (0, len(self.faces)) or len(self.embeddings) != kept or matched != kept:
             raise ContractError(
                 f"result: expected vectors and matches of {kept} faces, got {len(self.embeddings)} and {matched}; "
@@ -67,12 +67,12 @@ class Result:
         return len(self.faces)
 
     def __iter__(self) -> Iterator[FoundFace]:
-        vectors, matches = iter(self.embeddings.vectors), iter(self.matches or ())
+        vectors, matches = iter(self.embeddings.vectors), iter(self.matches)
         for row, face in enumerate(self.faces):
             if reason := self.refusal(row):
-                yield FoundFace(face, None, None if self.matches is None else NOBODY, reason)
+                yield FoundFace(face, None, NOBODY, reason)
             else:
-                yield FoundFace(face, next(vectors), None if self.matches is None else next(matches), "")
+                yield FoundFace(face, next(vectors), next(matches), "")
 
 
 NOBODY = Match(None, 0.0, False, ())  # who a face without a vector is
@@ -103,9 +103,9 @@ class Stages:
         with self.metrics.call(self.embedder, len(pixels)):
             return self.embedder.embed(pixels)
 
-    def match(self, embeddings: Embeddings) -> Matches | None:
-        """Return who the faces of one image are."""
+    def match(self, embeddings: Embeddings) -> Matches:
+        """Return who the faces of one image are; nobody without a matcher."""
         if self.matcher is None:
-            return None
+            return Matches.empty(len(embeddings))
         with self.metrics.call(self.matcher, len(embeddings)):
             return self.matcher.match(embeddings, k=self.candidates)

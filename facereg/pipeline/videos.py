@@ -52,11 +52,10 @@ def identify_video(pipeline: Pipeline, source: str | Path | Video) -> Generator[
                 continue
             tracks = tracker.follow(outcome.faces)
             names: list[str | None] = [None] * len(tracks)
-            if outcome.matches is not None:
-                kept = outcome.kept.tolist()
-                named = tracker.name([tracks[row] for row in kept], outcome.matches)
-                for row, name in zip(kept, named, strict=True):
-                    names[row] = name
+            kept = outcome.kept.tolist()
+            named = tracker.name([tracks[row] for row in kept], outcome.matches)
+            for row, name in zip(kept, named, strict=True):
+                names[row] = name
             yield IdentifiedFrame(frame, outcome, tuple(tracks), tuple(names))
 
 

@@ -353,7 +353,9 @@ def test_damaged_weights_of_ones_own_are_named(people: Path, run: Run, tmp_path:
     called = run("detect", people, "--weights", f"detector={own}", "--json")
     assert (called.status, called.out) == (1, "")
     assert f"{own / 'pnet.onnx'}: not a network that ONNX Runtime" in called.error
-    assert called.error.endswith("; copy or export it again, or pass other weights")
+    assert called.error.endswith(
+        "; copy it again, export it again with its weights in the one file, or pass other weights"
+    )
 
 
 @pytest.mark.parametrize(
