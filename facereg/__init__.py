@@ -77,7 +77,7 @@ if TYPE_CHECKING:
         warp,
     )
     from facereg.images import Picture, image_size, load_images, read_image, read_picture, write_image
-    from facereg.networks.opening import open_network
+    from facereg.networks.opening import Where, open_network
     from facereg.networks.runner import Networks, Runner, Tensor
     from facereg.networks.spec import NetworkSpec, TensorSpec, import_object
     from facereg.options import EmbedderOptions
@@ -142,7 +142,7 @@ _HOMES = {
         "read_picture",
         "write_image",
     ),
-    "facereg.networks.opening": ("open_network",),
+    "facereg.networks.opening": ("Where", "open_network"),
     "facereg.networks.runner": (
         "Networks",
         "Runner",
@@ -255,6 +255,7 @@ __all__ = [
     "UnreachableError",
     "Video",
     "WeightsError",
+    "Where",
     "box_areas",
     "box_overlap",
     "default_registry",

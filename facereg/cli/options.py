@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -71,9 +71,7 @@ class Stages:
 
     def detector_alone(self) -> Detector:
         """Return the detector chosen."""
-        from facereg.roles import Detector
-
-        return cast(Detector, self.composition.detector.create(self.registry))
+        return self.composition.make_detector(self.registry)
 
     def threshold_for(self, space: str, given: float | None, *, far: float | None = None) -> Threshold:
         """Return the threshold given, else that of the pipeline file, else the one calibrated (of that rate)."""

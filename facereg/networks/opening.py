@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from facereg.disk.replacing import file_sha256
 from facereg.errors import RunnerError
-from facereg.networks.runner import Runner
+from facereg.networks.runner import Networks, Runner
 from facereg.networks.spec import NetworkSpec
 from facereg.networks.triton.address import masked, parse_address
 
 LOCAL = ("onnx", "torch")  # in this process
 MAX_THREADS = 1024  # ONNX Runtime starts any number, until the machine has no more
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: a class of options may inherit it too, see `facereg.opener`
+class Where:
+    """Where the networks of a model run; the fields are the arguments of `open_network`."""
+
+    runner: str = "onnx"
+    device: str = "cpu"
+    threads: int | None = None
+    weights: str | Path | None = None
+
+    def networks(self, specs: Sequence[NetworkSpec]) -> Networks:
+        """Return the networks of a model, each opened there on first use.
+
+        Raises:
+            RunnerError: if the runner is an address that does not read.
+        """
+
+        def opened(spec: NetworkSpec) -> Runner:
+            return open_network(
+                spec, runner=self.runner, device=self.device, threads=self.threads, weights=self.weights
+            )
+
+        return Networks(specs, opened, own=self.weights is None, in_flight=calls_in_flight(self.runner))
+
+
+HERE = Where()  # ONNX Runtime, on the processor
 
 
 def open_network(

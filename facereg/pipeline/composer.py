@@ -19,7 +19,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias, cast
+from typing import Self, TypeAlias
 
 from facereg.errors import ContractError, FaceregError
 from facereg.pipeline.composition import Composition, MatcherChoice
@@ -123,8 +123,10 @@ class Pipeline:
         again = composition if registry in (None, default_registry()) and matcher is None else None
         registry = registry or default_registry()
         with ExitStack() as made:  # what was made is closed where a later one fails
-            stages = [made.enter_context(stage.create(registry)) for stage in composition.stages]
-            if cast(Aligner, stages[1]).needs_landmarks and cast(Detector, stages[0]).landmark_count == 0:
+            detector = made.enter_context(composition.make_detector(registry))
+            aligner = made.enter_context(composition.make_aligner(registry))
+            embedder = made.enter_context(composition.make_embedder(registry))
+            if aligner.needs_landmarks and detector.landmark_count == 0:
                 raise ContractError(
                     f"detector {composition.detector.name!r} gives no landmarks, and aligner "
                     f"{composition.aligner.name!r} needs them; use a detector with landmarks, or an aligner that finds "
@@ -133,7 +135,7 @@ class Pipeline:
             if matcher is None and composition.matcher is not None:
                 matcher = composition.matcher.create(registry)
             made.pop_all()
-        pipeline = cls(cast(Detector, stages[0]), cast(Aligner, stages[1]), cast(Embedder, stages[2]), matcher)
+        pipeline = cls(detector, aligner, embedder, matcher)
         pipeline._composition = again
         return pipeline
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from facereg.disk.reading import MAX_SETTINGS, parse_toml, read_text
 from facereg.errors import ContractError
-from facereg.networks.opening import require_runner
+from facereg.networks.opening import Where, require_runner
 from facereg.registry.installed import Registry
-from facereg.roles import Matcher, RoleName, Stage
+from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName
 
 NETWORK_ROLES: tuple[RoleName, ...] = ("detector", "aligner", "embedder")  # a `runner` may be given for each
 Value = TypeVar("Value")
@@ -42,17 +42,10 @@ class StageChoice:
     def __post_init__(self) -> None:
         require_runner(self.runner)
 
-    def create(self, registry: Registry) -> Stage:
-        """Return the stage; see `Registry.create`."""
-        return registry.make(
-            self.name,
-            self.options,
-            role=self.role,
-            runner=self.runner,
-            device=self.device,
-            threads=self.threads,
-            weights=self.weights,
-        )
+    @property
+    def where(self) -> Where:
+        """Return where its networks run."""
+        return Where(runner=self.runner, device=self.device, threads=self.threads, weights=self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +64,7 @@ class MatcherChoice:
         """
         if self.threshold is None:
             raise ContractError(f"matcher {self.name!r}: expected a threshold, got none; state one")
-        return cast(Matcher, registry.make(self.name, self.options, role="matcher", threshold=self.threshold))
+        return registry.make(self.name, self.options, role="matcher", threshold=self.threshold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +80,18 @@ class Composition:
     def stages(self) -> tuple[StageChoice, StageChoice, StageChoice]:
         """Return the first three stages, in order."""
         return self.detector, self.aligner, self.embedder
+
+    def make_detector(self, registry: Registry) -> Detector:
+        """Return the detector; see `Registry.make`."""
+        return registry.make(self.detector.name, self.detector.options, role="detector", where=self.detector.where)
+
+    def make_aligner(self, registry: Registry) -> Aligner:
+        """Return the aligner; see `Registry.make`."""
+        return registry.make(self.aligner.name, self.aligner.options, role="aligner", where=self.aligner.where)
+
+    def make_embedder(self, registry: Registry) -> Embedder:
+        """Return the embedder; see `Registry.make`."""
+        return registry.make(self.embedder.name, self.embedder.options, role="embedder", where=self.embedder.where)
 
     @classmethod
     def of(

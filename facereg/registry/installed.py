@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Literal, TypeVar, overload
+from typing import Literal, TypeAlias, TypeVar, overload
 
 from facereg.errors import PluginError, UnknownNameError
-from facereg.networks.opening import calls_in_flight, open_network
-from facereg.networks.runner import Networks
+from facereg.networks.opening import HERE, Where
 from facereg.options import printable
 from facereg.registry.factories import build
 from facereg.registry.hooks import GROUP, CommandSpec, ModelSpec, RecipeSpec
@@ -30,6 +29,7 @@ ROLES: Mapping[RoleName, type[Stage]] = {
     "matcher": Matcher,
 }
 BUILT_IN = "facereg.builtin"
+Options: TypeAlias = Mapping[str, object]
 Spec = TypeVar("Spec", ModelSpec, RecipeSpec, CommandSpec)
 
 
@@ -234,28 +234,36 @@ class Registry:
     ) -> Stage:
         """Return a model, ready to use; as `make`, with the options as keywords, and a matcher's threshold too."""
         threshold = options.pop("threshold") if role == "matcher" and "threshold" in options else None
-        return self.make(
-            name,
-            options,
-            role=role,
-            runner=runner,
-            device=device,
-            threads=threads,
-            weights=weights,
-            threshold=threshold,
-        )
+        where = Where(runner=runner, device=device, threads=threads, weights=weights)
+        return self.make(name, options, role=role, where=where, threshold=threshold)
+
+    @overload
+    def make(
+        self, name: str, options: Options, *, role: Literal["detector"], where: Where = ..., threshold: object = ...
+    ) -> Detector: ...
+
+    @overload
+    def make(
+        self, name: str, options: Options, *, role: Literal["aligner"], where: Where = ..., threshold: object = ...
+    ) -> Aligner: ...
+
+    @overload
+    def make(
+        self, name: str, options: Options, *, role: Literal["embedder"], where: Where = ..., threshold: object = ...
+    ) -> Embedder: ...
+
+    @overload
+    def make(
+        self, name: str, options: Options, *, role: Literal["matcher"], where: Where = ..., threshold: object = ...
+    ) -> Matcher: ...
+
+    @overload
+    def make(
+        self, name: str, options: Options, *, role: RoleName, where: Where = ..., threshold: object = ...
+    ) -> Stage: ...
 
     def make(
-        self,
-        name: str,
-        options: Mapping[str, object],
-        *,
-        role: RoleName,
-        runner: str = "onnx",
-        device: str = "cpu",
-        threads: int | None = None,
-        weights: str | Path | None = None,
-        threshold: object = None,
+        self, name: str, options: Options, *, role: RoleName, where: Where = HERE, threshold: object = None
     ) -> Stage:
         """Return a model, ready to use.
 
@@ -263,8 +271,7 @@ class Registry:
             name: of the model.
             options: of the model; words are read by each option's type, see `facereg.options`.
             role: that it must have.
-            runner, device, threads: where its networks run; see `facereg.networks.opening.open_network`.
-            weights: folder (or the one file) that stands in for the plugin's own.
+            where: its networks run.
             threshold: of a matcher.
         Raises:
             UnknownNameError: if no such model is installed.
@@ -272,8 +279,7 @@ class Registry:
                 makes something of another role.
         """
         spec = self.model(name, role=role)
-        opener = partial(open_network, runner=runner, device=device, threads=threads, weights=weights)
-        networks = Networks(spec.networks, opener, own=weights is None, in_flight=calls_in_flight(runner))
+        networks = where.networks(spec.networks)
         given = (networks,) if spec.networks else ()
         stage = build(spec, given, options, {} if threshold is None else {"threshold": threshold})
         if not isinstance(stage, ROLES[role]):

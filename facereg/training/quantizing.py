@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import onnx
@@ -28,7 +27,7 @@ from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.composition import Composition, StageChoice
 from facereg.pipeline.failures import NO_NETWORK
 from facereg.registry.installed import Registry, default_registry
-from facereg.roles import Detector, RoleName, Stage
+from facereg.roles import RoleName, Stage
 from facereg.types import Image
 
 KEPT = 512  # rows of what a network is given
@@ -90,8 +89,9 @@ def quantize_stage(
     given: dict[str, list[Row]] = {spec.name: [] for spec in specs}
     with ExitStack() as opened:
         if role == "detector":  # needs none of the others
-            stage: Stage = opened.enter_context(choice.create(registry))
-            work: Callable[[Sequence[Image]], object] = cast(Detector, stage).detect
+            detector = opened.enter_context(composition.make_detector(registry))
+            stage: Stage = detector
+            work: Callable[[Sequence[Image]], object] = detector.detect
         else:
             pipeline = opened.enter_context(Pipeline.compose(composition, registry=registry))
             stage, work = getattr(pipeline, role), pipeline.run

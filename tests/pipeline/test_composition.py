@@ -143,7 +143,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
         asked.append((spec.name, given["runner"]))
         return Nothing(spec, fingerprint="1")
 
-    monkeypatch.setattr("facereg.registry.installed.open_network", open_network)
+    monkeypatch.setattr("facereg.networks.opening.open_network", open_network)
     return asked
 
 
