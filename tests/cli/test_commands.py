@@ -46,7 +46,10 @@ def test_the_commands_of_the_design_are_there() -> None:
     }
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+EVERY = [*commands(), *((spec.name,) for spec in default_registry().commands())]  # of the plugins too
+
+
+@pytest.mark.parametrize("words", EVERY, ids=" ".join)
 def test_help_gives_an_example_and_json(words: tuple[str, ...], run: Run) -> None:
     called = run(*words, "--help")
     assert called.status == 0

@@ -56,6 +56,7 @@ def pack(
     data: Annotated[Path, typer.Option("--data", help="Folder that the lists lie in.")],
     out: Annotated[Path, typer.Option("--out", help="The .npz file to write.")],
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="K=V", help="A setting of the recipe.")] = None,
+    json: Json = False,
 ) -> None:
     """Pack the pictures and labels of recipe yolov5s-face into one file, to train where the data is not.
 
@@ -66,4 +67,7 @@ def pack(
     if wrong:
         raise ContractError(f"--set: expected KEY=VALUE, got {wrong[0]!r}")
     count = import_object("facereg_yolov5.recipe:write_pack")(data, out, {key: value for key, _, value in pairs})
-    typer.echo(f"{out}: {count} pictures, {out.stat().st_size / 1e6:.1f} MB")
+    if json:
+        print_json({"out": str(out), "images": count, "bytes": out.stat().st_size})
+    else:
+        typer.echo(f"{out}: {count} pictures, {out.stat().st_size / 1e6:.1f} MB")

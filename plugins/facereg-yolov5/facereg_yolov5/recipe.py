@@ -190,6 +190,12 @@ def open_pack(data: Sequence[Path], out: Path, settings: YoloSettings) -> Pack:
     path = Path(settings.pack) if settings.pack else out / "pictures.npz"
     if path.is_file():
         return Pack.open(path)
+    pack = _pack(data, settings)
+    pack.save(path)
+    return pack
+
+
+def _pack(data: Sequence[Path], settings: YoloSettings) -> Pack:
     hand, rest = read_recipe_sources(
         data,
         crowds=settings.crowds,
@@ -198,13 +204,11 @@ def open_pack(data: Sequence[Path], out: Path, settings: YoloSettings) -> Pack:
         images=settings.images,
         keep_out=settings.keep_out,
     )
-    pack = pack_pictures(hand, rest, longest=settings.longest)
-    pack.save(path)
-    return pack
+    return pack_pictures(hand, rest, longest=settings.longest)
 
 
 def write_pack(data: Path, out: Path, given: Mapping[str, str]) -> int:
     """Write the pack of the recipe's settings to `out`, in place of what is there; return how many pictures it has."""
-    out.unlink(missing_ok=True)
-    settings = parse_settings(YoloSettings, {**given, "pack": str(out)})
-    return len(open_pack([data], out.parent, settings).ends)
+    pack = _pack([data], parse_settings(YoloSettings, given))
+    pack.save(out)
+    return len(pack.ends)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from facereg_yolov5.anchors import FACE_ANCHORS, best_recall, fit_anchors, parse_anchors, shape_overlap
 from facereg_yolov5.assignment import assign
-from facereg_yolov5.commands import anchors_app
+from facereg_yolov5.commands import anchors_app, pack_app
 from facereg_yolov5.losses import Labels, box_overlaps, covered, losses, wing_loss
 from facereg_yolov5.networks import YoloV5s, decode
 from facereg_yolov5.pictures import Pack, Pictures, pack_pictures
@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from typer.testing import CliRunner
 
 from facereg.data.boxes import LabelledImage
-from facereg.errors import ContractError, DatasetError
+from facereg.errors import ContractError, DatasetError, FaceregError
 from facereg.images import write_image
 from facereg.testing.pictures import noise
 from facereg.training import fitting
@@ -280,6 +280,20 @@ def test_a_pack_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "other.npz").write_bytes(b"nothing")
     with pytest.raises(DatasetError, match="expected a pack"):
         Pack.open(tmp_path / "other.npz")
+
+
+def test_the_pack_command_keeps_the_file_that_is_there_where_it_fails(tmp_path: Path) -> None:
+    write_image(tmp_path / "images" / "a.png", noise(100, 200))
+    (tmp_path / "list.txt").write_text("a.png\n1\n20 10 40 40 0 0 0 0 0 0\n")
+    out = tmp_path / "faces.npz"
+    words = ["--data", str(tmp_path), "--out", str(out), "--set", "points=", "--set", "keep_out=no", "--json"]
+    called = CliRunner().invoke(pack_app, [*words, "--set", "crowds=list.txt"])
+    assert called.exception is None
+    assert json.loads(called.stdout) == {"out": str(out), "images": 1, "bytes": out.stat().st_size}
+    before = out.read_bytes()
+    for wrong in ("crowds=other.txt", "crowd=list.txt"):
+        assert isinstance(CliRunner().invoke(pack_app, [*words, "--set", wrong]).exception, FaceregError)
+        assert out.read_bytes() == before
 
 
 def test_averaged_weights_by_hand() -> None:
