@@ -23,6 +23,6 @@ def facereg_models() -> list[ModelSpec]:
             role="matcher",
             factory="facereg.builtin.exact:ExactMatcher",
             licence="MIT",
-            summary="every vector compared, in memory",
+            summary="every probe compared with everybody, in memory",
         ),
     ]

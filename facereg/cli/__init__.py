@@ -55,7 +55,7 @@ def _run() -> None:
     import warnings
 
     _keep_out_of_the_home()
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet; read_frames says what is wrong with a video
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet; facereg.video says what is wrong with a video
     warnings.filterwarnings("ignore", module="PIL")  # of damage and size, in two lines; read_image says it in one
     from facereg.cli.app import app
     from facereg.cli.streams import complain
