@@ -62,7 +62,7 @@ def test_two_people_become_one_only_when_asked(gallery: Path, run: Run) -> None:
     assert run("gallery", "check", "--gallery", gallery).status == 0
 
 
-@pytest.mark.parametrize("name", ["", "a\nb", "a\u202eb", "\u200b", "a" * 201])
+@pytest.mark.parametrize("name", [" ", "a\nb", "a\u202eb", "\u200b", "a" * 201])
 def test_a_new_name_is_a_persons_name(gallery: Path, run: Run, name: str) -> None:
     called = run("gallery", "rename", "Ada", name, "--gallery", gallery)
     assert called.status == 1
