@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from facereg.pipeline.videos import identify_video
     from facereg.registry.hooks import CommandSpec, ModelSpec, RecipeSpec, hookimpl
     from facereg.registry.installed import Registry, default_registry
+    from facereg.registry.opener import Opener
     from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName, Stage
     from facereg.types import BoolArray, Crops, Embeddings, Face, Faces, FloatArray, Image, IntArray, Match, Matches
     from facereg.video import Video
@@ -170,6 +171,7 @@ _HOMES = {
         "Registry",
         "default_registry",
     ),
+    "facereg.registry.opener": ("Opener",),
     "facereg.roles": (
         "Aligner",
         "Detector",
@@ -236,6 +238,7 @@ __all__ = [
     "ModelSpec",
     "NetworkSpec",
     "Networks",
+    "Opener",
     "OptionError",
     "Picture",
     "Pipeline",

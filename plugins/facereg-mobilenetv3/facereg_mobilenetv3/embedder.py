@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from facereg import Embedder, EmbedderOptions, FloatArray, Networks, Runner
+from facereg import Embedder, EmbedderOptions, FloatArray, Networks, Opener, Runner, Where
 from facereg_mobilenetv3.plugin import NETWORK
+
+
+@dataclass(frozen=True)
+class Opening(EmbedderOptions, Where):
+    """What `MobileNetV3ArcFace.open` takes."""
 
 
 class MobileNetV3ArcFace(Embedder):
     """MobileNetV3-small with a 128-d head (the paper, section 4.2.1)."""
 
+    open = Opener("mobilenetv3-arcface", Opening)
     crop_size = 112
     dim = 128
     batch_size = 32  # the largest that still gains on a CPU

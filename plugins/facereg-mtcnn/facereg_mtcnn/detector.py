@@ -7,12 +7,24 @@ published weights give the published faces. Pictures of any sizes go through eac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, cast
 
 import numpy as np
 
-from facereg import MIRRORED, Detector, Faces, FloatArray, Image, IntArray, Networks, Tensor, non_maximum_suppression
+from facereg import (
+    MIRRORED,
+    Detector,
+    Faces,
+    FloatArray,
+    Image,
+    IntArray,
+    Networks,
+    Opener,
+    Tensor,
+    Where,
+    non_maximum_suppression,
+)
 from facereg_mtcnn.options import MtcnnOptions
 from facereg_mtcnn.pyramid import CELL, STRIDE, Level, Sums, crop_squares, draw_canvases, pack, plan_levels, summed_area
 
@@ -26,6 +38,11 @@ Boxes = FloatArray  # (N, 4) x1 y1 x2 y2, one-based and inclusive between the st
 Windows = tuple[Boxes, FloatArray, FloatArray]  # boxes (N, 4), scores (N,), offsets (N, 4)
 
 
+@dataclass(frozen=True)
+class Opening(MtcnnOptions, Where):
+    """What `MtcnnDetector.open` takes."""
+
+
 class MtcnnDetector(Detector):
     """MTCNN (Zhang et al. 2016).
 
@@ -34,6 +51,7 @@ class MtcnnDetector(Detector):
         options: see there.
     """
 
+    open = Opener("mtcnn", Opening)
     landmark_count: ClassVar[int] = 5
 
     def __init__(self, networks: Networks, options: MtcnnOptions | None = None) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from facereg import Embedder, FloatArray, Networks
+from facereg import Embedder, FloatArray, Networks, Opener, Where
 from facereg_onnx.options import ArcFaceOptions
 from facereg_onnx.plugin import ARCFACE
+
+
+@dataclass(frozen=True)
+class Opening(ArcFaceOptions, Where):
+    """What `OnnxArcFace.open` takes."""
 
 
 class OnnxArcFace(Embedder):
@@ -18,6 +25,7 @@ class OnnxArcFace(Embedder):
         options: see there.
     """
 
+    open = Opener("onnx-arcface", Opening)
     name = "onnx-arcface"
     batch_size = 32
 

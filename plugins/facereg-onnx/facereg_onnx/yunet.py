@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from facereg import Detector, Faces, FloatArray, Image, Networks, Tensor, non_maximum_suppression
+from facereg import Detector, Faces, FloatArray, Image, Networks, Opener, Tensor, Where, non_maximum_suppression
 from facereg_onnx.options import YuNetOptions
 from facereg_onnx.plugin import STRIDES, YUNET
 
 MULTIPLE = 32  # px; sides of the network's input
+
+
+@dataclass(frozen=True)
+class Opening(YuNetOptions, Where):
+    """What `YuNet.open` takes."""
 
 
 class YuNet(Detector):
@@ -21,6 +27,8 @@ class YuNet(Detector):
         networks: the one network.
         options: see there.
     """
+
+    open = Opener("yunet", Opening)
 
     def __init__(self, networks: Networks, options: YuNetOptions | None = None) -> None:
         options = options or YuNetOptions()

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import cv2
 import numpy as np
 
-from facereg import Detector, Faces, FloatArray, Image, Networks, non_maximum_suppression
+from facereg import Detector, Faces, FloatArray, Image, Networks, Opener, Where, non_maximum_suppression
 from facereg_ssd.options import SsdOptions
 from facereg_ssd.plugin import NETWORK, SIDE
+
+
+@dataclass(frozen=True)
+class Opening(SsdOptions, Where):
+    """What `Ssd300.open` takes."""
 
 
 class Ssd300(Detector):
@@ -23,6 +29,7 @@ class Ssd300(Detector):
         options: see there.
     """
 
+    open = Opener("ssd300-vgg16", Opening)
     landmark_count: ClassVar[int] = 0
 
     def __init__(self, networks: Networks, options: SsdOptions | None = None) -> None:

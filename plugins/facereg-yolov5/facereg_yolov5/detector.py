@@ -17,6 +17,8 @@ from facereg import (
     FloatArray,
     Image,
     Networks,
+    Opener,
+    Where,
     box_areas,
     box_overlap,
     non_maximum_suppression,
@@ -29,6 +31,11 @@ CLOSE = 1 / 3  # of the small square: the side from which a face found there cou
 MOSTLY = 0.7  # share of a box
 
 
+@dataclass(frozen=True)
+class Opening(YoloOptions, Where):
+    """What `YoloV5Face.open` takes."""
+
+
 class YoloV5Face(Detector):
     """YOLOv5s with five landmarks.
 
@@ -37,6 +44,8 @@ class YoloV5Face(Detector):
         options: see there.
     """
 
+    open = Opener("yolov5s-face", Opening)
+    open_int8 = Opener("yolov5s-face-int8", Opening)
     landmark_count: ClassVar[int] = 5
 
     def __init__(self, networks: Networks, options: YoloOptions | None = None) -> None:
