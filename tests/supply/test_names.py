@@ -55,6 +55,9 @@ def test_the_core_keeps_its_import_name() -> None:
     assert (ROOT / "facereg" / "__init__.py").is_file()
 
 
+BINARY = {".onnx", ".safetensors", ".npz", ".png", ".jpg"}
+
+
 def test_no_message_page_or_script_says_to_install_the_name_of_another_project() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
@@ -62,7 +65,7 @@ def test_no_message_page_or_script_says_to_install_the_name_of_another_project()
     wrong = []
     for name in filter(None, listed.stdout.split("\0")):
         path = ROOT / name
-        if path == Path(__file__) or not path.is_file() or path.suffix in {".onnx", ".safetensors", ".png", ".jpg"}:
+        if path == Path(__file__) or not path.is_file() or path.suffix in BINARY:
             continue
         for found in INSTALL.finditer(path.read_text("utf-8")):
             wrong += [f"{name}: {found[0]}" for word in found[1].split() if THEIRS.fullmatch(word.rstrip(",."))]
