@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -192,7 +193,7 @@ class _Answer:
         self._said: queue.Queue[object] = queue.Queue(maxsize=64)
         self._since, self._bytes = time.monotonic(), 0
         arguments = (address, {"User-Agent": AGENT, "Accept-Encoding": "identity", **headers}, may_move)
-        threading.Thread(target=self._run, args=arguments, daemon=True).start()
+        threading.Thread(target=self._run, args=arguments, daemon=True, name="facereg-download").start()
         head = self._next()
         assert isinstance(head, tuple)
         self.status, self.headers = head
@@ -225,21 +226,25 @@ class _Answer:
             return said
 
     def _run(self, address: str, headers: dict[str, str], may_move: bool) -> None:
-        try:
-            with requests.Session() as session:
-                session.auth = _no_password
-                with _opened(session, address, headers, may_move=may_move) as response:
-                    self._say((response.status_code, {key.lower(): value for key, value in response.headers.items()}))
-                    for block in response.raw.stream(BLOCK, decode_content=False):
-                        self._say(block)
-            self._say(None)
-        except _HungUpError:
-            pass
-        except GaveUpError as error:
-            self._say(error)
-        except Exception as error:  # requests, urllib3, http.client, ssl and socket each have their own
-            cause = getattr(error, "reason", None) or error
-            self._say(_BrokenError(shown(str(cause))[:160] or type(error).__name__))
+        with suppress(_HungUpError):
+            try:
+                self._receive(address, headers, may_move=may_move)
+            except _HungUpError:
+                raise
+            except GaveUpError as error:
+                self._say(error)
+            except Exception as error:  # requests, urllib3, http.client, ssl and socket each have their own
+                cause = getattr(error, "reason", None) or error
+                self._say(_BrokenError(shown(str(cause))[:160] or type(error).__name__))
+
+    def _receive(self, address: str, headers: dict[str, str], *, may_move: bool) -> None:
+        with requests.Session() as session:
+            session.auth = _no_password
+            with _opened(session, address, headers, may_move=may_move) as response:
+                self._say((response.status_code, {key.lower(): value for key, value in response.headers.items()}))
+                for block in response.raw.stream(BLOCK, decode_content=False):
+                    self._say(block)
+        self._say(None)
 
     def _say(self, what: object) -> None:
         while not self._closed.is_set():

@@ -114,6 +114,18 @@ def test_a_length_that_is_none_or_too_much_is_refused(length: str, serve: Serve,
     assert str(refused.value).isprintable()
 
 
+def test_a_peer_that_breaks_off_when_nobody_listens_any_more_is_no_error(serve: Serve, tmp_path: Path) -> None:
+    def peer(connection: socket.socket, asked: str) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\nfew")
+        time.sleep(0.5)
+
+    with pytest.raises(DatasetError, match="expected at most"):
+        fetch(Source((serve(peer),), DIGEST), tmp_path / "faces.bin", attempts=1, limits=SHORT)
+    for thread in threading.enumerate():  # what one of them raises by now, pytest reports
+        if thread.name == "facereg-download":
+            thread.join(10)
+
+
 def moved(to: str) -> Peer:
     def peer(connection: socket.socket, asked: str) -> None:
         if asked.startswith("GET /here"):

@@ -26,7 +26,7 @@ from facereg.pipeline.metrics import Histogram
 from facereg.types import FloatArray
 from tests.fakes import PaintedDetector, PaintedEmbedder, picture
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SPEC = NetworkSpec("echo", (TensorSpec("x", "float32", (None,)),), (TensorSpec("y", "float32", (None,)),), "none", "n")
 
 
