@@ -78,13 +78,13 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
     with pytest.raises(StopError):
         train(tmp_path / "parts", stop=stop, average=average)
     saved = stop // every * every
-    assert torch.load(tmp_path / "parts/last.ckpt", weights_only=False)["global_step"] == saved
+    assert torch.load(tmp_path / "parts/last.ckpt", weights_only=True)["global_step"] == saved
     torch.rand(99)  # whatever the process did meanwhile
     resumed = train(tmp_path / "parts", resume=True, average=average)
     assert resumed.seen == whole.seen[saved:]
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
-    held = torch.load(tmp_path / "parts/last.ckpt", weights_only=False)
+    held = torch.load(tmp_path / "parts/last.ckpt", weights_only=True)
     assert held["global_step"] == STEPS
     assert held["lr_schedulers"][0]["last_epoch"] == STEPS
 
@@ -99,7 +99,7 @@ def test_a_run_ends_with_the_average_of_its_weights(tmp_path: Path, monkeypatch:
 
     module = Keeping(None)
     fit(module, shuffled(3), tmp_path, steps=3, seed=5, devices=1, average=0.75)
-    held = torch.load(tmp_path / "last.ckpt", weights_only=False)["state_dict"]
+    held = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     for name, value in module.named_parameters():
         first, second, third = (weights[name] for weights in kept)
         mean = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
