@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from facereg.builtin.alignment import FivePointAligner
     from facereg.builtin.exact import ExactMatcher
     from facereg.cli.options import Json, print_json
+    from facereg.data.layouts import LAYOUTS, Edge, Layout, layout
     from facereg.errors import (
         BrokenNetworkError,
         ClosedError,
@@ -97,6 +98,12 @@ _HOMES = {
     "facereg.cli.options": (
         "Json",
         "print_json",
+    ),
+    "facereg.data.layouts": (
+        "LAYOUTS",
+        "Edge",
+        "Layout",
+        "layout",
     ),
     "facereg.errors": (
         "BrokenNetworkError",
@@ -198,6 +205,7 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 
 __all__ = [
     "CONTRACT",
+    "LAYOUTS",
     "MIRRORED",
     "Aligner",
     "BoolArray",
@@ -211,6 +219,7 @@ __all__ = [
     "DeadlineError",
     "Detector",
     "DeviceError",
+    "Edge",
     "Embedder",
     "EmbedderOptions",
     "Embeddings",
@@ -228,6 +237,7 @@ __all__ = [
     "InputRefusedError",
     "IntArray",
     "Json",
+    "Layout",
     "Match",
     "Matcher",
     "Matches",
@@ -267,6 +277,7 @@ __all__ = [
     "identify_video",
     "image_size",
     "import_object",
+    "layout",
     "load_images",
     "non_maximum_suppression",
     "open_network",

@@ -5,15 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from facereg.data.boxes import without_area
 from facereg.data.lines import numbers, read_lines, require_files
 from facereg.errors import DatasetError
 from facereg.types import FloatArray
-
-# 300-W's numbering from 0: 36-41 and 42-47 ring the eyes, 30 is the tip of the nose, 48 and 54 are the mouth's corners
-LEFT_EYE, RIGHT_EYE, NOSE, LEFT_MOUTH, RIGHT_MOUTH = range(36, 42), range(42, 48), 30, 48, 54
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,20 +61,6 @@ def read_68_points(annotations: Path, images: Path) -> list[PointedImage]:
         values = numbers(words[:-1], path=annotations, line=line, expected=expected)
         found.append(PointedImage(_path(images, words[-1]), values.reshape(68, 2)))
     return _checked(found, annotations)
-
-
-def five_from_68(points: FloatArray) -> FloatArray:
-    """Return the five landmarks (..., 5, 2) of 68 points (..., 68, 2): centres of the eyes, tip of the nose, mouth."""
-    return np.stack(
-        [
-            points[..., LEFT_EYE, :].mean(-2),
-            points[..., RIGHT_EYE, :].mean(-2),
-            points[..., NOSE, :],
-            points[..., LEFT_MOUTH, :],
-            points[..., RIGHT_MOUTH, :],
-        ],
-        -2,
-    )
 
 
 def _path(images: Path, name: str) -> Path:

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from facereg.data.boxes import LabelledImage, read_pseudo_labels, read_wider, unknown_points, without_area
+from facereg.data.layouts import W300_68
 from facereg.data.lines import read_lines
-from facereg.data.points import five_from_68, read_68_points, read_five_points
+from facereg.data.points import read_68_points, read_five_points
 from facereg.data.readable import readable
 from facereg.data.splits import held_out
 from facereg.errors import DatasetError
@@ -201,5 +202,5 @@ WIDTH, HEIGHT, DROP = 5.2, 6.0, 0.3
 def _read_points(path: Path) -> list[tuple[Path, FloatArray]]:
     images = path.parent / "images"
     if any(len(line.split()) > 100 for line in read_lines(path)[:1]):
-        return [(item.path, five_from_68(item.points)) for item in read_68_points(path, images)]
+        return [(item.path, W300_68.five_of(item.points)) for item in read_68_points(path, images)]
     return [(item.path, item.points) for item in read_five_points(path, images)]

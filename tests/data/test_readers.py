@@ -9,8 +9,9 @@ import pytest
 from PIL import Image as Pillow
 
 from facereg.data.boxes import PseudoLabels, read_pseudo_labels, read_voc, read_wider, read_yolo, write_pseudo_labels
+from facereg.data.layouts import W300_68
 from facereg.data.pairs import read_lfw_pairs
-from facereg.data.points import five_from_68, read_68_points, read_five_points
+from facereg.data.points import read_68_points, read_five_points
 from facereg.data.splits import held_out
 from facereg.errors import DatasetError
 from facereg.folders.people import read_people
@@ -118,7 +119,7 @@ def test_68_points_give_five(tmp_path: Path, images: Path) -> None:
     points[36:42], points[42:48], points[30], points[48], points[54] = [1, 2], [3, 4], [5, 6], [7, 8], [9, 10]
     line = " ".join(str(value) for value in points.reshape(-1)) + " a.jpg\n"
     [item] = read_68_points(write(tmp_path / "list.txt", line), images)
-    assert five_from_68(item.points).tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
+    assert W300_68.five_of(item.points).tolist() == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10]]
 
 
 def test_lfw_lists_with_and_without_folds(tmp_path: Path) -> None:
