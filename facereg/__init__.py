@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from facereg.networks.opening import Where, open_network
     from facereg.networks.runner import Networks, Runner, Tensor
     from facereg.networks.spec import NetworkSpec, TensorSpec, import_object
+    from facereg.networks.weights import InstalledFile
     from facereg.options import EmbedderOptions
     from facereg.pipeline.composer import Pipeline
     from facereg.pipeline.stages import FoundFace, Result
@@ -161,6 +162,7 @@ _HOMES = {
         "TensorSpec",
         "import_object",
     ),
+    "facereg.networks.weights": ("InstalledFile",),
     "facereg.options": ("EmbedderOptions",),
     "facereg.pipeline.composer": ("Pipeline",),
     "facereg.pipeline.stages": (
@@ -235,6 +237,7 @@ __all__ = [
     "Image",
     "ImageError",
     "InputRefusedError",
+    "InstalledFile",
     "IntArray",
     "Json",
     "Layout",

@@ -62,11 +62,11 @@ def fetch(
 
 def _source(given: str, sha256: str | None, table: Path | None) -> Source:
     from facereg.data.fetch import Source, check_source, read_sources
-    from facereg.gallery.thresholds import calibrations_file
+    from facereg.disk.homes import settings_folder
 
     if "://" in given:
         return check_source(Source((given,), sha256), given=given)
-    table = table or calibrations_file().with_name("sources.toml")
+    table = table or settings_folder() / "sources.toml"
     sources = read_sources(table)
     if given not in sources:
         raise DatasetError(f"{table}: no source named {given!r}; it holds {', '.join(sorted(sources)) or 'none'}")

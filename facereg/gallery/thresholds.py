@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from facereg.disk.homes import HOME, settings_folder
 from facereg.disk.reading import MAX_SETTINGS, parse_json, read_text
 from facereg.disk.replacing import locked, write_atomically
 from facereg.errors import ContractError, FaceregError, UnknownNameError
@@ -19,7 +20,6 @@ from facereg.registry.installed import Registry
 
 FILE = "calibrations.json"
 VERSION = 2  # of an entry: it has a checksum, which is last, so that no damage takes both away and leaves the rest
-HOME = "FACEREG_HOME"  # environment: folder of what facereg remembers
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +73,12 @@ class Calibration:
 
 
 def calibrations_file() -> Path:
-    """Return where thresholds are kept: `calibrations.json` in FACEREG_HOME, or in `facereg` of the user's settings.
-
-    That is `$XDG_CONFIG_HOME/facereg`, by default `~/.config/facereg`, on Linux.
+    """Return where thresholds are kept: `calibrations.json` among the user's settings.
 
     Raises:
         FaceregError: if the user has no folder for settings.
     """
-    if home := os.environ.get(HOME):
-        return Path(home) / FILE
-    import platformdirs
-
-    reason = f"no folder for settings: expected a home folder, found none; set {HOME} to a folder"
-    try:
-        folder = platformdirs.user_config_path("facereg", appauthor=False)
-    except RuntimeError as error:  # a user without a home, as in many containers; earlier versions give "~/..."
-        raise FaceregError(reason) from error
-    if not folder.is_absolute() or os.environ.get("HOME") == "":
-        raise FaceregError(reason)
-    return folder / FILE
+    return settings_folder() / FILE
 
 
 def calibration_for(space: str, registry: Registry) -> Calibration:

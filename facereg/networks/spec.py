@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import import_module, resources
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from facereg.disk.replacing import file_sha256
 from facereg.errors import FaceregError, MissingExtraError, PluginError, WeightsError, words_of
+from facereg.networks.weights import InstalledFile, own_weights, remedy
 
 TRAINING = frozenset(
     {"torch", "torchvision", "lightning", "pytorch_metric_learning", "onnx", "onnxscript", "safetensors"}
@@ -42,6 +43,7 @@ class NetworkSpec:
             TorchRunner and for the check of an export; its checkpoint is `file` with `.safetensors`.
         by_position: files of many origins fit, whatever they name their tensors; the first is the first.
         bounded: the plugin's calls are all of bounded size, whatever the pictures, though `dims` leave them open.
+        installed: the file of another distribution that holds the weights, or that they are made of.
     """
 
     name: str
@@ -54,6 +56,7 @@ class NetworkSpec:
     module: str | None = None
     by_position: bool = False
     bounded: bool = False
+    installed: InstalledFile | None = None
 
     @property
     def keeps_memory(self) -> bool:
@@ -67,6 +70,8 @@ class NetworkSpec:
     def locate(self, folder: str | Path | None = None, *, check: bool = True) -> Path:
         """Return the ONNX file: in `folder`, or `folder` itself where it is a file, else the plugin's own.
 
+        That is in the plugin, in another installed distribution, or in the cache; nothing is downloaded.
+
         Args:
             check: read the plugin's own and compare its checksum; not where `require_own` does so later.
         Raises:
@@ -77,22 +82,17 @@ class NetworkSpec:
             if not path.is_file():
                 raise WeightsError(f"{self.name}: expected the weights file {path}, found none; check the path given")
             return path
-        path = Path(str(resources.files(self.package))) / "weights" / self.file
-        if not path.is_file():
-            raise WeightsError(
-                f"{self.name}: no weights ship with {self.package} ({path} is missing); "
-                f"train or export them and pass their folder: weights= in Python, --weights on the command line"
-            )
+        path = own_weights(self).path
         if check and self.sha256 is not None:
             self.require_own(path, file_sha256(path))
         return path
 
     def require_own(self, path: Path, sha256: str) -> None:
-        """Raise WeightsError unless a file with this checksum is the one that the plugin brought, where it says so."""
+        """Raise WeightsError unless a file with this checksum is the one that the plugin means, where it says so."""
         if self.sha256 is not None and sha256 != self.sha256:
             raise WeightsError(
                 f"{path}: wrong checksum, expected sha256 {self.sha256[:12]}..., got {sha256[:12]}...; "
-                f"reinstall {self.package}"
+                f"{remedy(self, path)}"
             )
 
 

@@ -19,8 +19,10 @@ from typing import get_args
 
 import pluggy
 
+from facereg.disk.paths import relative_parts
 from facereg.errors import ContractError, PluginError
 from facereg.networks.spec import NetworkSpec
+from facereg.networks.weights import InstalledFile
 from facereg.roles import RoleName
 
 GROUP = "facereg"
@@ -28,6 +30,7 @@ hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 NAME = re.compile(r"[a-z0-9]+([-._][a-z0-9]+)*")
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # packaging.python.org, names
 FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -149,10 +152,36 @@ def _require_networks(model: str, networks: object) -> None:
         _require_name("NetworkSpec", network.name)
         if not FILE.fullmatch(network.file):
             raise PluginError(f"{network.name}: file: expected the name of a file in weights/, got {network.file!r}")
-        if network.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(network.sha256)):
-            raise PluginError(f"{network.name}: sha256: expected 64 small hex digits, got {network.sha256!r}")
+        if network.sha256 is not None:
+            _require_sha256(network.name, network.sha256)
+        if network.installed is not None:
+            _require_installed(network, network.installed)
     if len({network.name for network in networks}) != len(networks):
         raise PluginError(f"{model}: networks: a name comes twice; give each its own")
+
+
+def _require_sha256(place: str, sha256: object) -> None:
+    if not re.fullmatch("[0-9a-f]{64}", str(sha256)):
+        raise PluginError(f"{place}: sha256: expected 64 small hex digits, got {sha256!r}")
+
+
+def _require_installed(network: NetworkSpec, file: InstalledFile) -> None:
+    place = f"{network.name}: installed"
+    if not isinstance(file, InstalledFile):
+        raise PluginError(f"{place}: expected an InstalledFile, got {file!r}")
+    for name in ("distribution", "path"):
+        _require_line(f"{place}: {name}", getattr(file, name))
+    try:
+        relative_parts(file.path)
+    except ContractError as error:
+        raise PluginError(f"{place}: path: {error}") from error
+    if not DISTRIBUTION.fullmatch(file.distribution):
+        raise PluginError(f"{place}: expected the name of a distribution, got {file.distribution!r}")
+    _require_sha256(place, file.sha256)
+    if file.convert:
+        _require_reference(f"{place}: convert", file.convert)
+    if network.sha256 is None or (file.sha256 != network.sha256 and not file.convert):
+        raise PluginError(f"{network.name}: sha256: expected that of the ONNX file, got {network.sha256!r}")
 
 
 def _require_thresholds(model: str, thresholds: object) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from facereg.disk.homes import cache_folder
 from facereg.disk.replacing import locked, whole_folder
 from facereg.errors import RunnerError
 
@@ -93,13 +94,6 @@ def own_environment(cache: Path | None = None, *, progress: Progress = lambda _:
                 new.rmdir()  # who makes the environment makes its folder
                 _make(new, interpreter, progress)
     return made
-
-
-def cache_folder() -> Path:
-    """Return where facereg keeps what it can make again."""
-    if given := os.environ.get("FACEREG_CACHE"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "facereg"
 
 
 def find_interpreter() -> Interpreter:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facereg.serving.environment import cache_folder
+from facereg.disk.homes import cache_folder
 from facereg.serving.server import TritonServer
 from tests.triton.conftest import READY_S, Served
 

