@@ -38,8 +38,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 if TYPE_CHECKING:
     from facereg.builtin.alignment import FivePointAligner
     from facereg.builtin.exact import ExactMatcher
+    from facereg.builtin.layouts import LAYOUTS, Edge, Layout, layout, layout_with
     from facereg.cli.options import Json, print_json
-    from facereg.data.layouts import LAYOUTS, Edge, Layout, layout
     from facereg.errors import (
         BrokenNetworkError,
         ClosedError,
@@ -96,15 +96,16 @@ if TYPE_CHECKING:
 _HOMES = {
     "facereg.builtin.alignment": ("FivePointAligner",),
     "facereg.builtin.exact": ("ExactMatcher",),
-    "facereg.cli.options": (
-        "Json",
-        "print_json",
-    ),
-    "facereg.data.layouts": (
+    "facereg.builtin.layouts": (
         "LAYOUTS",
         "Edge",
         "Layout",
         "layout",
+        "layout_with",
+    ),
+    "facereg.cli.options": (
+        "Json",
+        "print_json",
     ),
     "facereg.errors": (
         "BrokenNetworkError",
@@ -281,6 +282,7 @@ __all__ = [
     "image_size",
     "import_object",
     "layout",
+    "layout_with",
     "load_images",
     "non_maximum_suppression",
     "open_network",

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from facereg.builtin.layouts import W300_68
 from facereg.data.boxes import LabelledImage, read_pseudo_labels, read_wider, unknown_points, without_area
-from facereg.data.layouts import W300_68
 from facereg.data.lines import read_lines
 from facereg.data.points import read_68_points, read_five_points
 from facereg.data.readable import readable

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from facereg.data.boxes import LabelledImage
     from facereg.data.formats import read_boxes
     from facereg.data.pairs import PairList, read_lfw_pairs
-    from facereg.data.points import PointedImage, read_five_points
+    from facereg.data.points import PointedImage, read_five_points, read_points
     from facereg.data.wider import WiderTruth, read_wider_truth
     from facereg.evaluation.comparing import (
         CalibrationResult,
@@ -40,6 +40,7 @@ _HOMES = {
     "facereg.data.points": (
         "PointedImage",
         "read_five_points",
+        "read_points",
     ),
     "facereg.data.wider": (
         "WiderTruth",
@@ -104,6 +105,7 @@ __all__ = [
     "read_five_points",
     "read_lfw_pairs",
     "read_people",
+    "read_points",
     "read_wider_truth",
 ]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from facereg.data.boxes import LabelledImage
     from facereg.data.formats import read_boxes
+    from facereg.data.points import PointedImage, read_points
     from facereg.data.readable import readable
     from facereg.data.sources import BoxFit, read_recipe_sources, read_sources
     from facereg.data.splits import held_out
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "facereg.data.boxes": ("LabelledImage",),
     "facereg.data.formats": ("read_boxes",),
+    "facereg.data.points": (
+        "PointedImage",
+        "read_points",
+    ),
     "facereg.data.readable": ("readable",),
     "facereg.data.sources": (
         "BoxFit",
@@ -85,6 +90,7 @@ __all__ = [
     "Batches",
     "BoxFit",
     "LabelledImage",
+    "PointedImage",
     "adamw",
     "compare_with_torch",
     "count_steps",
@@ -102,6 +108,7 @@ __all__ = [
     "read_checkpoint",
     "read_log",
     "read_people",
+    "read_points",
     "read_recipe_sources",
     "read_safetensors",
     "read_sources",

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from facereg.builtin.layouts import W300_68
 from facereg.data.boxes import PseudoLabels, read_pseudo_labels, read_voc, read_wider, read_yolo, write_pseudo_labels
-from facereg.data.layouts import W300_68
 from facereg.data.pairs import read_lfw_pairs
 from facereg.data.points import read_68_points, read_five_points
 from facereg.data.splits import held_out

@@ -21,7 +21,7 @@ from scipy.io import savemat
 from facereg.data.fetch import read_sources
 from facereg.data.formats import read_boxes
 from facereg.data.pairs import read_lfw_pairs
-from facereg.data.points import read_68_points, read_five_points
+from facereg.data.points import read_68_points, read_cofw, read_five_points, read_pts, read_wflw
 from facereg.data.unpack import unpack
 from facereg.data.wider import read_wider_predictions
 from facereg.gallery.rows import Source
@@ -243,6 +243,7 @@ def _points(read: Callable[[Path, Path], object]) -> Callable[[Path], object]:
 VOC = """<annotation><filename>a.jpg</filename><object><name>face</name><difficult>0</difficult><bndbox>
 <xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"""
 PSEUDO = json.dumps({"image": "images/a.jpg", "boxes": [[1, 2, 30, 40]], "scores": [0.9], "points": [[[1, 2]] * 5]})
+PTS = "version: 1\nn_points: 2\n{\n1.5 2.5\n3 4\n}\n"
 PIPELINE = '[detector]\nname = "mtcnn"\nthreads = 2\noptions = { min_face = 40 }\n[matcher]\nthreshold = 0.4\n'
 SOURCES = f'[faces]\naddress = ["https://a.org/x.zip"]\nsha256 = "{"0" * 64}"\nunpack = true\n'
 READERS = (
@@ -267,6 +268,9 @@ READERS = (
     Reader("pseudo-labels", _text("pseudo.jsonl", PSEUDO + "\n"), lambda path: _pseudo(path)),
     Reader("5 points", _text("5.txt", "a.jpg 1 9 2 9 1 2 3 4 5 6 7 8 9 10\n"), _points(read_five_points)),
     Reader("68 points", _text("68.txt", f"{' '.join(['5.5'] * 136)} a.jpg\n"), _points(read_68_points)),
+    Reader("WFLW", _text("98.txt", f"{'5.5 ' * 196}1 2 30 40 0 1 0 0 1 0 a.jpg\n"), _points(read_wflw)),
+    Reader("COFW", _text("29.txt", f"{'5.5 ' * 58}{'0 ' * 29}a.jpg\n"), _points(read_cofw)),
+    Reader(".pts", _text("pts/a.pts", PTS), lambda path: repr(read_pts(path.parent, path.parent.parent / "images"))),
     Reader("pairs", _text("pairs.txt", "2\nEva 1 2\nJan 1 3\nEva 1 Jan 2\nJan 4 Eva 3\n"), _points(read_lfw_pairs)),
     Reader("predictions", _text("p/a.txt", "a\n2\n1 2 30 40 0.9\n5 6 7 8 0.5\n"), lambda path: _predictions(path)),
     Reader(".mat", _mat(False), lambda path: _boxes("wider")(path)),

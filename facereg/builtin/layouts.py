@@ -186,7 +186,16 @@ COFW_29 = Layout(
     five=((16,), (17,), (20,), (22,), (23,)),
 )
 
-LAYOUTS: Mapping[str, Layout] = MappingProxyType({each.name: each for each in (WFLW_98, W300_68, COFW_29)})
+FIVE = Layout(
+    "five",  # as everywhere here, see facereg.types; labels of MTFL and CelebA
+    5,
+    edges=(),
+    pairs=tuple((point, other) for point, other in enumerate(MIRRORED) if point < other),
+    eyes=(0, 1),
+    five=tuple((point,) for point in range(5)),
+)
+
+LAYOUTS: Mapping[str, Layout] = MappingProxyType({each.name: each for each in (WFLW_98, W300_68, COFW_29, FIVE)})
 
 
 def layout(name: str) -> Layout:
@@ -198,3 +207,16 @@ def layout(name: str) -> Layout:
     if name not in LAYOUTS:
         raise UnknownNameError(f"no layout named {name!r}; there are {', '.join(LAYOUTS)}")
     return LAYOUTS[name]
+
+
+def layout_with(points: int) -> Layout:
+    """Return the layout of so many points.
+
+    Raises:
+        UnknownNameError: if there is none.
+    """
+    for each in LAYOUTS.values():
+        if each.points == points:
+            return each
+    counts = ", ".join(f"{each.points} ({each.name})" for each in LAYOUTS.values())
+    raise UnknownNameError(f"no layout of {points} points; there are {counts}")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import facereg
-from facereg.data.layouts import LAYOUTS, W300_68, Edge, Layout, layout
+from facereg.builtin.layouts import LAYOUTS, W300_68, Edge, Layout, layout, layout_with
 from facereg.data.points import read_68_points
 from facereg.errors import ContractError, UnknownNameError
 from facereg.geometry import MIRRORED
@@ -47,6 +47,7 @@ def test_the_five_of_a_mirrored_face_are_mirrored(known: Layout) -> None:
         ("wflw-98", 98, 9, {96, 97}, (60, 72), (96,)),
         ("300w-68", 68, 9, set(), (36, 45), (36, 37, 38, 39, 40, 41)),
         ("cofw-29", 29, 7, {16, 17, 28}, (16, 17), (16,)),
+        ("five", 5, 0, {0, 1, 2, 3, 4}, (0, 1), (0,)),
     ],
 )
 def test_layouts_are_the_published(
@@ -103,5 +104,11 @@ def test_a_layout_without_pairs_has_no_mirror() -> None:
 
 
 def test_an_unknown_layout_is_answered_with_those_there_are() -> None:
-    with pytest.raises(UnknownNameError, match="no layout named 'wflw'; there are wflw-98, 300w-68, cofw-29"):
+    with pytest.raises(UnknownNameError, match="no layout named 'wflw'; there are wflw-98, 300w-68, cofw-29, five"):
         facereg.layout("wflw")
+
+
+def test_a_layout_is_known_by_its_number_of_points() -> None:
+    assert {layout_with(each.points) for each in LAYOUTS.values()} == set(LAYOUTS.values())
+    with pytest.raises(UnknownNameError, match=r"no layout of 106 points; there are 98 \(wflw-98\), 68 \(300w-68\)"):
+        layout_with(106)
