@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -161,6 +161,11 @@ def verification(
     threshold_pairs: Annotated[
         Path | None, typer.Option(help="List to choose the threshold on; needed where PAIRS has one fold.")
     ] = None,
+    flip: Annotated[
+        Literal["sum", "concat", "none"] | None,
+        typer.Option(help="Mirrored crops: add, put beside, or leave out; default: as the embedder is."),
+    ] = None,
+    draws: Annotated[int, typer.Option(min=0, help="Draws of the people, for 95 % intervals; 0: none.")] = 0,
     out: Out = None,
     json: Json = False,
     *,
@@ -177,7 +182,9 @@ def verification(
     chosen = None if threshold_pairs is None else read_lfw_pairs(threshold_pairs, images)
     pictures = len({path for held in (tested, chosen) if held for path in held.paths})
     with stages.pipeline() as pipeline, progress("embedding", pictures) as advance:
-        result = measure_verification(pipeline, tested, chosen, progress=advance, notice=complain)
+        result = measure_verification(
+            pipeline, tested, chosen, flip=flip, draws=draws, progress=advance, notice=complain
+        )
     report(result, pictures, stages, ("detector", "aligner", "embedder"), out, json)
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from facereg.data.lines import read_lines, whole_number
 from facereg.errors import DatasetError
+from facereg.types import IntArray
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two pictures, and whether they show one person."""
+    """Two pictures, whether they show one person, and who is in each, where the list tells."""
 
     first: Path
     second: Path
     same: bool
+    people: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,15 @@ class PairList:
     def paths(self) -> list[Path]:
         """Return the pictures, each once, in order."""
         return list(dict.fromkeys(path for pair in self.pairs for path in (pair.first, pair.second)))
+
+    @property
+    def people(self) -> tuple[IntArray, IntArray] | None:
+        """Return a number for the person in each first and in each second picture; None where the list tells none."""
+        names = [pair.people for pair in self.pairs if pair.people is not None]
+        if not names or len(names) < len(self.pairs):
+            return None
+        _, numbers = np.unique(np.array(names).ravel(), return_inverse=True)
+        return numbers[::2].astype(np.int64), numbers[1::2].astype(np.int64)
 
 
 def read_lfw_pairs(annotations: Path, images: Path) -> PairList:
@@ -53,9 +66,11 @@ def read_lfw_pairs(annotations: Path, images: Path) -> PairList:
 def _pair(words: list[str], annotations: Path, line: int, images: Path) -> Pair:
     try:
         if len(words) == 3:
-            return Pair(_file(images, words[0], words[1]), _file(images, words[0], words[2]), same=True)
+            first, second = _file(images, words[0], words[1]), _file(images, words[0], words[2])
+            return Pair(first, second, True, (words[0], words[0]))
         if len(words) == 4:
-            return Pair(_file(images, words[0], words[1]), _file(images, words[2], words[3]), same=False)
+            first, second = _file(images, words[0], words[1]), _file(images, words[2], words[3])
+            return Pair(first, second, False, (words[0], words[2]))
     except ValueError:
         pass
     raise DatasetError(

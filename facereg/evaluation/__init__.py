@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from facereg.data.pairs import PairList, read_lfw_pairs
     from facereg.data.points import PointedImage, read_five_points, read_points
     from facereg.data.wider import WiderTruth, read_wider_truth
+    from facereg.evaluation.bootstrap import Intervals, bootstrap
     from facereg.evaluation.comparing import (
         CalibrationResult,
         Comparison,
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
         measure_verification,
     )
     from facereg.evaluation.detecting import DetectionResult, measure_detection
+    from facereg.evaluation.flipping import Flip, FlippedEmbedder
     from facereg.evaluation.identification import IdentificationResult, measure_identification
     from facereg.evaluation.landmarks import LandmarkResult, measure_landmarks
+    from facereg.evaluation.verification import FoldRate, VerificationScores, score_pairs
     from facereg.evaluation.wider import WiderResult, measure_wider
     from facereg.folders.people import read_people
     from facereg.gallery.thresholds import Calibration, Threshold, calibration_for
@@ -46,6 +49,10 @@ _HOMES = {
         "WiderTruth",
         "read_wider_truth",
     ),
+    "facereg.evaluation.bootstrap": (
+        "Intervals",
+        "bootstrap",
+    ),
     "facereg.evaluation.comparing": (
         "CalibrationResult",
         "Comparison",
@@ -58,6 +65,10 @@ _HOMES = {
         "DetectionResult",
         "measure_detection",
     ),
+    "facereg.evaluation.flipping": (
+        "Flip",
+        "FlippedEmbedder",
+    ),
     "facereg.evaluation.identification": (
         "IdentificationResult",
         "measure_identification",
@@ -65,6 +76,11 @@ _HOMES = {
     "facereg.evaluation.landmarks": (
         "LandmarkResult",
         "measure_landmarks",
+    ),
+    "facereg.evaluation.verification": (
+        "FoldRate",
+        "VerificationScores",
+        "score_pairs",
     ),
     "facereg.evaluation.wider": (
         "WiderResult",
@@ -84,15 +100,21 @@ __all__ = [
     "CalibrationResult",
     "Comparison",
     "DetectionResult",
+    "Flip",
+    "FlippedEmbedder",
+    "FoldRate",
     "IdentificationResult",
+    "Intervals",
     "LabelledImage",
     "LandmarkResult",
     "PairList",
     "PointedImage",
     "Threshold",
     "VerificationResult",
+    "VerificationScores",
     "WiderResult",
     "WiderTruth",
+    "bootstrap",
     "calibration_for",
     "compare_pictures",
     "measure_detection",
@@ -107,6 +129,7 @@ __all__ = [
     "read_people",
     "read_points",
     "read_wider_truth",
+    "score_pairs",
 ]
 
 

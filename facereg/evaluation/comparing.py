@@ -11,6 +11,8 @@ import numpy as np
 from facereg.data.lines import absent
 from facereg.data.pairs import PairList
 from facereg.errors import DatasetError, ImageError
+from facereg.evaluation.bootstrap import Intervals, bootstrap
+from facereg.evaluation.flipping import Flip, FlippedEmbedder
 from facereg.evaluation.main_faces import MainFaces, embed_main_faces
 from facereg.evaluation.verification import (
     REFUSED,
@@ -151,6 +153,7 @@ class VerificationResult:
         pairs, folds: how many there are.
         missing: how many pairs lack a face, or have a picture that cannot be read.
         errors: what is wrong with each file that could not be read or worked on.
+        intervals: how far the figures would move with other people; None where no draws were asked for.
     """
 
     scores: VerificationScores
@@ -158,24 +161,39 @@ class VerificationResult:
     folds: int
     missing: int
     errors: tuple[ImageError, ...]
+    intervals: Intervals | None = None
 
     def figures(self) -> dict[str, object]:
         """Return the figures by the names that the command writes."""
-        return {
+        figures: dict[str, object] = {
             "pairs": self.pairs,
             "missing": self.missing,
             "accuracy": self.scores.accuracy,
             "accuracy_std": self.scores.accuracy_std,
-            "tpr_at_far": {f"{far:g}": value for far, value in self.scores.tpr_at_far.items()},
-            "threshold": self.scores.threshold,
-            "folds": self.folds,
+            "tpr_at_far": _by_far(self.scores.tpr_at_far),
         }
+        for name, part in (("tpr_at_far_folds", "tpr"), ("tpr_at_far_folds_std", "tpr_std"), ("far_folds", "far")):
+            if self.scores.fold_rates:
+                held = {far: getattr(rate, part, None) for far, rate in self.scores.fold_rates.items()}
+                figures[name] = _by_far(held)
+        if self.intervals is not None:
+            low, high = self.intervals.accuracy
+            spans = self.intervals.tpr_at_far
+            figures["accuracy_low"], figures["accuracy_high"] = low, high
+            figures["tpr_at_far_low"] = _by_far({far: span and span[0] for far, span in spans.items()})
+            figures["tpr_at_far_high"] = _by_far({far: span and span[1] for far, span in spans.items()})
+            figures["drawn"] = self.intervals.over
+        return {**figures, "threshold": self.scores.threshold, "folds": self.folds}
 
     def plot(self, path: Path, title: str) -> None:
         """Draw ROC and DET."""
         from facereg.evaluation.plots import plot_verification
 
-        plot_verification(path, self.scores.curve, f"{title}, {self.pairs} pairs")
+        plot_verification(path, {title: self.scores.curve}, f"{title}, {self.pairs} pairs")
+
+
+def _by_far(values: Mapping[float, float | None]) -> dict[str, float | None]:
+    return {f"{far:g}": value for far, value in values.items()}
 
 
 def measure_verification(
@@ -183,6 +201,8 @@ def measure_verification(
     tested: PairList,
     chosen: PairList | None = None,
     *,
+    flip: Flip | None = None,
+    draws: int = 0,
     progress: Callable[[int], object] = lambda done: None,
     notice: Callable[[str], object] = lambda text: None,
 ) -> VerificationResult:
@@ -191,6 +211,8 @@ def measure_verification(
     Args:
         tested: the list.
         chosen: another, to choose the threshold on; needed where the first has one fold.
+        flip: what mirrored crops add, see `FlippedEmbedder`; None is as the embedder is set, which is `sum`.
+        draws: of the people, for intervals of the figures; 0 gives none.
         progress: called with the number of pictures done since the last call.
         notice: called with a line about a file that was read in part, or could not be read.
     Raises:
@@ -198,19 +220,33 @@ def measure_verification(
         DatasetError: if pictures are not there.
         FaceregError: if a network is not to be had.
     """
+    if flip is not None:
+        pipeline = Pipeline(pipeline.detector, pipeline.aligner, FlippedEmbedder(pipeline.embedder, flip))
     lists = [tested] if chosen is None else [tested, chosen]
     held = embed_lists(pipeline, lists, progress=progress, notice=notice)
     compared, threshold = listed_similarities(tested, held), None
     if chosen is not None:
         other = listed_similarities(chosen, held)
         threshold = best_threshold(other.values, other.same)
-    return VerificationResult(
-        score_pairs(compared.values, compared.same, tested.folds, threshold=threshold),
-        pairs=len(tested.pairs),
-        folds=len(set(tested.folds)),
-        missing=compared.missing,
-        errors=held.faces.errors,
-    )
+    return score_list(tested, compared, threshold=threshold, draws=draws, errors=held.faces.errors)
+
+
+def score_list(
+    tested: PairList,
+    compared: Similarities,
+    *,
+    threshold: float | None = None,
+    draws: int = 0,
+    errors: tuple[ImageError, ...] = (),
+) -> VerificationResult:
+    """Return the figures of a list whose pairs are compared; see `measure_verification`.
+
+    Raises:
+        ContractError: if a kind of pair is missing, or one fold comes without a threshold.
+    """
+    scores = score_pairs(compared.values, compared.same, tested.folds, threshold=threshold)
+    drawn = bootstrap(compared.values, compared.same, scores.right, tested.people, draws=draws) if draws else None
+    return VerificationResult(scores, len(tested.pairs), len(set(tested.folds)), compared.missing, errors, drawn)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,18 +23,22 @@ except ImportError as error:
 TICKS = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8)  # of DET axes
 
 
-def plot_verification(path: Path, curve: FloatArray, title: str) -> None:
-    """Draw ROC (log FAR) and DET (normal deviates; Martin et al. 1997) of rows FAR, TPR, threshold."""
+def plot_verification(path: Path, curves: Mapping[str, FloatArray], title: str) -> None:
+    """Draw ROC (log FAR) and DET (normal deviates; Martin et al. 1997) of rows FAR, TPR, threshold, by model."""
     _, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.5))
-    far, tpr = curve[:, 0], curve[:, 1]
-    left.semilogx(np.maximum(far, 1e-5), tpr)
-    _axes(left, "false accept rate", "true positive rate", title)
-    left.set_xlim(max(1e-4, float(far[far > 0].min(initial=1.0)) / 2), 1)
-    inside = (far > 0) & (far < 1) & (tpr < 1) & (tpr > 0)
-    right.plot(norm.ppf(far[inside]), norm.ppf(1 - tpr[inside]))
+    for name, curve in curves.items():
+        far, tpr = curve[:, 0], curve[:, 1]
+        left.semilogx(np.maximum(far, 1e-6), tpr, label=name)
+        inside = (far > 0) & (far < 1) & (tpr < 1) & (tpr > 0)
+        right.plot(norm.ppf(far[inside]), norm.ppf(1 - tpr[inside]), label=name)
+    least = min((float(curve[curve[:, 0] > 0, 0].min(initial=1.0)) for curve in curves.values()), default=1.0)
+    left.set_xlim(max(1e-6, min(least / 2, 0.5)), 1)
     right.set_xticks(norm.ppf(TICKS), [f"{tick:g}" for tick in TICKS])
     right.set_yticks(norm.ppf(TICKS), [f"{tick:g}" for tick in TICKS])
+    _axes(left, "false accept rate", "true positive rate", title)
     _axes(right, "false accept rate", "false reject rate", "DET")
+    if len(curves) > 1:
+        left.legend(loc="lower right", fontsize="small")
     _save(path)
 
 

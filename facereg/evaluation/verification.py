@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facereg.errors import ContractError, MissingExtraError
-from facereg.types import BoolArray, FloatArray
+from facereg.types import BoolArray, FloatArray, IntArray
 
 try:
     from sklearn.metrics import roc_curve
@@ -20,6 +20,21 @@ FEWEST = 10  # false accepts that a rate beside the one asked for rests on
 REFUSED = -1.0  # similarity of a pair one of whose pictures gave no face: the system refuses it
 
 
+@dataclass(frozen=True, slots=True)
+class FoldRate:
+    """What a false accept rate comes to where its threshold is chosen on other people's pairs.
+
+    Args:
+        tpr: mean over the folds of the true positive rate, each fold at the threshold of the others.
+        tpr_std: population standard deviation over the folds.
+        far: mean over the folds of the false accept rate there: the one asked for, and what chance adds.
+    """
+
+    tpr: float
+    tpr_std: float
+    far: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VerificationScores:
     """Figures over all pairs.
@@ -28,14 +43,18 @@ class VerificationScores:
         accuracy: mean over the folds, each at the threshold that is best for the others (or at the one given).
         accuracy_std: population standard deviation over the folds; 0 for one fold.
         tpr_at_far: by false accept rate; None where there are too few impostor pairs to show it.
+        fold_rates: the same with the threshold of each fold chosen on the others; empty for one fold.
         threshold: the one given, or the mean over the folds.
+        right: (P,) which pairs were judged rightly at their fold's threshold.
         curve: (N, 3) float32 FAR, TPR, threshold, by falling threshold.
     """
 
     accuracy: float
     accuracy_std: float
     tpr_at_far: dict[float, float | None]
+    fold_rates: dict[float, FoldRate | None]
     threshold: float
+    right: BoolArray
     curve: FloatArray
 
 
@@ -61,20 +80,47 @@ def score_pairs(
     names = np.unique(fold)
     if threshold is None and len(names) < 2:
         raise ContractError("threshold: one fold needs a threshold chosen on other pairs; give a second list")
-    accuracies, thresholds = [], []
+    right, thresholds = np.empty(len(same), np.bool_), []
     for name in names:
         test = fold == name
         chosen = best_threshold(similarities[~test], same[~test]) if threshold is None else threshold
-        accuracies.append(float(((similarities[test] >= chosen) == same[test]).mean()))
+        right[test] = (similarities[test] >= chosen) == same[test]
         thresholds.append(chosen)
+    accuracies = [float(right[fold == name].mean()) for name in names]
     curve = roc(similarities, same)
     return VerificationScores(
         accuracy=float(np.mean(accuracies)),
         accuracy_std=float(np.std(accuracies)),
         tpr_at_far={far: tpr_at(curve, far, int((~same).sum())) for far in FARS},
+        fold_rates={far: fold_rate(similarities, same, fold, far) for far in FARS} if len(names) > 1 else {},
         threshold=float(np.mean(thresholds)),
+        right=right,
         curve=curve,
     )
+
+
+def fold_rate(similarities: FloatArray, same: BoolArray, folds: IntArray, far: float) -> FoldRate | None:
+    """Return the rates of the folds, each at the lowest threshold that keeps `far` on all the others.
+
+    Known code (facts of facenet's and InsightFace's) reads that threshold from a grid of squared distances in steps of
+    0.001, by interpolation; here it is exact, halfway between the last impostor accepted and the first refused. As
+    there, a fold in which one impostor is more than `far` allows is scored all the same: `FoldRate.far` says what
+    came of it.
+
+    Returns:
+        None where the others have too few impostor pairs to show `far`, or a fold lacks a kind of pair.
+    """
+    tprs, fars = [], []
+    for name in np.unique(folds):
+        test = folds == name
+        refused = np.sort(similarities[~test & ~same].astype(np.float64))[::-1]
+        allowed = _allowed(len(refused), far)
+        if allowed < 1 or allowed >= len(refused) or same[test].all() or not same[test].any():
+            return None
+        accepted = similarities[test] >= _threshold_above(refused[allowed], similarities[~test])
+        tprs.append(float(accepted[same[test]].mean()))
+        fars.append(float(accepted[~same[test]].mean()))
+    return FoldRate(float(np.mean(tprs)), float(np.std(tprs)), float(np.mean(fars)))
 
 
 def best_threshold(similarities: FloatArray, same: BoolArray) -> float:
