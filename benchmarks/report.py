@@ -167,6 +167,19 @@ ROWS = (
         peer="torch: 1",
     ),
     Row(
+        "faces a second through the pipeline in this process, stages side by side (`stream`) / in turn, two cores",
+        "pipeline-rate",
+        lambda r: f"{r['faces_per_second']['side by side']:.1f} / {r['faces_per_second']['in turn']:.1f}",
+        "`make bench`",
+    ),
+    Row(
+        "one picture of one face through `Pipeline.run`, time over that of its four stages called by hand, one thread",
+        "pipeline-overhead",
+        lambda r: f"{percent(r['overhead'])} of {r['milliseconds']['by hand']:.0f} ms",
+        "`make bench`",
+        peer="at most 3 %",
+    ),
+    Row(
         "memory while detecting 5,000 pictures of random sizes, growth after the first 500",
         "mtcnn-memory",
         lambda r: percent(r["growth"]),

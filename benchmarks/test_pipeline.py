@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,6 +27,7 @@ from facereg.types import Faces, Image
 
 PICTURES, MANY = pictures(5000), pictures(20_000)
 FIRST, FLAT = 0.05, 0.05  # of the pictures; of the memory held after them
+CALLS, MOST_OVERHEAD = 100, 0.03
 
 
 class WholePicture(Detector):
@@ -84,6 +86,43 @@ def test_stages_side_by_side_against_stages_in_turn(benchmark: BenchmarkFixture,
             "command": "make bench",
         },
     )
+
+
+@pytest.mark.benchmark(group="pipeline, in process")
+def test_one_picture_through_run_against_its_stages_called_by_hand(benchmark: BenchmarkFixture, keep: Keep) -> None:
+    """In turn, by the processor's time of this thread, in which the networks work too: neighbours count little."""
+    images = photographs(1)
+    taken: dict[str, list[float]] = {"by hand": [], "run": []}
+    with Pipeline.create(matcher="exact", threshold=0.5, threads=1) as pipeline:
+        detector, aligner, embedder, matcher = pipeline.detector, pipeline.aligner, pipeline.embedder, pipeline.matcher
+        assert matcher is not None
+        matcher.add(["known"], pipeline.run(images)[0].embeddings[:1])
+
+        def by_hand() -> int:
+            faces = detector.detect(images)
+            crops = aligner.align(images, faces, size=embedder.crop_size, template=embedder.template)
+            return len(matcher.match(embedder.embed(crops.pixels)))
+
+        def in_turn() -> None:
+            for _ in range(CALLS):
+                for name, work in (("by hand", by_hand), ("run", lambda: len(pipeline.run(images)[0].matches))):
+                    start = time.thread_time()
+                    assert work() == 1
+                    taken[name].append(time.thread_time() - start)
+
+        benchmark.pedantic(in_turn, rounds=1, warmup_rounds=1)  # type: ignore[no-untyped-call]
+    milliseconds = {name: float(np.median(seconds)) * 1000 for name, seconds in taken.items()}
+    overhead = milliseconds["run"] / milliseconds["by hand"] - 1
+    keep(
+        "pipeline-overhead",
+        {
+            "milliseconds": {name: round(value, 2) for name, value in milliseconds.items()},
+            "overhead": round(overhead, 4),
+            "calls": CALLS,
+            "command": "make bench",
+        },
+    )
+    assert overhead < MOST_OVERHEAD
 
 
 @pytest.mark.benchmark(group="pipeline, served")

@@ -23,7 +23,7 @@ from facereg.errors import ContractError, SpaceMismatchError
 from facereg.networks.runner import Networks
 from facereg.stage import RoleName as RoleName
 from facereg.stage import Stage as Stage
-from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches, check_image, check_images, check_pixels
+from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches, check_images, check_pixels
 
 
 class Detector(Stage):
@@ -82,8 +82,8 @@ class Aligner(Stage):
         target = geometry.template(size) if template is None else geometry.require_template(template, size=size)
         if len(images) != len(faces):
             raise ContractError(f"faces: expected one Faces for each of {len(images)} images, got {len(faces)}")
-        for index, (image, found) in enumerate(zip(images, faces, strict=True)):
-            check_image(image, name=f"images[{index}]")
+        images = check_images(images, call="aligner.align")
+        for found in faces:
             if self.needs_landmarks and len(found) and found.landmarks.shape[1] != 5:
                 raise ContractError(
                     f"{type(self).__name__}: expected 5 landmarks a face, got {found.landmarks.shape[1]}; "

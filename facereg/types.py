@@ -45,7 +45,11 @@ def check_image(image: object, *, name: str = "image") -> Image:
     return image
 
 
-def check_images(images: object, *, call: str) -> list[Image]:
+class CheckedImages(list[Image]):
+    """Images that were checked: what takes them looks at none of them again."""
+
+
+def check_images(images: object, *, call: str) -> CheckedImages:
     """Return the images as a list, each checked as in `check_image`, or raise one clear error.
 
     Args:
@@ -53,10 +57,12 @@ def check_images(images: object, *, call: str) -> list[Image]:
     Raises:
         ContractError: if it is no list of images, or one of them is none.
     """
+    if isinstance(images, CheckedImages):
+        return images
     if getattr(images, "ndim", None) in (0, 3) or not isinstance(images, Iterable) or isinstance(images, (str, bytes)):
         got = "one array" if hasattr(images, "ndim") else type(images).__name__
         raise ContractError(f"images: expected a list of images, got {got}; write {call}([image])")
-    return [check_image(image, name=f"images[{index}]") for index, image in enumerate(images)]
+    return CheckedImages(check_image(image, name=f"images[{index}]") for index, image in enumerate(images))
 
 
 def check_pixels(pixels: object, *, size: int | None = None) -> npt.NDArray[np.uint8]:

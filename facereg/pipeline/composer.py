@@ -19,7 +19,7 @@ from facereg.pipeline.metrics import PipelineMetrics
 from facereg.pipeline.stages import Result, Stages
 from facereg.registry.installed import Registry, default_registry
 from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName
-from facereg.types import Image, check_images
+from facereg.types import CheckedImages, Image, check_images
 
 __all__ = ["CHUNK", "Outcome", "Pipeline", "Result"]
 
@@ -255,12 +255,13 @@ class Pipeline:
     def _work(
         self, images: Iterable[Image], chunk: int, window: int | None, *, inline: bool = False
     ) -> Generator[Result | Exception, None, None]:
-        source, failure = iter(images), None
+        source, failure, checked = iter(images), None, isinstance(images, CheckedImages)
         with self._flow(chunk, window, inline=inline) as flow:
             for step in flow.steps():
                 if step == "read":
                     try:
-                        flow.put(next(source))  # not bound to a local, which would keep the pixels alive
+                        # not bound to a local, which would keep the pixels alive
+                        flow.put(next(source), checked=checked)
                     except StopIteration:
                         flow.end()
                     except Exception as error:  # the source's: it comes after the outcomes of what it gave

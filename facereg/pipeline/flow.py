@@ -21,7 +21,7 @@ from facereg.errors import ContractError
 from facereg.pipeline.failures import NO_NETWORK, error_of_image, try_each_alone
 from facereg.pipeline.stages import Result, Stages
 from facereg.pipeline.waiting import Item, Part, WaitingCrops
-from facereg.types import Embeddings, Image, check_image
+from facereg.types import CheckedImages, Embeddings, Image, check_image
 
 Step: TypeAlias = Literal["read", "give", "wait"]
 DETECTIONS = 4  # calls of a remote detector at once: each holds a chunk of whole images
@@ -98,11 +98,12 @@ class Flow:
             else:
                 return
 
-    def put(self, image: Image) -> None:
+    def put(self, image: Image, *, checked: bool = False) -> None:
         """Put the next image in; one that is no image keeps its place and gets its error."""
         item = Item(image, self._put)
         try:
-            check_image(image, name=f"images[{self._put}]")
+            if not checked:
+                check_image(image, name=f"images[{self._put}]")
         except ContractError as error:
             item.image, item.outcome = None, error
             self._stages.metrics.count_failure(error)
@@ -210,7 +211,7 @@ class Flow:
         if self._closed:
             return None
         try:
-            found, crops = self._stages.find([item.image for item in items if item.image is not None])
+            found, crops = self._stages.find(CheckedImages(item.image for item in items if item.image is not None))
         except Exception as error:  # a plugin may raise anything: it is the image's outcome
             if len(items) == 1 or isinstance(error, NO_NETWORK):
                 self._fail(items, error)
