@@ -61,7 +61,7 @@ def test_checkers_see_the_names_that_are_given_at_run_time(package: ModuleType) 
     seen = {
         alias.name: node.module for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names
     }
-    assert seen == package._MODULE_OF
+    assert seen == {name: module for module, names in package._HOMES.items() for name in names.split()}
     assert {*package.__all__} - {"CONTRACT"} == {*seen}
 
 

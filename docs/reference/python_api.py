@@ -50,10 +50,23 @@ def packages() -> dict[str, list[str]]:
     """Return the names that each package exports, the library's own first."""
     found = {}
     for path in sorted((ROOT / "facereg").rglob("__init__.py")):
-        for node in _tree(path).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-                found[".".join(path.parent.relative_to(ROOT).parts)] = list(ast.literal_eval(node.value))
+        if names := [name for node in _tree(path).body for name in _exports(node)]:
+            own = ["CONTRACT"] if path.parent == ROOT / "facereg" else []
+            found[".".join(path.parent.relative_to(ROOT).parts)] = sorted(own + names, key=_constants_first)
     return found
+
+
+def _exports(node: ast.stmt) -> list[str]:
+    """Return what a statement of a package exports: its `__all__`, or the names that it imports on first use."""
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+        return list(ast.literal_eval(node.value))
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return [alias.name for each in node.body if isinstance(each, ast.ImportFrom) for alias in each.names]
+    return []
+
+
+def _constants_first(name: str) -> tuple[bool, bool, str]:
+    return not name.isupper(), name[0].islower(), name
 
 
 def find(module: str, name: str) -> tuple[Defined, Path]:

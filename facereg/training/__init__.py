@@ -5,129 +5,63 @@ Names are imported on first use: reading this package, or a name that needs no t
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from facereg import _lazy
+
 if TYPE_CHECKING:
-    from facereg.data.boxes import LabelledImage
-    from facereg.data.formats import read_boxes
-    from facereg.data.points import PointedImage, read_points
-    from facereg.data.readable import readable
-    from facereg.data.sources import BoxFit, read_recipe_sources, read_sources
-    from facereg.data.splits import held_out
-    from facereg.disk.replacing import file_sha256, whole_file
-    from facereg.folders.people import read_people
-    from facereg.networks.checkpoints import load_checkpoint, read_checkpoint, read_safetensors, require_finite
-    from facereg.training.batches import Batches, count_steps, step_seed
-    from facereg.training.curves import draw_curves, read_log
-    from facereg.training.export import compare_with_torch, export_onnx
-    from facereg.training.fitting import device_count, fit
-    from facereg.training.optimizing import adamw
-    from facereg.training.publishing import publish, save_network
-    from facereg.training.schedules import trapezoid, warm_cosine, warm_steps
-    from facereg.training.settings import describe_settings, parse_settings
+    from facereg.data.boxes import LabelledImage as LabelledImage
+    from facereg.data.formats import read_boxes as read_boxes
+    from facereg.data.points import PointedImage as PointedImage
+    from facereg.data.points import read_points as read_points
+    from facereg.data.readable import readable as readable
+    from facereg.data.sources import BoxFit as BoxFit
+    from facereg.data.sources import read_recipe_sources as read_recipe_sources
+    from facereg.data.sources import read_sources as read_sources
+    from facereg.data.splits import held_out as held_out
+    from facereg.disk.replacing import file_sha256 as file_sha256
+    from facereg.disk.replacing import whole_file as whole_file
+    from facereg.folders.people import read_people as read_people
+    from facereg.networks.checkpoints import load_checkpoint as load_checkpoint
+    from facereg.networks.checkpoints import read_checkpoint as read_checkpoint
+    from facereg.networks.checkpoints import read_safetensors as read_safetensors
+    from facereg.networks.checkpoints import require_finite as require_finite
+    from facereg.training.batches import Batches as Batches
+    from facereg.training.batches import count_steps as count_steps
+    from facereg.training.batches import step_seed as step_seed
+    from facereg.training.curves import draw_curves as draw_curves
+    from facereg.training.curves import read_log as read_log
+    from facereg.training.export import compare_with_torch as compare_with_torch
+    from facereg.training.export import export_onnx as export_onnx
+    from facereg.training.fitting import device_count as device_count
+    from facereg.training.fitting import fit as fit
+    from facereg.training.optimizing import adamw as adamw
+    from facereg.training.publishing import publish as publish
+    from facereg.training.publishing import save_network as save_network
+    from facereg.training.schedules import trapezoid as trapezoid
+    from facereg.training.schedules import warm_cosine as warm_cosine
+    from facereg.training.schedules import warm_steps as warm_steps
+    from facereg.training.settings import describe_settings as describe_settings
+    from facereg.training.settings import parse_settings as parse_settings
 
 _HOMES = {
-    "facereg.data.boxes": ("LabelledImage",),
-    "facereg.data.formats": ("read_boxes",),
-    "facereg.data.points": (
-        "PointedImage",
-        "read_points",
-    ),
-    "facereg.data.readable": ("readable",),
-    "facereg.data.sources": (
-        "BoxFit",
-        "read_recipe_sources",
-        "read_sources",
-    ),
-    "facereg.data.splits": ("held_out",),
-    "facereg.disk.replacing": (
-        "file_sha256",
-        "whole_file",
-    ),
-    "facereg.folders.people": ("read_people",),
-    "facereg.networks.checkpoints": (
-        "load_checkpoint",
-        "read_checkpoint",
-        "read_safetensors",
-        "require_finite",
-    ),
-    "facereg.training.batches": (
-        "Batches",
-        "count_steps",
-        "step_seed",
-    ),
-    "facereg.training.curves": (
-        "draw_curves",
-        "read_log",
-    ),
-    "facereg.training.export": (
-        "compare_with_torch",
-        "export_onnx",
-    ),
-    "facereg.training.fitting": (
-        "device_count",
-        "fit",
-    ),
-    "facereg.training.optimizing": ("adamw",),
-    "facereg.training.publishing": (
-        "publish",
-        "save_network",
-    ),
-    "facereg.training.schedules": (
-        "trapezoid",
-        "warm_cosine",
-        "warm_steps",
-    ),
-    "facereg.training.settings": (
-        "describe_settings",
-        "parse_settings",
-    ),
+    "facereg.data.boxes": "LabelledImage",
+    "facereg.data.formats": "read_boxes",
+    "facereg.data.points": "PointedImage read_points",
+    "facereg.data.readable": "readable",
+    "facereg.data.sources": "BoxFit read_recipe_sources read_sources",
+    "facereg.data.splits": "held_out",
+    "facereg.disk.replacing": "file_sha256 whole_file",
+    "facereg.folders.people": "read_people",
+    "facereg.networks.checkpoints": "load_checkpoint read_checkpoint read_safetensors require_finite",
+    "facereg.training.batches": "Batches count_steps step_seed",
+    "facereg.training.curves": "draw_curves read_log",
+    "facereg.training.export": "compare_with_torch export_onnx",
+    "facereg.training.fitting": "device_count fit",
+    "facereg.training.optimizing": "adamw",
+    "facereg.training.publishing": "publish save_network",
+    "facereg.training.schedules": "trapezoid warm_cosine warm_steps",
+    "facereg.training.settings": "describe_settings parse_settings",
 }
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [
-    "Batches",
-    "BoxFit",
-    "LabelledImage",
-    "PointedImage",
-    "adamw",
-    "compare_with_torch",
-    "count_steps",
-    "describe_settings",
-    "device_count",
-    "draw_curves",
-    "export_onnx",
-    "file_sha256",
-    "fit",
-    "held_out",
-    "load_checkpoint",
-    "parse_settings",
-    "publish",
-    "read_boxes",
-    "read_checkpoint",
-    "read_log",
-    "read_people",
-    "read_points",
-    "read_recipe_sources",
-    "read_safetensors",
-    "read_sources",
-    "readable",
-    "require_finite",
-    "save_network",
-    "step_seed",
-    "trapezoid",
-    "warm_cosine",
-    "warm_steps",
-    "whole_file",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name in _MODULE_OF:
-        return getattr(import_module(_MODULE_OF[name]), name)
-    raise AttributeError(f"module 'facereg.training' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = _lazy(__name__, _HOMES)
