@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from facereg.errors import MissingExtraError
-from facereg.types import Faces, Image
+from facereg.types import Faces, FloatArray, Image
 
 try:
     import supervision
@@ -47,3 +47,12 @@ def draw_faces(
         writer = supervision.LabelAnnotator(colours, text_scale=scale, text_padding=3, smart_position=True)
         scene = writer.annotate(scene, found, labels=list(labels))
     return np.ascontiguousarray(scene[..., ::-1])
+
+
+def draw_points(image: Image, points: FloatArray, colour: str) -> Image:
+    """Return a copy of the picture with points (..., 2) in a colour, as `#d62728`."""
+    scene = np.ascontiguousarray(image[..., ::-1])  # supervision draws BGR
+    radius = max(1, supervision.calculate_optimal_line_thickness(tuple(reversed(image.shape[:2]))))
+    dots = supervision.KeyPoints(xy=points.reshape(1, -1, 2).astype(np.float64))
+    annotator = supervision.VertexAnnotator(radius=radius, color=supervision.Color.from_hex(colour))
+    return np.ascontiguousarray(annotator.annotate(scene, dots)[..., ::-1])

@@ -34,5 +34,7 @@ class FivePointAligner(Aligner):
                 pixels[row] = warp(image, matrix, size)
                 row += 1
         transforms = np.concatenate(parts) if parts else np.empty((0, 2, 3), np.float32)
+        points = [found.landmarks[rows] for found, rows in zip(faces, good, strict=True) if rows.any()]
+        landmarks = np.concatenate(points) if points else np.empty((0, 5, 2), np.float32)
         refused = tuple("" if one else "its landmarks coincide" for rows in good for one in rows)
-        return Crops(pixels, transforms, tuple(map(len, parts)), refused=refused if any(refused) else ())
+        return Crops(pixels, transforms, tuple(map(len, parts)), landmarks, refused if any(refused) else ())

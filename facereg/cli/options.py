@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facereg.data.boxes import LabelledImage
     from facereg.gallery.thresholds import Threshold
     from facereg.pipeline.composer import Pipeline
-    from facereg.roles import Detector, Matcher
+    from facereg.roles import Aligner, Detector, Matcher
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, or a line per item, on stdout.")]
 GalleryFile = Annotated[Path, typer.Option("--gallery", help="The gallery file.")]
@@ -72,6 +72,10 @@ class Stages:
     def detector_alone(self) -> Detector:
         """Return the detector chosen."""
         return self.composition.make_detector(self.registry)
+
+    def aligner_alone(self) -> Aligner:
+        """Return the aligner chosen."""
+        return self.composition.make_aligner(self.registry)
 
     def threshold_for(self, space: str, given: float | None, *, far: float | None = None) -> Threshold:
         """Return the threshold given, else that of the pipeline file, else the one calibrated (of that rate)."""

@@ -60,7 +60,8 @@ def report(
     tally.count(pictures, result.errors)
     models = {role: getattr(stages, role) for role in roles}
     if out is not None:
-        result.plot(out.with_suffix(".png"), models.get("embedder") or models.get("detector", ""))
+        title = models.get("embedder") or " + ".join(models.values())
+        result.plot(out.with_suffix(".png"), title)
         command = " ".join(["facereg", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])
         write_report(out, figures, command=command, models=models)
     if json:
@@ -69,7 +70,7 @@ def report(
         for name, value in figures.items():
             if isinstance(value, dict):
                 for key, one in value.items():
-                    say(f"{name} {key}: {'too few pairs' if one is None else f'{one:.4f}'}")
+                    say(f"{name} {key}: {'too few' if one is None else f'{one:.4f}'}")
             else:
                 say(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
     if out is not None:

@@ -189,7 +189,7 @@ def _lines(annotations: Path, counts: Sequence[int], expected: str) -> Iterator[
 def _flags(values: FloatArray, path: Path, line: int, expected: str) -> BoolArray:
     if not np.isin(values, (0, 1)).all():
         raise DatasetError(f"{path}, line {line}: expected {expected}, got {values[~np.isin(values, (0, 1))][0]:g}")
-    return values == 1
+    return np.asarray(values == 1, np.bool_)
 
 
 def _with_area(box: FloatArray) -> FloatArray | None:

@@ -28,7 +28,7 @@ class EnlargingDetector(Detector):
         if not factor > 0:
             raise ContractError(f"enlarge: expected a factor above 0, got {factor}")
         super().__init__(detector.networks)
-        self._detector, self._factor = detector, factor
+        self._detector, self._factor, self.name = detector, factor, detector.name
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
         if self._factor == 1:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from facereg.data.points import PointedImage
+from facereg.builtin.alignment import FivePointAligner
+from facereg.builtin.layouts import FIVE, Layout, layout_with
+from facereg.data.points import ATTRIBUTES, PointedImage
 from facereg.errors import ContractError, ImageError
-from facereg.evaluation.detecting import detect_listed
 from facereg.evaluation.enlarging import EnlargingDetector
-from facereg.roles import Detector
-from facereg.types import Faces, FloatArray
+from facereg.geometry import similarity_from_points, template, transform_points
+from facereg.images import Picture
+from facereg.pipeline.points import find_points
+from facereg.pipeline.stages import require_landmarks
+from facereg.roles import Aligner, Detector
+from facereg.types import BoolArray, Faces, FloatArray
 
-FAILED = 0.10  # NME from which a face has failed, and to which the area goes (WFLW's and COFW's)
-STEP = 1e-4  # of the curve of errors
-LEFT_EYE, RIGHT_EYE = 0, 1  # of five landmarks
+FAILED, STRICT = 0.10, 0.05  # errors over which a face has failed (WFLW's and COFW's), and 300-W's
+STEP = 1e-4  # of the curve of errors, which goes up to FAILED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,12 +31,13 @@ class LandmarkScores:
 
     Args:
         faces: how many there are.
-        missed: how many of them were not found; they have failed, and count neither in nme nor in per_point.
-        nme: mean error in percent of the normaliser, over those found.
-        fr10: share of faces with an error over 10 %.
+        missed: how many of them have no points; they have failed, and count neither in nme nor in per_point.
+        nme: mean error in percent of the normaliser, over those that have points.
+        fr10, fr5: share of faces with an error over 10 % and over 5 %, those missed counted.
+        fr10_found: share of the faces that have points with an error over 10 %; 0 where none has.
         auc10: area under the curve up to 10 %, as a share.
         per_point: (P,) float32 mean error of each point, in percent.
-        errors: (N,) float32 error of each face as a share of its normaliser, infinite where it was not found.
+        errors: (N,) float32 error of each face as a share of its normaliser, infinite where it was missed.
         curve: (1001, 2) float32 error, share of faces with at most that.
     """
 
@@ -40,71 +45,186 @@ class LandmarkScores:
     missed: int
     nme: float
     fr10: float
+    fr5: float
+    fr10_found: float
     auc10: float
     per_point: FloatArray
     errors: FloatArray
     curve: FloatArray
 
+    @property
+    def known_nme(self) -> float | None:
+        """Return `nme`; None where every face was missed."""
+        return self.nme if self.missed < self.faces else None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LandmarkResult:
-    """What a detector's landmarks are worth on labelled pictures.
+    """What points of faces are worth on labelled pictures.
 
     Args:
+        items, found: the pictures, and the points (N, P, 2) float32 in each, NaN where the face was missed.
+        labelled: (N, P, 2) float32 those that they are compared with: of `items`, or the five that both layouts have.
+        layout: of the points compared.
+        normaliser: what errors are divided by, in words.
         scores: over all pictures; one that cannot be read is missed.
+        subsets: over the faces of each attribute that the labels name, as WFLW's `pose`.
+        refused: how many faces were found, and refused by the aligner: missed, too.
         enlarge: how much larger the pictures were made.
         errors: what is wrong with each file that could not be read or worked on.
     """
 
+    items: tuple[PointedImage, ...]
+    found: FloatArray
+    labelled: FloatArray
+    layout: Layout
+    normaliser: str
     scores: LandmarkScores
+    subsets: Mapping[str, LandmarkScores]
+    refused: int
     enlarge: float
     errors: tuple[ImageError, ...]
 
     def figures(self) -> dict[str, object]:
         """Return the figures by the names that the command writes; `missing` counts files, which are missed, too."""
-        return {
-            "images": self.scores.faces,
+        scores = self.scores
+        figures: dict[str, object] = {
+            "images": scores.faces,
             "missing": len(self.errors),
-            "missed": self.scores.missed,
-            "nme": self.scores.nme if self.scores.missed < self.scores.faces else None,
-            "fr10": self.scores.fr10,
-            "auc10": self.scores.auc10,
-            "normaliser": "inter-ocular",
+            "missed": scores.missed,
+            "refused": self.refused,
+            "points": self.layout.points,
+            "nme": scores.known_nme,
+            "fr10": scores.fr10,
+            "fr10_found": scores.fr10_found,
+            "fr5": scores.fr5,
+            "auc10": scores.auc10,
+            "normaliser": self.normaliser,
             "enlarge": self.enlarge,
         }
+        if self.subsets:
+            figures["nme_of"] = {name: own.known_nme for name, own in self.subsets.items()}
+            figures["fr10_of"] = {name: own.fr10 for name, own in self.subsets.items()}
+            figures["auc10_of"] = {name: own.auc10 for name, own in self.subsets.items()}
+        return figures
 
     def plot(self, path: Path, title: str) -> None:
-        """Draw the share of faces with at most an error."""
-        from facereg.evaluation.plots import plot_errors
+        """Draw the share of faces with at most an error, and the mean error of each point on the mean labelled face."""
+        from facereg.evaluation.plots import plot_points
 
-        curves = {f"five points, AUC {self.scores.auc10:.3f}": self.scores.curve}
-        plot_errors(path, curves, f"{title}, {self.scores.faces} pictures")
+        curves = {f"{self.layout.points} points, AUC {self.scores.auc10:.3f}": self.scores.curve}
+        curves |= {f"{name}, AUC {own.auc10:.3f}": own.curve for name, own in self.subsets.items()}
+        shape = mean_shape(self.labelled, self.layout)
+        plot_points(path, curves, shape, self.scores.per_point, f"{title}, {self.scores.faces} pictures")
+
+    def draw_worst(self, folder: Path) -> list[Path]:
+        """Draw the faces with the largest errors into a folder, then those missed; return their files.
+
+        Raises:
+            ImageError: if the folder cannot be written.
+        """
+        from facereg.evaluation.worst_points import draw_worst_points
+
+        return draw_worst_points(folder, [item.path for item in self.items], self.labelled, self.found, self.scores)
 
 
 def measure_landmarks(
     detector: Detector,
     items: Sequence[PointedImage],
     *,
+    aligner: Aligner | None = None,
     enlarge: float = 1.0,
     progress: Callable[[int], object] = lambda done: None,
     notice: Callable[[str], object] = lambda text: None,
 ) -> LandmarkResult:
-    """Return the errors of a detector's five landmarks, divided by the distance between the labelled eyes.
+    """Return the errors of points, divided by the distance between the labelled eyes.
+
+    Points of another layout than the labels' are compared by the five landmarks that both have.
 
     Args:
-        items: pictures with five points each.
+        items: pictures, all with as many points.
+        aligner: finds the points; None takes the detector's own five.
         enlarge: detect on pictures made larger by this.
         progress: called with the number of pictures done since the last call.
         notice: called with a line about a file that was read in part, or could not be read.
     Raises:
-        ContractError: if the detector gives no five landmarks, or two labelled eyes coincide.
+        ContractError: if there are no points to compare, or two labelled eyes coincide.
+        UnknownNameError: if the labels, or the points found, are of no layout that is known.
         FaceregError: if a network is not to be had.
     """
+    aligner = aligner or FivePointAligner()
+    require_landmarks(detector, aligner)
     labelled = np.stack([item.points for item in items])
-    paths = [item.path for item in items]
-    found, errors = detect_listed(EnlargingDetector(detector, enlarge), paths, progress=progress, notice=notice)
-    scores = score_landmarks(landmarks_of(found, labelled), labelled, inter_ocular(labelled))
-    return LandmarkResult(scores, enlarge, tuple(errors))
+    of_labels = layout_with(labelled.shape[1])
+    middles = labelled.mean(1)
+
+    def about(row: int, picture: Picture, faces: Faces) -> Faces:
+        return _about(picture.in_file(faces), faces, middles[row])
+
+    found = list[FloatArray | None]()
+    errors, refused = list[ImageError](), 0
+    outcomes = find_points(
+        EnlargingDetector(detector, enlarge),
+        aligner,
+        [item.path for item in items],
+        chosen=about,
+        notice=notice,
+    )
+    for _, outcome in outcomes:
+        points = None
+        if isinstance(outcome, ImageError):
+            errors.append(outcome)
+            notice(str(outcome))
+        else:
+            picture, faces, own = outcome
+            refused += len(faces) - int(own.kept.sum())
+            if own.kept.any():
+                points = picture.in_file(Faces(faces.boxes, faces.scores, own.points)).landmarks[0]
+        found.append(points)
+        progress(1)
+    return _result(items, found, labelled, of_labels, refused, enlarge, errors)
+
+
+def _result(
+    items: Sequence[PointedImage],
+    found: Sequence[FloatArray | None],
+    labelled: FloatArray,
+    layout: Layout,
+    refused: int,
+    enlarge: float,
+    errors: Sequence[ImageError],
+) -> LandmarkResult:
+    """Compare the points found (P, 2) of each picture with those labelled, in the layout of both, or by the five."""
+    counts = {len(points) for points in found if points is not None} or {layout.points}
+    theirs = layout_with(counts.pop())
+    compared = layout if theirs is layout else FIVE
+    missed = np.full((theirs.points, 2), np.nan, np.float32)
+    all_found = np.stack([missed if points is None else points for points in found])
+    if compared is not theirs:
+        all_found = theirs.five_of(all_found)
+    if compared is not layout:
+        labelled = layout.five_of(labelled)
+    eyes = compared.eye_distance(labelled)
+    for item, length in zip(items, eyes, strict=True):
+        if not length > 0:
+            raise ContractError(f"{item.path}: expected labelled eyes apart from each other, got them on one point")
+    rows = {name: np.array([name in item.attributes for item in items], np.bool_) for name in ATTRIBUTES}
+
+    def scored(chosen: BoolArray) -> LandmarkScores:
+        return score_landmarks(all_found[chosen], labelled[chosen], eyes[chosen])
+
+    return LandmarkResult(
+        tuple(items),
+        all_found,
+        labelled,
+        compared,
+        "inter-ocular" if compared is FIVE else f"distance of points {compared.eyes[0]} and {compared.eyes[1]}",
+        scored(np.ones(len(items), np.bool_)),
+        {name: scored(chosen) for name, chosen in rows.items() if chosen.any()},
+        refused,
+        enlarge,
+        tuple(errors),
+    )
 
 
 def score_landmarks(found: FloatArray, labelled: FloatArray, normalisers: FloatArray) -> LandmarkScores:
@@ -125,12 +245,15 @@ def score_landmarks(found: FloatArray, labelled: FloatArray, normalisers: FloatA
     seen = np.isfinite(distances).all(1)
     errors = np.where(seen, distances.mean(1), np.inf)
     curve = _curve(errors)
+    failed = errors > FAILED
     per_point = distances[seen].mean(0) * 100 if seen.any() else np.full(labelled.shape[1], np.inf)
     return LandmarkScores(
         faces=len(errors),
         missed=int((~seen).sum()),
         nme=float(errors[seen].mean() * 100) if seen.any() else float("inf"),
-        fr10=float(1 - curve[-1, 1]),
+        fr10=float(failed.mean()),
+        fr5=float((errors > STRICT).mean()),
+        fr10_found=float(failed[seen].mean()) if seen.any() else 0.0,
         auc10=_simpson(curve[:, 1]) / FAILED,
         per_point=per_point.astype(np.float32),
         errors=errors.astype(np.float32),
@@ -138,31 +261,21 @@ def score_landmarks(found: FloatArray, labelled: FloatArray, normalisers: FloatA
     )
 
 
-def inter_ocular(points: FloatArray) -> FloatArray:
-    """Return the (N,) distances between the eyes of five landmarks (N, 5, 2)."""
-    distances: FloatArray = np.linalg.norm(points[:, LEFT_EYE] - points[:, RIGHT_EYE], axis=1).astype(np.float32)
-    return distances
+def mean_shape(labelled: FloatArray, layout: Layout) -> FloatArray:
+    """Return the mean of faces (N, P, 2), each turned and scaled so that its five landmarks fit the template of 112 px.
 
-
-def landmarks_of(found: Sequence[Faces], labelled: FloatArray) -> FloatArray:
-    """Return, for each picture, the five landmarks of the face that its label is about; NaN where none is.
-
-    That is the best-scored face whose box holds the middle of the labelled points.
-
-    Args:
-        found: the faces of N pictures, with five landmarks each.
-        labelled: (N, 5, 2) float32.
     Raises:
-        ContractError: if the faces have no five landmarks.
+        ContractError: if the five landmarks of a face coincide.
     """
-    points = np.full(labelled.shape, np.nan, np.float32)
-    for row, (faces, middle) in enumerate(zip(found, labelled.mean(1), strict=True)):
-        if len(faces) and faces.landmarks.shape[1] != labelled.shape[1]:
-            raise ContractError(f"found: expected {labelled.shape[1]} landmarks a face, got {faces.landmarks.shape[1]}")
-        inside = (faces.boxes[:, :2] <= middle).all(1) & (middle <= faces.boxes[:, 2:]).all(1)
-        if inside.any():
-            points[row] = faces.landmarks[int(inside.argmax())]  # faces come best first
-    return points
+    matrices = similarity_from_points(layout.five_of(labelled), template(112))
+    mean: FloatArray = transform_points(labelled, matrices).mean(0)
+    return mean
+
+
+def _about(in_file: Faces, faces: Faces, middle: FloatArray) -> Faces:
+    """Return the best-scored face whose box, in the file, holds the middle of the labelled points; or no face."""
+    inside = (in_file.boxes[:, :2] <= middle).all(1) & (middle <= in_file.boxes[:, 2:]).all(1)
+    return faces[np.flatnonzero(inside)[:1]]  # faces come best first
 
 
 def _curve(errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -53,14 +53,19 @@ def plot_detection(path: Path, curves: Mapping[str, FloatArray], title: str) -> 
     _save(path)
 
 
-def plot_errors(path: Path, curves: Mapping[str, FloatArray], title: str) -> None:
-    """Draw the share of faces with at most an error, of rows error, share."""
-    _, axis = pyplot.subplots(figsize=(5.5, 4.5))
+def plot_points(path: Path, curves: Mapping[str, FloatArray], shape: FloatArray, means: FloatArray, title: str) -> None:
+    """Draw the share of faces with at most an error, and on a face (P, 2) the mean error of each point, in percent."""
+    _, (left, right) = pyplot.subplots(1, 2, figsize=(10.5, 4.5))
     for name, curve in curves.items():
-        axis.plot(curve[:, 0], curve[:, 1], label=name)
-    axis.set(ylim=(0, 1.02))
-    axis.legend(loc="lower right")
-    _axes(axis, "error, in distances between the eyes", "share of faces", title)
+        left.plot(curve[:, 0], curve[:, 1], label=name)
+    left.set(ylim=(0, 1.02))
+    left.legend(loc="lower right")
+    _axes(left, "error, in distances between the eyes", "share of faces", title)
+    known = np.where(np.isfinite(means), means, np.nan)
+    drawn = right.scatter(*shape.T, c=known, s=2000 / len(shape) + 10, cmap="viridis_r", plotnonfinite=True)
+    right.set(aspect="equal", xticks=[], yticks=[], title="mean error of each point, %")
+    right.invert_yaxis()  # y runs down
+    pyplot.colorbar(drawn, ax=right)
     _save(path)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +36,38 @@ def draw_worst(
     Raises:
         ImageError: if the folder cannot be written.
     """
+
+    def drawn(row: int, image: Image) -> Image:
+        return _draw(image, items[row], found[row], match_faces(items[row], found[row]))
+
+    return draw_ranked(
+        folder, [item.path for item in items], worst_pictures(items, found, most=len(items)), drawn, most=most
+    )
+
+
+def draw_ranked(
+    folder: Path, paths: Sequence[Path], order: Sequence[int], draw: Callable[[int, Image], Image], *, most: int
+) -> list[Path]:
+    """Draw the first pictures of an order into a folder, `01-NAME.jpg` the first, and return their files.
+
+    A picture that cannot be read in its own size is passed over.
+
+    Args:
+        order: rows of `paths`.
+        draw: called with a row and its picture.
+    Raises:
+        ImageError: if the folder cannot be written.
+    """
     drawn = list[Path]()
-    for row in worst_pictures(items, found, most=len(items)):
+    for row in order:
         if len(drawn) == most:
             break
-        item, faces = items[row], found[row]
         try:
-            image = read_image(item.path, whole=True)
+            image = read_image(paths[row], whole=True)
         except ImageError:  # whoever detected in it has said so
             continue
-        path = folder / f"{len(drawn) + 1:02}-{item.path.stem[:60]}.jpg"  # no file has a longer name than 255 bytes
-        write_image(path, _draw(image, item, faces, match_faces(item, faces)))
+        path = folder / f"{len(drawn) + 1:02}-{paths[row].stem[:60]}.jpg"  # no file has a longer name than 255 bytes
+        write_image(path, draw(row, image))
         drawn.append(path)
     return drawn
 

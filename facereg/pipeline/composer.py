@@ -16,7 +16,7 @@ from facereg.errors import ContractError, FaceregError
 from facereg.pipeline.composition import Composition, MatcherChoice
 from facereg.pipeline.flow import Flow
 from facereg.pipeline.metrics import PipelineMetrics
-from facereg.pipeline.stages import Result, Stages
+from facereg.pipeline.stages import Result, Stages, require_landmarks
 from facereg.registry.installed import Registry, default_registry
 from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName
 from facereg.types import CheckedImages, Image, check_images
@@ -117,12 +117,7 @@ class Pipeline:
             detector = made.enter_context(composition.make_detector(registry))
             aligner = made.enter_context(composition.make_aligner(registry))
             embedder = made.enter_context(composition.make_embedder(registry))
-            if aligner.needs_landmarks and detector.landmark_count == 0:
-                raise ContractError(
-                    f"detector {composition.detector.name!r} gives no landmarks, and aligner "
-                    f"{composition.aligner.name!r} needs them; use a detector with landmarks, or an aligner that finds "
-                    "its own, see 'facereg models'"
-                )
+            require_landmarks(detector, aligner)
             if matcher is None and composition.matcher is not None:
                 matcher = composition.matcher.create(registry)
             made.pop_all()

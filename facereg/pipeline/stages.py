@@ -109,3 +109,12 @@ class Stages:
             return Matches.empty(len(embeddings))
         with self.metrics.call(self.matcher, len(embeddings)):
             return self.matcher.match(embeddings, k=self.candidates)
+
+
+def require_landmarks(detector: Detector, aligner: Aligner) -> None:
+    """Raise ContractError where an aligner needs landmarks that the detector does not give."""
+    if aligner.needs_landmarks and detector.landmark_count == 0:
+        raise ContractError(
+            f"detector {detector.name!r} gives no landmarks, and aligner {aligner.name!r} needs them; use a detector "
+            "with landmarks, or an aligner that finds its own, see 'facereg models'"
+        )
