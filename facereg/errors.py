@@ -130,8 +130,8 @@ class SpaceMismatchError(GalleryError, ContractError):
 
 
 def words_of(error: BaseException, longest: int = 500) -> str:
-    """Return an error's message in one line; of a plugin's error that cannot even be printed, that it cannot."""
+    """Return an error's message in one line, its kind where it says nothing, and that it cannot be printed if so."""
     try:
-        return " ".join(str(error).split())[:longest]
+        return " ".join(str(error).split())[:longest] or type(error).__name__
     except BaseException:  # whatever its __str__ does
         return "its message cannot be printed"

@@ -14,7 +14,7 @@ from facereg.decoding.containers import START, kind_of
 from facereg.decoding.decoder import opened
 from facereg.decoding.source import Source
 from facereg.disk.replacing import write_atomically
-from facereg.errors import ImageError
+from facereg.errors import ImageError, words_of
 from facereg.types import Faces, Image, check_image
 
 # By format; of HEIC too, so that such files are named where its reader is not installed.
@@ -150,7 +150,9 @@ def write_image(path: str | Path, image: Image) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, encoded.tobytes())
     except OSError as error:
-        raise ImageError(path, f"cannot be written ({_line(error)}); check the folder's rights and space") from error
+        raise ImageError(
+            path, f"cannot be written ({words_of(error, 120)}); check the folder's rights and space"
+        ) from error
 
 
 def load_pictures(paths: Iterable[Path]) -> Iterator[tuple[Path, Picture | ImageError]]:
@@ -166,7 +168,3 @@ def load_images(paths: Sequence[Path]) -> Iterator[tuple[Path, Image | ImageErro
     """Yield each path with its pixels, or with what is wrong with it; one bad file stops nothing."""
     for path, picture in load_pictures(paths):
         yield path, picture if isinstance(picture, ImageError) else picture.image
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -28,6 +29,7 @@ _LOOK_ALIKES = {
     **{"x": "\u0445\u03c7", "y": "\u0443\u03b3", "-": "\u2010\u2011\u2012\u2013\u2014\u2212"},
     **{"'": "\u2019\u2018\u02bc\u2032`\u00b4\u02b9"},
 }  # Cyrillic, Greek, Armenian and Cherokee letters, dashes and apostrophes
+_BEFORE_HOST = re.compile(r"^([a-z][a-z+.-]*:/*)?.*@", re.DOTALL | re.IGNORECASE)  # of an address: user and password
 _ALIKE = str.maketrans({odd: plain for plain, odds in _LOOK_ALIKES.items() for odd in odds})
 
 
@@ -80,6 +82,11 @@ def shown(text: str, *, lines: bool = False) -> str:
     """
     kept = "\n\t" if lines else ""
     return "".join(_escaped(letter) if _is_hidden(letter) and letter not in kept else letter for letter in text)
+
+
+def masked(text: str) -> str:
+    """Return an address as a message may show it: no password, no control characters, not endless."""
+    return shown(_BEFORE_HOST.sub(r"\1***@", text[:8192]))[:300]
 
 
 def _likenesses(name: str) -> tuple[str, str]:

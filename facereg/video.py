@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO, cast
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
-from facereg.errors import ImageError, MissingExtraError
+from facereg.errors import ImageError, MissingExtraError, words_of
+from facereg.names import masked
 from facereg.types import Image
 
 if TYPE_CHECKING:
@@ -317,20 +316,14 @@ def _is_address(text: str) -> bool:
 
 def _shown(source: str) -> str:
     """Return a source as it may be printed: an address without user, password and query."""
-    if not _is_address(source):
-        return source
-    try:
-        parts = urlsplit(source)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    except ValueError:  # no address after all; what it is, is said when it is opened
-        return re.sub(r"//[^/]*@", "//", source).partition("?")[0]
+    return masked(source).replace("***@", "", 1).partition("?")[0] if _is_address(source) else source
 
 
 def _why(error: Exception) -> str:
     """Return a library's reason on one line, without the address, which may hold a password."""
     if type(error).__name__ == "ExitError":  # PyAV's name for a timeout
         return f"silent for {SILENCE_S:g} s"
-    return getattr(error, "strerror", None) or " ".join(str(error).split())
+    return getattr(error, "strerror", None) or words_of(error)
 
 
 def _pyav() -> ModuleType:

@@ -15,8 +15,8 @@ import typer
 
 from facereg.cli.streams import complain as complain
 from facereg.errors import RunnerError
+from facereg.names import masked
 from facereg.networks.opening import require_runner
-from facereg.networks.triton.address import masked
 from facereg.pipeline.composition import NETWORK_ROLES, Composition, MatcherChoice, StageChoice
 from facereg.registry.installed import Registry, default_registry
 from facereg.roles import RoleName

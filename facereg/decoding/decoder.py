@@ -25,7 +25,7 @@ from facereg.decoding.limits import (
 )
 from facereg.decoding.source import Source, name_of, no_picture, read_source
 from facereg.decoding.tiff_tags import orientation_of
-from facereg.errors import ContractError, ImageError
+from facereg.errors import ContractError, ImageError, words_of
 from facereg.types import Image
 
 # Pillow's module and class of each format: nothing else can be started, whatever a file is called or holds
@@ -114,8 +114,7 @@ def opened(source: Source, *, whole: bool = False) -> Iterator[Opened]:
     except MemoryError as error:
         raise ImageError(name, "not enough memory to decode it; make it smaller first") from error
     except Exception as error:  # decoders raise anything on damage: OSError, SyntaxError, struct.error, OverflowError
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ImageError(name, f"damaged or truncated picture ({reason}); copy it again") from error
+        raise ImageError(name, f"damaged or truncated picture ({words_of(error, 120)}); copy it again") from error
 
 
 def _reader(container: Container) -> Pillow.Image:
@@ -125,7 +124,7 @@ def _reader(container: Container) -> Pillow.Image:
         try:
             return _Tiff(stream)
         except SyntaxError as error:
-            reason = " ".join(str(error).split())[:120]
+            reason = words_of(error, 120)
             raise BrokenFile(f"damaged, or a TIFF of a kind that is not read ({reason}); save it as PNG") from error
     if container.kind == "HEIF":
         try:

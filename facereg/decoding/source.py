@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeAlias, cast
 
 from facereg.decoding.containers import START, kind_of
 from facereg.decoding.limits import MAX_BYTES, PIPE_S, SILENCE_S
-from facereg.errors import ContractError, ImageError
+from facereg.errors import ContractError, ImageError, words_of
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 BLOCK = 1 << 20
@@ -88,7 +88,7 @@ def _read_open(stream: BinaryIO, name: str) -> bytes:
     except TypeError as error:
         raise ContractError(f"{name}: expected a file opened in binary mode, got text; open it with 'rb'") from error
     except Exception as error:  # whatever the caller's object raises is why there is no picture
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = words_of(error, 120)
         raise ImageError(name, f"expected a picture, cannot be read ({reason}); open it anew") from error
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from facereg.disk.reading import open_file
 from facereg.disk.replacing import whole_file
-from facereg.errors import ContractError, GalleryError
+from facereg.errors import ContractError, GalleryError, words_of
 from facereg.gallery.files import companions
 from facereg.gallery.rows import JOINED, LONGEST_SOURCE, Source
 from facereg.gallery.seals import Sealer, as_bytes
@@ -148,8 +148,9 @@ def _guarded(path: str | Path) -> Iterator[None]:
     except GalleryError as error:
         raise GalleryError(str(error) if str(error).startswith(f"{path}: ") else f"{path}: {error}") from error
     except Exception as error:
-        words = " ".join(str(error).split())[:200] or type(error).__name__
-        raise GalleryError(f"{path}: expected an export of a gallery ({words}); check the path") from error
+        raise GalleryError(
+            f"{path}: expected an export of a gallery ({words_of(error, 200)}); check the path"
+        ) from error
 
 
 def _require_seal(key: str, seal: str, sealer: Sealer, unsealed: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from facereg.disk.replacing import PRIVATE
-from facereg.errors import GalleryError
+from facereg.errors import GalleryError, words_of
 
 WAIT_S = 30.0  # for another writer
 LARGEST_ROW = 1 << 20  # bytes: four times the longest vector; a foreign file may say a row has a gigabyte
@@ -248,7 +248,7 @@ def readable_by_others(path: Path) -> str:
 
 def reason_of(error: Exception) -> str:
     """Return what an error of SQLite's means for the gallery, and what to do."""
-    text = " ".join(str(error).split())
+    text = words_of(error)
     for words, meaning in (
         ("not a database", "this is no gallery but another kind of file; check the path"),
         ("disk is full", "the disk is full; make room and try again"),

@@ -15,7 +15,7 @@ import numpy as np
 from facereg.disk.homes import HOME, settings_folder
 from facereg.disk.reading import MAX_SETTINGS, parse_json, read_text
 from facereg.disk.replacing import locked, write_atomically
-from facereg.errors import ContractError, FaceregError, UnknownNameError
+from facereg.errors import ContractError, FaceregError, UnknownNameError, words_of
 from facereg.registry.installed import Registry
 
 FILE = "calibrations.json"
@@ -180,8 +180,7 @@ def _held(path: Path) -> dict[str, Calibration]:
             raise ValueError("only some entries have a checksum")
         return {space: _calibration(space, row) for space, row in rows.items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, FaceregError) as error:
-        words = " ".join(str(error).split())[:200]
-        raise FaceregError(f"{path}: expected {expected} ({words}); move the file away") from error
+        raise FaceregError(f"{path}: expected {expected} ({words_of(error, 200)}); move the file away") from error
 
 
 def _calibration(space: str, row: dict[str, Any]) -> Calibration:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from facereg.errors import WeightsError
+from facereg.errors import WeightsError, words_of
 
 
 @runtime_checkable
@@ -39,7 +39,9 @@ def read_checkpoint(path: Path, *, expected: str) -> dict[str, Any]:
     try:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's, pickle's and zipfile's, of damaged and of hostile files
-        raise WeightsError(f"{path}: expected {expected}, tensors alone, got {_line(error)}") from error
+        raise WeightsError(
+            f"{path}: expected {expected}, tensors alone, got another file ({words_of(error, 160)})"
+        ) from error
     if not isinstance(held, dict):
         raise WeightsError(f"{path}: expected {expected}, got a {type(held).__name__}")
     require_finite(held.get("state_dict", held), path)
@@ -57,7 +59,7 @@ def read_safetensors(path: Path, *, expected: str) -> dict[str, torch.Tensor]:
     try:
         state = load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, OverflowError) as error:
-        raise WeightsError(f"{path}: expected {expected}, got {_line(error)}") from error
+        raise WeightsError(f"{path}: expected {expected}, got another file ({words_of(error, 160)})") from error
     require_finite(state, path)
     return state
 
@@ -89,7 +91,3 @@ def load_checkpoint(module: nn.Module, path: Path) -> None:
                 module.read_checkpoint_metadata(stream.metadata() or {})
     except (RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{path}: expected the weights of {type(module).__name__}, got other tensors") from error
-
-
-def _line(error: Exception) -> str:
-    return f"another file ({' '.join(str(error).split())[:160] or type(error).__name__})"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from facereg.errors import BrokenNetworkError, DeviceError, RunnerError
+from facereg.errors import BrokenNetworkError, DeviceError, RunnerError, words_of
 from facereg.networks.matching import Kind, rows_of_declared
 from facereg.networks.runner import Runner, Tensor
 from facereg.networks.spec import NetworkSpec
@@ -54,7 +54,7 @@ class OnnxRunner(Runner):
             )
         except Exception as error:  # onnxruntime's errors share no base class
             raise BrokenNetworkError(
-                f"{path}: not a network that ONNX Runtime {onnxruntime.__version__} can open: {_line(error)}; "
+                f"{path}: not a network that ONNX Runtime {onnxruntime.__version__} can open: {words_of(error, 300)}; "
                 f"copy it again, export it again with its weights in the one file, or pass other weights"
             ) from error
         if self._session.get_providers()[0] != provider:
@@ -91,7 +91,7 @@ class OnnxRunner(Runner):
                 {name: inputs[t.name] for name, t in zip(self._input_names, self.spec.inputs, strict=True)},
             )
         except Exception as error:  # onnxruntime's errors share no base class
-            raise RunnerError(f"{self.spec.name}: ONNX Runtime failed: {_line(error)}") from error
+            raise RunnerError(f"{self.spec.name}: ONNX Runtime failed: {words_of(error, 300)}") from error
         return {t.name: value for t, value in zip(self.spec.outputs, values, strict=True)}
 
     def close(self) -> None:
@@ -108,7 +108,3 @@ def _provider(device: str) -> str:
             f"{', '.join(onnxruntime.get_available_providers())}; install onnxruntime-gpu, or use device='cpu'"
         )
     return provider
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from facereg.disk.replacing import file_sha256
 from facereg.errors import RunnerError
+from facereg.names import masked
 from facereg.networks.runner import Networks, Runner
 from facereg.networks.spec import NetworkSpec
-from facereg.networks.triton.address import masked, parse_address
+from facereg.networks.triton.address import parse_address
 
 LOCAL = ("onnx", "torch")  # in this process
 MAX_THREADS = 1024  # ONNX Runtime starts any number, until the machine has no more

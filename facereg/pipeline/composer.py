@@ -9,7 +9,6 @@ from contextlib import ExitStack, aclosing, closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeAlias
 
 from facereg.errors import ContractError, FaceregError
@@ -295,9 +294,7 @@ class Pipeline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
 

@@ -105,7 +105,7 @@ def read_plugin(plugin: object, *, name: str) -> Brought:
     try:
         hooks.register(plugin, name=name)
     except pluggy.PluginValidationError as error:  # arguments that a hook does not have
-        raise PluginError(" ".join(str(error).split())) from error
+        raise PluginError(words_of(error)) from error
     _require_known_hooks(plugin, hooks)
     commands = _collect(hooks, "facereg_commands", CommandSpec)
     for command in commands:

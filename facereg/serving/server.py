@@ -18,7 +18,6 @@ from dataclasses import replace
 from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from facereg.errors import RunnerError
@@ -242,9 +241,7 @@ class TritonServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.stop()
 
 

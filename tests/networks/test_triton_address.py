@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from facereg.errors import FaceregError, RunnerError
+from facereg.names import masked
 from facereg.networks.opening import open_network
 from facereg.networks.spec import NetworkSpec, TensorSpec
-from facereg.networks.triton.address import TritonAddress, masked, parse_address
+from facereg.networks.triton.address import TritonAddress, parse_address
 
 SPEC = NetworkSpec(
     "doubler",

@@ -20,7 +20,7 @@ from typing import Literal, get_type_hints
 from urllib.parse import parse_qsl
 
 from facereg.errors import RunnerError
-from facereg.names import shown
+from facereg.names import masked
 from facereg.options import read_value
 
 SCHEMES: dict[str, tuple[Literal["grpc", "http"], bool]] = {
@@ -127,13 +127,6 @@ def parse_address(text: str) -> TritonAddress:
     if len(servers) > 1 and protocol != "grpc":
         raise RunnerError(f"{said!r}: expected one server over HTTP, got {len(servers)}; gRPC takes several: triton://")
     return TritonAddress(protocol, tls, servers, **_options(query))  # type: ignore[arg-type]
-
-
-def masked(text: str) -> str:
-    """Return an address as a message may show it: no password, no control characters, not endless."""
-    return shown(re.sub(r"^([a-z][a-z+.-]*:/*)?.*@", r"\1***@", text[: 2 * LONGEST], flags=re.DOTALL | re.IGNORECASE))[
-        :300
-    ]
 
 
 def _server(text: str) -> tuple[str, int] | None:

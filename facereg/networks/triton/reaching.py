@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facereg.disk.reading import read_bytes
-from facereg.errors import RunnerError
+from facereg.errors import RunnerError, words_of
 from facereg.networks.triton.address import TritonAddress
 
 MAX_PEM = 1 << 20  # bytes; a system's whole list of signers has 200 kB
@@ -139,4 +139,4 @@ def _said(error: Exception) -> str:
     """Return an error's own words without numbers and file names of libraries."""
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.lower().replace("_", " ")
-    return " ".join(str(getattr(error, "strerror", None) or error).split())[:200].lower()
+    return (getattr(error, "strerror", None) or words_of(error, 200)).lower()
