@@ -11,6 +11,13 @@ FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written 
 def facereg_models() -> list[ModelSpec]:
     return [
         ModelSpec(
+            name="aligned",
+            role="detector",
+            factory="facereg.builtin.aligned:AlignedDetector",
+            licence="MIT",
+            summary="no detector: each picture is one face, a crop aligned to ArcFace's template",
+        ),
+        ModelSpec(
             name="five-point",
             role="aligner",
             factory="facereg.builtin.alignment:FivePointAligner",

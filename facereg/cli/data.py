@@ -1,4 +1,4 @@
-"""data convert, check, sheet, pseudo-label."""
+"""data convert, check, sheet, people, pseudo-label."""
 
 from __future__ import annotations
 
@@ -135,6 +135,36 @@ def sheet(
         print_json({"out": str(out), "images": tally.done, **tally.document})
     else:
         say(f"{out}: {counted(tally.done, 'picture')} of {len(items)}")
+    tally.finish()
+
+
+@app.command()
+def people(
+    source: Annotated[Path, typer.Argument(help="A folder with a folder a person, or an MXNet record: its folder.")],
+    out: Annotated[Path, typer.Option("--out", help="A new folder, for a folder a person.")],
+    count: Annotated[int, typer.Option("--people", min=0, help="How many people to draw; 0: all.")] = 0,
+    least: Annotated[int, typer.Option(min=1, help="Pictures that a person must have.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    json: Json = False,
+) -> None:
+    """Write some people of a set, drawn by a seed, as a folder a person; pictures stay as they are, byte for byte.
+
+    Example: facereg data people faces_emore --people 10000 --least 2 --out identities
+    """
+    from facereg.data.subsets import write_people
+
+    with progress("writing people", count or None) as advance:
+        written = write_people(source, out, people=count, least=least, seed=seed, progress=advance, notice=complain)
+    tally = Tally(done=written.images)
+    for error in written.errors:
+        tally.fail(error)
+    if json:
+        counts = {"people": written.people, "images": written.images, "few": written.few}
+        print_json({"out": str(out), **counts, "seed": seed, **tally.document})
+    else:
+        say(f"{out}: {counted(written.images, 'picture')} of {written.people} people")
+        if written.few:
+            complain(f"left out {written.few} people with fewer than {counted(least, 'picture')}")
     tally.finish()
 
 

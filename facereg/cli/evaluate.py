@@ -24,7 +24,7 @@ from facereg.cli.tally import Tally
 
 app = typer.Typer(help="Measure models on labelled pictures.", no_args_is_help=True)
 Images = Annotated[Path, typer.Option("--images", help="Folder of the pictures.")]
-Pairs = Annotated[Path, typer.Option("--pairs", help="LFW list of pairs.")]
+Pairs = Annotated[Path, typer.Option("--pairs", help="List of pairs, by default in LFW's layout.")]
 
 
 class Format(StrEnum):
@@ -178,6 +178,10 @@ def verification(
         Literal["sum", "concat", "none"] | None,
         typer.Option(help="Mirrored crops: add, put beside, or leave out; default: as the embedder is."),
     ] = None,
+    format: Annotated[
+        Literal["lfw", "calfw", "cplfw", "cfp-fp", "cfp-ff", "agedb", "list", "bin"],
+        typer.Option(help="Layout of the pairs; of bin, IMAGES is a folder for its pictures."),
+    ] = "lfw",
     draws: Annotated[int, typer.Option(min=0, help="Draws of the people, for 95 % intervals; 0: none.")] = 0,
     out: Out = None,
     json: Json = False,
@@ -188,11 +192,11 @@ def verification(
 
     Example: facereg evaluate verification --images lfw --pairs pairs.txt
     """
-    from facereg.data.pairs import read_lfw_pairs
+    from facereg.data.pairs import read_pairs
     from facereg.evaluation.comparing import measure_verification
 
-    tested = read_lfw_pairs(pairs, images)
-    chosen = None if threshold_pairs is None else read_lfw_pairs(threshold_pairs, images)
+    tested = read_pairs(format, pairs, images)
+    chosen = None if threshold_pairs is None else read_pairs(format, threshold_pairs, images)
     pictures = len({path for held in (tested, chosen) if held for path in held.paths})
     with stages.pipeline() as pipeline, progress("embedding", pictures) as advance:
         result = measure_verification(

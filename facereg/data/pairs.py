@@ -1,15 +1,21 @@
-"""Pairs of faces to verify: the LFW lists."""
+"""Pairs of faces to verify, in the layouts of LFW, CALFW, CPLFW, CFP and AgeDB, and in .bin files."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from facereg.data.bins import unpacked_bin
 from facereg.data.lines import read_lines, whole_number
-from facereg.errors import DatasetError
+from facereg.disk.paths import inside
+from facereg.errors import ContractError, DatasetError
 from facereg.types import IntArray
+
+FOLDS = 10  # of a list that has folds and does not say which
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,21 @@ class PairList:
         return numbers[::2].astype(np.int64), numbers[1::2].astype(np.int64)
 
 
+def read_pairs(format: str, annotations: Path, images: Path) -> PairList:
+    """Read pairs in one of the layouts of PAIR_READERS.
+
+    Args:
+        annotations: the list; of CFP the folder `Protocol`; of `bin` the file.
+        images: the folder of the pictures; of `bin` a new one for them, or the one that this file was unpacked to.
+    Raises:
+        ContractError: if there is no such layout.
+        DatasetError: if the list is not laid out so. Pictures are checked by whoever opens them.
+    """
+    if format not in PAIR_READERS:
+        raise ContractError(f"format: expected one of {', '.join(PAIR_READERS)}, got {format!r}")
+    return PAIR_READERS[format](annotations, images)
+
+
 def read_lfw_pairs(annotations: Path, images: Path) -> PairList:
     """Read an LFW list: `N` or `FOLDS N`, then for each fold N genuine and N impostor pairs.
 
@@ -52,7 +73,7 @@ def read_lfw_pairs(annotations: Path, images: Path) -> PairList:
     Raises:
         DatasetError: if a line or the number of pairs is not as stated. Files are checked by whoever opens them.
     """
-    lines = [(number, text.split()) for number, text in enumerate(read_lines(annotations), 1) if text.strip()]
+    lines = list(_lines(annotations))
     head = [whole_number(word) or 0 for word in lines[0][1]] if lines else []
     if len(head) not in (1, 2) or 0 in head:
         raise DatasetError(f"{annotations}, line 1: expected 'N' or 'FOLDS N', the number of pairs of each kind")
@@ -61,6 +82,133 @@ def read_lfw_pairs(annotations: Path, images: Path) -> PairList:
     if len(pairs) != folds * each * 2:
         raise DatasetError(f"{annotations}: expected {folds * each * 2} pairs by its first line, got {len(pairs)}")
     return PairList(tuple(pairs), tuple(row // (2 * each) for row in range(len(pairs))))
+
+
+def read_flat_pairs(annotations: Path, images: Path) -> PairList:
+    """Read the list of CALFW or CPLFW: two lines a pair, `FILE LABEL` each; the pictures lie in one folder.
+
+    A label of 0 is an impostor pair's; any other is a genuine pair's, of CALFW its fold, 1 to 10. Folds that the list
+    does not state are tenths of each kind of pair, in order. The person is the file's name without its number.
+
+    Raises:
+        DatasetError: if a line is not so, or the two labels of a pair differ.
+    """
+    lines = list(_lines(annotations))
+    if len(lines) % 2 or not lines:
+        raise DatasetError(f"{annotations}: expected two lines a pair, 'FILE LABEL' each, got {len(lines)} lines")
+    pairs, labels = [], []
+    for (line, one), (_, two) in zip(lines[::2], lines[1::2], strict=True):
+        label = whole_number(one[1]) if len(one) == len(two) == 2 else None
+        if label is None or one[1] != two[1]:
+            got = f"{' '.join(one)!r:.80} and {' '.join(two)!r:.80}"
+            raise DatasetError(f"{annotations}, line {line}: expected 'FILE LABEL' twice, with one label, got {got}")
+        paths = [_inside(images, words[0], annotations, line) for words in (one, two)]
+        pairs.append(Pair(paths[0], paths[1], label > 0, (_person(paths[0], images), _person(paths[1], images))))
+        labels.append(label)
+    genuine = {label for label in labels if label}
+    folds = _tenths([pair.same for pair in pairs])
+    if genuine == set(range(1, FOLDS + 1)):
+        folds = tuple(label - 1 if label else fold for label, fold in zip(labels, folds, strict=True))
+    return PairList(tuple(pairs), folds)
+
+
+def read_listed_pairs(annotations: Path, images: Path) -> PairList:
+    """Read a list of `FILE FILE LABEL`, as AgeDB-30 and others are passed on: 1 is a genuine pair, 0 or -1 none.
+
+    Folds are tenths of each kind of pair, in order: ten runs of 300 and 300, as of AgeDB-30, are the tenths of
+    a list in which the kinds take turns, and of one that has all genuine pairs first. The person is the picture's
+    folder; in one folder the name in `ID_NAME_AGE_SEX.jpg`, or the file's name without its number.
+
+    Raises:
+        DatasetError: if a line is not so.
+    """
+    pairs = []
+    for line, words in _lines(annotations):
+        if len(words) != 3 or words[2] not in ("1", "0", "-1"):
+            got = " ".join(words)
+            raise DatasetError(f"{annotations}, line {line}: expected 'FILE FILE 1' or 'FILE FILE 0', got {got!r:.120}")
+        paths = [_inside(images, word, annotations, line) for word in words[:2]]
+        people = (_person(paths[0], images), _person(paths[1], images))
+        pairs.append(Pair(paths[0], paths[1], words[2] == "1", people))
+    if not pairs:
+        raise DatasetError(f"{annotations}: expected pairs, 'FILE FILE LABEL' a line, got none")
+    return PairList(tuple(pairs), _tenths([pair.same for pair in pairs]))
+
+
+def read_cfp_pairs(annotations: Path, images: Path, *, second: str = "P") -> PairList:
+    """Read CFP's folder `Protocol`: `Pair_list_F.txt`, `Pair_list_P.txt`, `Split/FP/01/same.txt` and `diff.txt`.
+
+    A line of a pair list is `NUMBER PATH`, with a path that ends in `001/frontal/01.jpg`; a line of a split `I,J`.
+
+    Args:
+        images: the folder of `001/frontal/01.jpg`, in the published archive `Data/Images`.
+        second: what the second pictures are: P, profiles, or F, frontal ones.
+    Raises:
+        DatasetError: if a file is missing or not laid out so.
+    """
+    numbered = [_cfp_list(annotations / f"Pair_list_{kind}.txt", images) for kind in ("F", second)]
+    pairs: list[Pair] = []
+    folds: list[int] = []
+    for fold in range(FOLDS):
+        folder = annotations / "Split" / f"F{second}" / f"{fold + 1:02d}"
+        for same in (True, False):
+            path = folder / ("same.txt" if same else "diff.txt")
+            for line, words in _lines(path):
+                numbers = [whole_number(word.strip()) for word in " ".join(words).split(",")]
+                known = len(numbers) == 2 and all(n in held for n, held in zip(numbers, numbered, strict=True))
+                if not known:
+                    got = " ".join(words)
+                    raise DatasetError(f"{path}, line {line}: expected 'I,J' of the pair lists, got {got!r:.80}")
+                one, two = (held[n] for n, held in zip(numbers, numbered, strict=True))
+                pairs.append(Pair(one, two, same, (one.parts[-3], two.parts[-3])))
+                folds.append(fold)
+    if not pairs:
+        raise DatasetError(f"{annotations}: expected pairs in Split/F{second}, got none")
+    return PairList(tuple(pairs), tuple(folds))
+
+
+def read_bin_pairs(annotations: Path, images: Path) -> PairList:
+    """Read a `.bin` of verification pairs, as InsightFace passes them on; its pictures are unpacked to `images` once.
+
+    Nobody knows who is in a picture. Folds are tenths of each kind of pair, in order.
+
+    Raises:
+        DatasetError: if the file is not so, or `images` holds other files.
+    """
+    paths, same = unpacked_bin(annotations, images)
+    pairs = [Pair(one, two, genuine) for one, two, genuine in zip(paths[::2], paths[1::2], same, strict=True)]
+    return PairList(tuple(pairs), _tenths(same))
+
+
+PAIR_READERS: Mapping[str, Callable[[Path, Path], PairList]] = {
+    "lfw": read_lfw_pairs,
+    "calfw": read_flat_pairs,
+    "cplfw": read_flat_pairs,
+    "cfp-fp": read_cfp_pairs,
+    "cfp-ff": lambda annotations, images: read_cfp_pairs(annotations, images, second="F"),
+    "agedb": read_listed_pairs,
+    "list": read_listed_pairs,
+    "bin": read_bin_pairs,
+}
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the words of each line that has any."""
+    for number, text in enumerate(read_lines(path), 1):
+        if words := text.split():
+            yield number, words
+
+
+def _tenths(same: Sequence[bool]) -> tuple[int, ...]:
+    """Return the fold of each pair: tenths of each kind, in order; one fold where a kind has fewer than ten pairs."""
+    totals, seen = [same.count(False), same.count(True)], [0, 0]
+    if min(totals) < FOLDS:
+        return (0,) * len(same)
+    folds = []
+    for genuine in same:
+        folds.append(seen[genuine] * FOLDS // totals[genuine])
+        seen[genuine] += 1
+    return tuple(folds)
 
 
 def _pair(words: list[str], annotations: Path, line: int, images: Path) -> Pair:
@@ -83,3 +231,32 @@ def _file(images: Path, name: str, number: str) -> Path:
     if count is None:
         raise ValueError(number)
     return images / name / f"{name}_{count:04d}.jpg"
+
+
+def _inside(images: Path, name: str, annotations: Path, line: int) -> Path:
+    try:
+        return inside(images, name)
+    except ContractError as error:
+        raise DatasetError(f"{annotations}, line {line}: {error}") from error
+
+
+def _person(path: Path, images: Path) -> str:
+    if path.parent != images:
+        return path.parent.name
+    words = path.stem.split("_")
+    if len(words) == 4 and words[0].isdigit() and words[2].isdigit():  # AgeDB: 0_MariaCallas_35_f
+        return words[1]
+    return re.sub(r"_\d+$", "", path.stem)
+
+
+def _cfp_list(path: Path, images: Path) -> dict[int | None, Path]:
+    """Return the pictures by their number."""
+    found: dict[int | None, Path] = {}
+    for line, words in _lines(path):
+        parts = PurePosixPath(words[-1]).parts[-3:]
+        number = whole_number(words[0])
+        if len(words) != 2 or number is None or len(parts) < 3:
+            got = " ".join(words)
+            raise DatasetError(f"{path}, line {line}: expected 'NUMBER .../001/frontal/01.jpg', got {got!r:.120}")
+        found[number] = _inside(images, "/".join(parts), path, line)
+    return found

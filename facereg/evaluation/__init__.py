@@ -13,8 +13,10 @@ from facereg import _lazy
 if TYPE_CHECKING:
     from facereg.data.boxes import LabelledImage as LabelledImage
     from facereg.data.formats import read_boxes as read_boxes
+    from facereg.data.pairs import Pair as Pair
     from facereg.data.pairs import PairList as PairList
     from facereg.data.pairs import read_lfw_pairs as read_lfw_pairs
+    from facereg.data.pairs import read_pairs as read_pairs
     from facereg.data.points import PointedImage as PointedImage
     from facereg.data.points import read_five_points as read_five_points
     from facereg.data.points import read_points as read_points
@@ -46,10 +48,11 @@ if TYPE_CHECKING:
     from facereg.gallery.thresholds import Threshold as Threshold
     from facereg.gallery.thresholds import calibration_for as calibration_for
 
+
 _HOMES = {
     "facereg.data.boxes": "LabelledImage",
     "facereg.data.formats": "read_boxes",
-    "facereg.data.pairs": "PairList read_lfw_pairs",
+    "facereg.data.pairs": "Pair PairList read_lfw_pairs read_pairs",
     "facereg.data.points": "PointedImage read_five_points read_points",
     "facereg.data.wider": "WiderTruth read_wider_truth",
     "facereg.evaluation.bootstrap": "Intervals bootstrap",

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from facereg.data.points import PointedImage as PointedImage
     from facereg.data.points import read_points as read_points
     from facereg.data.readable import readable as readable
+    from facereg.data.records import Record as Record
+    from facereg.data.records import RecordPicture as RecordPicture
+    from facereg.data.records import is_record as is_record
     from facereg.data.sources import BoxFit as BoxFit
     from facereg.data.sources import read_recipe_sources as read_recipe_sources
     from facereg.data.sources import read_sources as read_sources
     from facereg.data.splits import held_out as held_out
+    from facereg.data.subsets import WrittenPeople as WrittenPeople
+    from facereg.data.subsets import write_people as write_people
     from facereg.disk.replacing import file_sha256 as file_sha256
     from facereg.disk.replacing import whole_file as whole_file
     from facereg.folders.people import read_people as read_people
@@ -44,13 +49,16 @@ if TYPE_CHECKING:
     from facereg.training.settings import describe_settings as describe_settings
     from facereg.training.settings import parse_settings as parse_settings
 
+
 _HOMES = {
     "facereg.data.boxes": "LabelledImage",
     "facereg.data.formats": "read_boxes",
     "facereg.data.points": "PointedImage read_points",
     "facereg.data.readable": "readable",
+    "facereg.data.records": "Record RecordPicture is_record",
     "facereg.data.sources": "BoxFit read_recipe_sources read_sources",
     "facereg.data.splits": "held_out",
+    "facereg.data.subsets": "WrittenPeople write_people",
     "facereg.disk.replacing": "file_sha256 whole_file",
     "facereg.folders.people": "read_people",
     "facereg.networks.checkpoints": "load_checkpoint read_checkpoint read_safetensors require_finite",

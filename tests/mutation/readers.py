@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import shutil
 import tarfile
 import tempfile
@@ -18,12 +19,15 @@ import numpy as np
 from PIL import Image as Pillow
 from scipy.io import savemat
 
+from facereg.data.bins import read_bin
 from facereg.data.fetch import read_sources
 from facereg.data.formats import read_boxes
-from facereg.data.pairs import read_lfw_pairs
+from facereg.data.pairs import read_lfw_pairs, read_pairs
 from facereg.data.points import read_68_points, read_cofw, read_five_points, read_pts, read_wflw
+from facereg.data.records import Record
 from facereg.data.unpack import unpack
 from facereg.data.wider import read_wider_predictions
+from facereg.errors import DatasetError
 from facereg.gallery.rows import Source
 from facereg.gallery.store import Gallery
 from facereg.gallery.thresholds import Calibration, calibration_for, store_calibration
@@ -33,7 +37,7 @@ from facereg.pipeline.composition import Composition
 from facereg.registry.installed import default_registry
 from facereg.testing.pictures import noise, vectors
 from facereg.video import Video
-from tests.data.layouts import cells, pictures
+from tests.data.layouts import cells, pictures, write_record
 
 
 class UnsoundError(Exception):
@@ -240,6 +244,27 @@ def _points(read: Callable[[Path, Path], object]) -> Callable[[Path], object]:
     return lambda path: repr(read(path, path.parent / "images"))
 
 
+def _pairs(format: str) -> Callable[[Path], object]:
+    return lambda path: repr(read_pairs(format, path, path.parent / "images"))
+
+
+def _bin(folder: Path) -> Path:
+    (folder / "pairs.bin").write_bytes(pickle.dumps(([b"one", b"two"] * 2, [True, False])))
+    return folder / "pairs.bin"
+
+
+def _read_record(path: Path) -> object:
+    def refuse(text: str) -> None:  # what is left out of a damaged file is said
+        raise DatasetError(text)
+
+    with Record(path.parent, notice=refuse) as record:
+        found = record.people(notice=refuse)
+        if any(not name.isdigit() for name in found):
+            raise UnsoundError(f"people named {list(found)}")
+        return [(name, [picture.read() for picture in own]) for name, own in found.items()]
+
+
+FACES = [[b"one", b"two"], [b"three"]]
 VOC = """<annotation><filename>a.jpg</filename><object><name>face</name><difficult>0</difficult><bndbox>
 <xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"""
 PSEUDO = json.dumps({"image": "images/a.jpg", "boxes": [[1, 2, 30, 40]], "scores": [0.9], "points": [[[1, 2]] * 5]})
@@ -272,6 +297,11 @@ READERS = (
     Reader("COFW", _text("29.txt", f"{'5.5 ' * 58}{'0 ' * 29}a.jpg\n"), _points(read_cofw)),
     Reader(".pts", _text("pts/a.pts", PTS), lambda path: repr(read_pts(path.parent, path.parent.parent / "images"))),
     Reader("pairs", _text("pairs.txt", "2\nEva 1 2\nJan 1 3\nEva 1 Jan 2\nJan 4 Eva 3\n"), _points(read_lfw_pairs)),
+    Reader("CALFW", _text("flat.txt", "A_1.jpg 1\nA_2.jpg 1\nA_1.jpg 0\nB_1.jpg 0\n"), _pairs("calfw")),
+    Reader("listed pairs", _text("list.txt", "a/1.jpg a/2.jpg 1\na/1.jpg b/1.jpg 0\n"), _pairs("list")),
+    Reader("pairs .bin", _bin, lambda path: read_bin(path)),
+    Reader("MXNet record", lambda folder: write_record(folder, FACES) / "train.rec", _read_record),
+    Reader("MXNet index", lambda folder: write_record(folder, FACES) / "train.idx", _read_record),
     Reader("predictions", _text("p/a.txt", "a\n2\n1 2 30 40 0.9\n5 6 7 8 0.5\n"), lambda path: _predictions(path)),
     Reader(".mat", _mat(False), lambda path: _boxes("wider")(path)),
     Reader(".mat packed", _mat(True), lambda path: _boxes("wider")(path)),

@@ -1,0 +1,130 @@
+"""A part of a set of people, drawn by a seed, as a folder a person that every recipe and every person can read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facereg.data.records import Record, RecordPicture, is_record
+from facereg.decoding.containers import START, kind_of
+from facereg.disk.replacing import whole_folder
+from facereg.errors import DatasetError, ImageError
+from facereg.folders.people import find_people, require_pictures
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPeople:
+    """What was written: how many people and pictures; how many people have too few; and why other pictures are not."""
+
+    people: int
+    images: int
+    few: int
+    errors: tuple[ImageError, ...]
+
+
+def write_people(
+    source: Path,
+    out: Path,
+    *,
+    people: int = 0,
+    least: int = 1,
+    seed: int = 0,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
+) -> WrittenPeople:
+    """Write the pictures of some people, or of all, as `OUT/PERSON/PICTURE`, byte for byte as they are.
+
+    Args:
+        source: a folder with a folder a person, whose files become links where the disk allows, or an MXNet record.
+        out: a new folder.
+        people: how many to draw of those with pictures enough; 0 takes all. The same seed draws the same people.
+        least: pictures that a person must have.
+        progress: called with the number of people done since the last call.
+        notice: called with a line about what is missing or left out.
+    Raises:
+        DatasetError: if the source is none, fewer people have pictures enough, or the folder cannot be written.
+    """
+    if not is_record(source):
+        found = find_people(source)
+        require_pictures(found, source)
+        for left_out in (*found.skipped, *found.failed):
+            if not left_out.minor:
+                notice(f"left out {left_out}")
+        return _write(draw_people(found.people, people, least=least, seed=seed, source=source), out, progress)
+    with Record(source, notice=notice) as record:
+        chosen = draw_people(record.people(notice=notice), people, least=least, seed=seed, source=source)
+        return _write(chosen, out, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnPeople:
+    """Pictures by person, and how many people had too few."""
+
+    pictures: Mapping[str, Sequence[Path | RecordPicture]]
+    few: int
+
+
+def draw_people(
+    found: Mapping[str, Sequence[Path | RecordPicture]], people: int, *, least: int, seed: int, source: object
+) -> DrawnPeople:
+    """Return some of the people with `least` pictures or more, drawn by a seed, in order of name.
+
+    Raises:
+        DatasetError: if there are fewer.
+    """
+    names = sorted(name for name, pictures in found.items() if len(pictures) >= max(1, least))
+    if len(names) < max(1, people):
+        raise DatasetError(
+            f"{source}: expected {max(1, people):,} people with {least} pictures or more, got {len(names):,}; "
+            "ask for fewer"
+        )
+    if people:
+        rows = np.random.default_rng(seed).permutation(len(names))[:people]
+        names = [names[row] for row in sorted(rows.tolist())]
+    few = sum(len(pictures) < max(1, least) for pictures in found.values())
+    return DrawnPeople({name: found[name] for name in names}, few)
+
+
+def _write(drawn: DrawnPeople, out: Path, progress: Callable[[int], object]) -> WrittenPeople:
+    errors: list[ImageError] = []
+    written = kept = 0
+    try:
+        with whole_folder(out) as made:
+            for name, pictures in drawn.pictures.items():
+                (made / name).mkdir()
+                before = written
+                for picture in pictures:
+                    try:
+                        _put(picture, made / name)
+                        written += 1
+                    except ImageError as error:
+                        errors.append(error)
+                kept += written > before
+                progress(1)
+    except OSError as error:
+        raise DatasetError(f"{out}: cannot be written ({error}); name a new folder with space") from error
+    return WrittenPeople(kept, written, drawn.few, tuple(errors))
+
+
+def _put(picture: Path | RecordPicture, folder: Path) -> None:
+    if isinstance(picture, RecordPicture):
+        content = picture.read()
+        suffix = ".png" if kind_of(content[:START]) == "PNG" else ".jpg"
+        (folder / f"{picture.key:08d}{suffix}").write_bytes(content)
+        return
+    target = folder / picture.name
+    if target.exists():  # of two folders that are one person's
+        target = folder / f"{picture.parent.name}-{picture.name}"
+    real = os.path.realpath(picture)  # a link to a link would hang on two files
+    try:
+        os.link(real, target)
+    except OSError:
+        try:
+            shutil.copyfile(real, target)
+        except OSError as error:
+            raise ImageError(picture, f"cannot be copied ({error.strerror}); check it and the space") from error

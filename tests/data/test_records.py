@@ -1,0 +1,137 @@
+"""MXNet records: people and their pictures, also where the file is cut off, and people drawn by a seed."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facereg.data.records import Record, is_record
+from facereg.data.subsets import write_people
+from facereg.errors import DatasetError, ImageError
+from facereg.images import read_image
+from tests.calling import Run
+from tests.data.layouts import jpeg, pictures, write_record
+
+MAGIC = struct.pack("<I", 0xCED7230A)
+PEOPLE = [[jpeg(10 * person + number) for number in range(3)] for person in range(4)]
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "labels"])
+def test_people_and_their_pictures_come_out_as_they_were_written(ranges: bool, tmp_path: Path) -> None:
+    folder = write_record(tmp_path, PEOPLE, ranges=ranges)
+    assert is_record(folder)
+    with Record(folder) as record:
+        assert record.classes == 4
+        found = record.people()
+        assert [[picture.read() for picture in own] for own in found.values()] == PEOPLE
+        assert list(found) == ["0", "1", "2", "3"]
+        image = read_image(found["2"][1].open())
+    assert image.shape == (112, 112, 3)
+
+
+def test_a_record_that_holds_the_magic_number_is_put_together(tmp_path: Path) -> None:
+    odd = [b"ab" * 2 + MAGIC + b"cdef" + MAGIC * 2 + b"gh", b"abc" + MAGIC + b"d"]  # at a multiple of four, and not
+    with Record(write_record(tmp_path, [odd, odd])) as record:
+        assert [picture.read() for picture in record.people()["1"]] == odd
+
+
+def test_a_record_file_cut_off_gives_the_rest_and_a_line(tmp_path: Path) -> None:
+    folder = write_record(tmp_path, PEOPLE)
+    path = folder / "train.rec"
+    content = path.read_bytes()
+    offsets = [int(line.split()[1]) for line in (folder / "train.idx").read_text("ascii").splitlines()]
+    path.write_bytes(content[: offsets[9] + 20])  # the ranges are at the end; picture 9 is cut, 10 to 12 are gone
+    notes: list[str] = []
+    with Record(folder, notice=notes.append) as record:
+        found = record.people(notice=notes.append)
+        assert {name: len(own) for name, own in found.items()} == {"0": 3, "1": 3, "2": 2}
+    assert len(notes) == 3
+    assert "7 of 17 records of its index are beyond its end, the others are read" in notes[0]
+    assert "the label of every record is read instead" in notes[1]
+    assert "left out 1 of 10 records, which are cut off or damaged" in notes[2]
+
+
+def test_a_damaged_picture_is_named_by_its_number(tmp_path: Path) -> None:
+    folder = write_record(tmp_path, PEOPLE)
+    path = folder / "train.rec"
+    content = bytearray(path.read_bytes())
+    offset = int((folder / "train.idx").read_text("ascii").splitlines()[5].split()[1])
+    content[offset] ^= 255
+    path.write_bytes(content)
+    with Record(folder) as record, pytest.raises(ImageError, match=r"train.rec\[5\]: expected a whole record") as named:
+        record.people()["1"][1].read()
+    assert str(named.value).count("train.rec") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("train.idx", "0 zero", "train.idx: expected 'KEY OFFSET' a line"),
+        ("train.idx", "0 1 2", "train.idx: expected 'KEY OFFSET' a line"),
+        ("property", "many", "property: expected 'PEOPLE,HEIGHT,WIDTH', got 'many'"),
+    ],
+)
+def test_bad_files_beside_a_record_are_named(name: str, content: str, expected: str, tmp_path: Path) -> None:
+    folder = write_record(tmp_path, PEOPLE)
+    (folder / name).write_text(content, "ascii")
+    with pytest.raises(DatasetError, match=expected), Record(folder) as record:
+        assert record.classes
+
+
+def test_people_are_drawn_by_a_seed_from_a_record_or_a_folder(tmp_path: Path) -> None:
+    folder = write_record(tmp_path / "record", [*PEOPLE, PEOPLE[0][:1]])
+    first = write_people(folder, tmp_path / "first", people=2, least=2, seed=7)
+    assert (first.people, first.images, first.few, first.errors) == (2, 6, 1, ())
+    write_people(folder, tmp_path / "again", people=2, least=2, seed=7)
+    names = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("first", "again")]
+    assert names[0] == names[1]
+    drawn = {tuple(_drawn(folder, tmp_path / f"seed{seed}", seed)) for seed in range(5)}
+    assert len(drawn) > 1
+    person = names[0][0]
+    written = sorted((tmp_path / "first" / person).iterdir())
+    assert [path.read_bytes() for path in written] == PEOPLE[int(person)]
+    all_of_it = write_people(tmp_path / "first", tmp_path / "copy")
+    assert (all_of_it.people, all_of_it.images) == (2, 6)
+    assert (tmp_path / "copy" / person / written[0].name).read_bytes() == written[0].read_bytes()
+
+
+def _drawn(folder: Path, out: Path, seed: int) -> list[str]:
+    write_people(folder, out, people=2, least=2, seed=seed)
+    return sorted(path.name for path in out.iterdir())
+
+
+def test_people_command_counts_what_is_left_out(run: Run, tmp_path: Path) -> None:
+    pictures(tmp_path / "in", "Ann/1.png", "Ann/2.png", "Bo/1.png")
+    called = run("data", "people", tmp_path / "in", "--out", tmp_path / "out", "--least", "2", "--json")
+    assert called.document == {
+        **{"out": str(tmp_path / "out"), "people": 1, "images": 2, "few": 1, "seed": 0},
+        **{"skipped": [], "failed": []},
+    }
+    refused = run("data", "people", tmp_path / "in", "--out", tmp_path / "more", "--people", "3")
+    assert (refused.status, refused.out) == (1, "")
+    assert "expected 3 people with 1 pictures or more, got 2; ask for fewer" in refused.error
+
+
+def test_a_cut_record_gives_failed_pictures_and_status_1(run: Run, tmp_path: Path) -> None:
+    folder = write_record(tmp_path / "record", PEOPLE)
+    content = bytearray((folder / "train.rec").read_bytes())
+    offset = int((folder / "train.idx").read_text("ascii").splitlines()[5].split()[1])
+    content[offset] ^= 255
+    (folder / "train.rec").write_bytes(content)
+    called = run("data", "people", folder, "--out", tmp_path / "out", "--json")
+    assert called.status == 1
+    assert (called.document["people"], called.document["images"]) == (4, 11)
+    [failed] = called.document["failed"]  # type: ignore[misc]
+    assert failed["image"] == f"{folder / 'train.rec'}[5]"  # type: ignore[has-type]
+
+
+def test_the_index_may_be_in_any_order(tmp_path: Path) -> None:
+    folder = write_record(tmp_path, PEOPLE)
+    lines = (folder / "train.idx").read_text("ascii").splitlines()
+    rows = np.random.default_rng(0).permutation(len(lines))
+    (folder / "train.idx").write_text("\n".join(lines[row] for row in rows), "ascii")
+    with Record(folder) as record:
+        assert [[picture.read() for picture in own] for own in record.people().values()] == PEOPLE
