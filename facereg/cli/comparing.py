@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.evaluate import Images, Pairs
 from facereg.cli.options import Json, Stages, complain, print_json, progress, with_stages
 from facereg.cli.streams import say
 from facereg.cli.tally import Tally
+from facereg.cli.verifying import Images, Pairs
 
 
 @with_stages

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from facereg.cli.copies import require_others
-from facereg.cli.evaluate import Format, Images
+from facereg.cli.evaluate import Format
 from facereg.cli.fetching import fetch
 from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, say_without_area, with_stages
 from facereg.cli.streams import say
 from facereg.cli.tally import Tally
+from facereg.cli.verifying import Images
 from facereg.errors import ContractError, ImageError
 
 app = typer.Typer(help="Prepare data: convert, check, look, fetch, label.", no_args_is_help=True)

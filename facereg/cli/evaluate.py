@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -21,10 +21,11 @@ from facereg.cli.options import (
 )
 from facereg.cli.reporting import Out, report
 from facereg.cli.tally import Tally
+from facereg.cli.verifying import Images, templates, verification
 
 app = typer.Typer(help="Measure models on labelled pictures.", no_args_is_help=True)
-Images = Annotated[Path, typer.Option("--images", help="Folder of the pictures.")]
-Pairs = Annotated[Path, typer.Option("--pairs", help="List of pairs, by default in LFW's layout.")]
+app.command()(verification)
+app.command()(templates)
 
 
 class Format(StrEnum):
@@ -164,45 +165,6 @@ def landmarks(
     if worst is not None:
         complain(f"drew {counted(len(result.draw_worst(worst)), 'picture')} into {worst}")
     report(result, len(items), stages, ("detector", "aligner"), out, json)
-
-
-@app.command()
-@with_stages
-def verification(
-    images: Images,
-    pairs: Pairs,
-    threshold_pairs: Annotated[
-        Path | None, typer.Option(help="List to choose the threshold on; needed where PAIRS has one fold.")
-    ] = None,
-    flip: Annotated[
-        Literal["sum", "concat", "none"] | None,
-        typer.Option(help="Mirrored crops: add, put beside, or leave out; default: as the embedder is."),
-    ] = None,
-    format: Annotated[
-        Literal["lfw", "calfw", "cplfw", "cfp-fp", "cfp-ff", "agedb", "list", "bin"],
-        typer.Option(help="Layout of the pairs; of bin, IMAGES is a folder for its pictures."),
-    ] = "lfw",
-    draws: Annotated[int, typer.Option(min=0, help="Draws of the people, for 95 % intervals; 0: none.")] = 0,
-    out: Out = None,
-    json: Json = False,
-    *,
-    stages: Stages,
-) -> None:
-    """Accuracy and TPR at FAR over pairs, by the LFW protocol; no pair is left out.
-
-    Example: facereg evaluate verification --images lfw --pairs pairs.txt
-    """
-    from facereg.data.pairs import read_pairs
-    from facereg.evaluation.comparing import measure_verification
-
-    tested = read_pairs(format, pairs, images)
-    chosen = None if threshold_pairs is None else read_pairs(format, threshold_pairs, images)
-    pictures = len({path for held in (tested, chosen) if held for path in held.paths})
-    with stages.pipeline() as pipeline, progress("embedding", pictures) as advance:
-        result = measure_verification(
-            pipeline, tested, chosen, flip=flip, draws=draws, progress=advance, notice=complain
-        )
-    report(result, pictures, stages, ("detector", "aligner", "embedder"), out, json)
 
 
 @app.command()

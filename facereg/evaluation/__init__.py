@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from facereg.data.points import PointedImage as PointedImage
     from facereg.data.points import read_five_points as read_five_points
     from facereg.data.points import read_points as read_points
+    from facereg.data.templates import TemplateList as TemplateList
+    from facereg.data.templates import read_templates as read_templates
     from facereg.data.wider import WiderTruth as WiderTruth
     from facereg.data.wider import read_wider_truth as read_wider_truth
     from facereg.evaluation.bootstrap import Intervals as Intervals
@@ -36,8 +38,14 @@ if TYPE_CHECKING:
     from facereg.evaluation.flipping import FlippedEmbedder as FlippedEmbedder
     from facereg.evaluation.identification import IdentificationResult as IdentificationResult
     from facereg.evaluation.identification import measure_identification as measure_identification
+    from facereg.evaluation.known_faces import KnownFaces as KnownFaces
+    from facereg.evaluation.known_faces import embed_known_faces as embed_known_faces
+    from facereg.evaluation.known_faces import find_main_faces as find_main_faces
     from facereg.evaluation.landmarks import LandmarkResult as LandmarkResult
     from facereg.evaluation.landmarks import measure_landmarks as measure_landmarks
+    from facereg.evaluation.templates import TemplateResult as TemplateResult
+    from facereg.evaluation.templates import measure_templates as measure_templates
+    from facereg.evaluation.templates import pool_vectors as pool_vectors
     from facereg.evaluation.verification import FoldRate as FoldRate
     from facereg.evaluation.verification import VerificationScores as VerificationScores
     from facereg.evaluation.verification import score_pairs as score_pairs
@@ -54,6 +62,7 @@ _HOMES = {
     "facereg.data.formats": "read_boxes",
     "facereg.data.pairs": "Pair PairList read_lfw_pairs read_pairs",
     "facereg.data.points": "PointedImage read_five_points read_points",
+    "facereg.data.templates": "TemplateList read_templates",
     "facereg.data.wider": "WiderTruth read_wider_truth",
     "facereg.evaluation.bootstrap": "Intervals bootstrap",
     "facereg.evaluation.comparing": (
@@ -62,7 +71,9 @@ _HOMES = {
     "facereg.evaluation.detecting": "DetectionResult measure_detection",
     "facereg.evaluation.flipping": "Flip FlippedEmbedder",
     "facereg.evaluation.identification": "IdentificationResult measure_identification",
+    "facereg.evaluation.known_faces": "KnownFaces embed_known_faces find_main_faces",
     "facereg.evaluation.landmarks": "LandmarkResult measure_landmarks",
+    "facereg.evaluation.templates": "TemplateResult measure_templates pool_vectors",
     "facereg.evaluation.verification": "FoldRate VerificationScores score_pairs",
     "facereg.evaluation.wider": "WiderResult measure_wider",
     "facereg.folders.people": "read_people",

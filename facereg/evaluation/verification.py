@@ -145,7 +145,7 @@ def tpr_at(curve: FloatArray, far: float, impostors: int) -> float | None:
     """Return the largest TPR at a FAR of at most `far`; None where one false accept of `impostors` is more already."""
     if impostors * far < 1:
         return None
-    return float(curve[curve[:, 0] <= far + 1e-6, 1].max())
+    return float(curve[curve[:, 0] <= far * (1 + 1e-6), 1].max())  # float32 rounds a rate up, too
 
 
 def thresholds_from(similarities: FloatArray, same: BoolArray, far: float) -> dict[float, float]:
