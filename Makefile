@@ -39,7 +39,7 @@ results: $(VENV)/dev.installed
 	$(BIN)/facereg evaluate detection $(CROWDS) $(CLOSE_UPS) --out results/close-ups.json
 	$(BIN)/facereg evaluate landmarks $(POINTS) --out results/landmarks.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) --option detector.threshold=0.01 --out results/yolov5-detection.json
-	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5)-int8 --option detector.threshold=0.01 --out results/yolov5-int8-detection.json
+	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5):int8 --option detector.threshold=0.01 --out results/yolov5-int8-detection.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) $(CLOSE_UPS) --out results/yolov5-close-ups.json
 	$(BIN)/facereg evaluate landmarks $(POINTS) $(YOLOV5) --out results/yolov5-landmarks.json
 	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --option detector.fallback=true \

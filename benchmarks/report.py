@@ -110,7 +110,7 @@ ROWS = (
         headline=True,
     ),
     Row(
-        "the same with `yolov5s-face-int8`",
+        "the same with `yolov5s-face:int8`",
         "yolov5-int8-detection",
         average_precisions,
         EVALUATE.format("detection"),
@@ -160,7 +160,7 @@ ROWS = (
         peer="torch: 1",
     ),
     Row(
-        "the same on 8-bit integers, `yolov5s-face-int8`, against torch in float32",
+        "the same on 8-bit integers, `yolov5s-face:int8`, against torch in float32",
         "yolov5-speed",
         lambda r: speeds(r, suffix="_int8"),
         "`make bench`",

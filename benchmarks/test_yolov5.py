@@ -16,7 +16,7 @@ from facereg.registry.installed import default_registry
 
 torch = pytest.importorskip("torch")
 [SPEC] = default_registry().model("yolov5s-face").networks
-[SMALL] = default_registry().model("yolov5s-face-int8").networks
+[SMALL] = default_registry().model("yolov5s-face:int8").networks
 SIDE, BATCH = 640, 4  # px, pictures
 
 

@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     from facereg.registry.installed import Registry as Registry
     from facereg.registry.installed import default_registry as default_registry
     from facereg.registry.opener import Opener as Opener
+    from facereg.registry.tags import WeightsSpec as WeightsSpec
     from facereg.roles import Aligner as Aligner
     from facereg.roles import Detector as Detector
     from facereg.roles import Embedder as Embedder
@@ -152,6 +153,7 @@ _HOMES = {
     "facereg.registry.hooks": "CommandSpec ModelSpec RecipeSpec hookimpl",
     "facereg.registry.installed": "Registry default_registry",
     "facereg.registry.opener": "Opener",
+    "facereg.registry.tags": "WeightsSpec",
     "facereg.roles": "Aligner Detector Embedder Matcher RoleName Stage",
     "facereg.types": "BoolArray Crops Embeddings Face Faces FloatArray Image IntArray Match Matches",
     "facereg.video": "Video",

@@ -151,7 +151,8 @@ class Embedder(Stage):
             )
         if not weights and not self.version:
             raise ContractError(f'{self.name}: expected a version, as it has no networks; write version = "1"')
-        return ":".join([self.name, *weights, *filter(None, [self.version])])
+        model = self.name.partition(":")[0]  # a tag says no more than the weights do
+        return ":".join([model, *weights, *filter(None, [self.version])])
 
     @final
     def embed(self, pixels: npt.NDArray[np.uint8]) -> Embeddings:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from facereg import __version__
-from facereg.cli import comparing, data, demo, evaluate, gallery, installed, people, pictures, training, triton
+from facereg.cli import comparing, data, demo, evaluate, gallery, installed, models, people, pictures, training, triton
 from facereg.registry.hooks import CommandSpec
 
 
@@ -23,17 +23,28 @@ class _Commands(typer.core.TyperGroup):
         if ours is not None:
             return ours
         if cmd_name in GROUPS:
-            return _Group(cmd_name, GROUPS[cmd_name])
+            return _Group(cmd_name, *GROUPS[cmd_name])
         spec = _plugins_commands().get(cmd_name)
         return None if spec is None else _command(spec)
 
 
 class _Group(typer.core.TyperGroup):
-    """Commands of one kind, put together when one of them, or their list, is asked for: most calls need none."""
+    """Commands of one kind, put together when one of them, or their list, is asked for: most calls need none.
 
-    def __init__(self, name: str, commands: typer.Typer) -> None:
-        super().__init__(name=name, help=commands.info.help, no_args_is_help=True, rich_markup_mode=None)
-        self._typer = commands
+    Args:
+        default: the command that is meant where none is named.
+    """
+
+    def __init__(self, name: str, commands: typer.Typer, default: str) -> None:
+        super().__init__(name=name, help=commands.info.help, no_args_is_help=not default, rich_markup_mode=None)
+        self._typer, self.default = commands, default
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Have words that begin with no command of the group be those of the default one."""
+        known = [*self._made.commands, *ctx.help_option_names]
+        if self.default and not (args and args[0] in known):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
 
     @cached_property
     def _made(self) -> typer.core.TyperGroup:
@@ -74,16 +85,16 @@ app.command()(comparing.verify)
 app.command()(people.enroll)
 app.command()(people.identify)
 app.command()(comparing.calibrate)
-app.command()(installed.models)
 app.command()(training.train)
 app.command()(training.export)
 app.command()(training.quantize)
-GROUPS = {
-    "gallery": gallery.app,
-    "evaluate": evaluate.app,
-    "plugins": installed.plugins,
-    "data": data.app,
-    "triton": triton.app,
+GROUPS = {  # each with the command that is meant where none is named
+    "gallery": (gallery.app, ""),
+    "evaluate": (evaluate.app, ""),
+    "models": (models.app, "show"),
+    "plugins": (installed.plugins, ""),
+    "data": (data.app, ""),
+    "triton": (triton.app, ""),
 }
 
 

@@ -43,7 +43,7 @@ def fetch(
         if not name:
             raise ContractError(f"--out: expected a file's name, which the address {chosen.addresses[0]} does not give")
         path = inside(out, name)
-    with _bytes_shown(path.name) as show:
+    with bytes_shown(path.name) as show:
         fetched = bring(chosen, path, progress=show)
     folder = unpack if unpack is not None else (path.with_suffix("") if chosen.unpack else None)
     files = None
@@ -75,7 +75,7 @@ def _source(given: str, sha256: str | None, table: Path | None) -> Source:
 
 
 @contextmanager
-def _bytes_shown(name: str) -> Iterator[Callable[[int, int | None], None]]:
+def bytes_shown(name: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show on stderr, where that is a terminal, bytes there and to come; yield what to call with both."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn

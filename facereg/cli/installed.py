@@ -1,4 +1,4 @@
-"""models, plugins list, plugins check, plugins new."""
+"""plugins list, plugins check, plugins new."""
 
 from __future__ import annotations
 
@@ -10,71 +10,10 @@ import typer
 from facereg.cli.options import Json, print_json
 from facereg.cli.streams import complain
 from facereg.errors import PluginError
-from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import default_registry
 from facereg.roles import RoleName
 
 plugins = typer.Typer(help="What is installed, and whether it keeps the contract.", no_args_is_help=True)
-
-
-def models(
-    name: Annotated[str | None, typer.Argument(help="Show one model whole.")] = None,
-    role: Annotated[RoleName | None, typer.Option(help="Only models of this role.")] = None,
-    json: Json = False,
-) -> None:
-    """List the models by role, with licence and weights; or one whole, with its options.
-
-    Example: facereg models --role embedder
-    """
-    if name is not None:
-        _show(default_registry().model(name, role=role), json)
-        return
-    for spec in sorted(default_registry().models(role), key=lambda spec: (spec.role, spec.name)):
-        if json:
-            print_json({"name": spec.name, "role": spec.role, "licence": spec.licence, "weights": _weights(spec)})
-        else:
-            shipped = sum(network.sha256 is not None for network in spec.networks)
-            typer.echo(f"{spec.role:9} {spec.name:22} {spec.summary}")
-            typer.echo(f"{'':32} licence: {spec.licence}; weights: {shipped} of {len(spec.networks)} networks ship")
-
-
-def _weights(spec: ModelSpec) -> list[dict[str, str | None]]:
-    return [{"file": network.file, "sha256": network.sha256} for network in spec.networks]
-
-
-def _show(spec: ModelSpec, json: bool) -> None:
-    """Print a model whole."""
-    from facereg.options import REQUIRED
-    from facereg.registry.factories import known_options
-
-    options = known_options(spec)
-    if json:
-        shown = [
-            {
-                "name": one.name,
-                "type": one.type,
-                "default": None if one.default in (None, REQUIRED) else str(one.default),
-                "meaning": one.meaning,
-            }
-            for one in (options or {}).values()
-        ]
-        document = {"name": spec.name, "role": spec.role, "summary": spec.summary, "licence": spec.licence}
-        thresholds = {f"{far:g}": cosine for far, cosine in spec.thresholds.items()}
-        print_json(
-            {**document, "paper": spec.paper, "weights": _weights(spec), "thresholds": thresholds, "options": shown}
-        )
-        return
-    typer.echo(f"{spec.name}: {spec.role}, {spec.summary}")
-    typer.echo(f"licence: {spec.licence}")
-    typer.echo(f"paper: {spec.paper or 'none stated'}")
-    for network in spec.networks:
-        typer.echo(f"weights: {network.file}, sha256 {network.sha256 or 'none: no file ships'}")
-    for far, cosine in spec.thresholds.items():
-        typer.echo(f"threshold at a false accept rate of {far:g}: {cosine:g}")
-    for one in (options or {}).values():
-        typer.echo(f"option {one}: {one.meaning or 'not said'}")
-    if options is None:
-        typer.echo("options: any, read by the plugin itself")
 
 
 @plugins.command("list")

@@ -16,6 +16,8 @@ from facereg.disk.homes import HOME, settings_folder
 from facereg.disk.reading import MAX_SETTINGS, parse_json, read_text
 from facereg.disk.replacing import locked, write_atomically
 from facereg.errors import ContractError, FaceregError, UnknownNameError, words_of
+from facereg.networks.runner import joint_fingerprint
+from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import Registry
 
 FILE = "calibrations.json"
@@ -94,7 +96,7 @@ def calibration_for(space: str, registry: Registry) -> Calibration:
         return held
     name = space.partition(":")[0]
     try:
-        thresholds = registry.model(name, role="embedder").thresholds
+        thresholds = _thresholds_of(registry.model(name, role="embedder"), space)
     except UnknownNameError:
         thresholds = {}
     if not thresholds:
@@ -102,6 +104,16 @@ def calibration_for(space: str, registry: Registry) -> Calibration:
             f"no threshold is known for {space!r}; measure one with 'facereg calibrate', or pass --threshold"
         )
     return Calibration(thresholds, f"model card of {name}")
+
+
+def _thresholds_of(model: ModelSpec, space: str) -> Mapping[float, float]:
+    """Return what the card of the weights in a space says: that of their tag, else that of the model."""
+    for weights in model.weights:
+        sums = [network.sha256 for network in sorted(weights.networks, key=lambda network: network.name)]
+        known = [sha256 for sha256 in sums if sha256 is not None]
+        if len(known) == len(sums) and joint_fingerprint(known)[:12] == space.split(":")[1]:
+            return weights.thresholds
+    return model.thresholds
 
 
 def far_for(comparisons: int, fpir: float) -> float:

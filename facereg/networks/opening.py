@@ -38,7 +38,8 @@ class Where:
                 spec, runner=self.runner, device=self.device, threads=self.threads, weights=self.weights
             )
 
-        return Networks(specs, opened, own=self.weights is None, in_flight=calls_in_flight(self.runner))
+        own = self.weights is None and all(spec.package for spec in specs)
+        return Networks(specs, opened, own=own, in_flight=calls_in_flight(self.runner))
 
 
 HERE = Where()  # ONNX Runtime, on the processor

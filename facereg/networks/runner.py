@@ -111,7 +111,7 @@ class Networks:
 
     Args:
         specs: none by default: a model without networks.
-        own: the weights are the plugin's own, not others that stand in for them.
+        own: the weights are the plugin's own, not a user's.
         in_flight: how many calls to make at once: 1 unless they run on a server.
     """
 
@@ -123,7 +123,7 @@ class Networks:
         own: bool = True,
         in_flight: int = 1,
     ) -> None:
-        self.specs = {spec.name: spec for spec in specs}
+        self.specs = {spec.key: spec for spec in specs}
         self.own = own
         self.in_flight = in_flight
         self._open_network = open_network
@@ -150,13 +150,8 @@ class Networks:
 
     @property
     def fingerprint(self) -> str:
-        """Return what tells the weights in use from others: the beginning of their sha256 is the same on a server.
-
-        Of several networks, it is the sha256 of what each one's weights are known by everywhere.
-        """
-        prints = [self[name].fingerprint for name in sorted(self.specs)]
-        known = "\n".join(each[:KNOWN_DIGITS] for each in prints)
-        return prints[0] if len(prints) == 1 else hashlib.sha256(known.encode()).hexdigest()
+        """Return what tells the weights in use from others: the beginning of their sha256 is the same on a server."""
+        return joint_fingerprint([self[name].fingerprint for name in sorted(self.specs)])
 
     @property
     def retries(self) -> int:
@@ -172,3 +167,12 @@ class Networks:
                 runner = self._opened.popitem()[1]
                 runner.close()
                 self._retries += runner.retries
+
+
+def joint_fingerprint(prints: Sequence[str]) -> str:
+    """Return what tells the weights of several networks, in the order of their names, from others.
+
+    Of one it is its own; of several the sha256 of what each one's weights are known by everywhere.
+    """
+    known = "\n".join(each[:KNOWN_DIGITS] for each in prints)
+    return prints[0] if len(prints) == 1 else hashlib.sha256(known.encode()).hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,7 @@ class NetworkSpec:
     Args:
         name: as a server knows it, like `mtcnn-pnet`.
         inputs, outputs: their tensors; dims include the batch.
-        package: the package whose `weights/` folder holds the file.
+        package: the package whose `weights/` folder holds the file; empty for weights that a user added.
         file: name of the ONNX file in that folder.
         sha256: of that file; None where no weights ship.
         max_batch: the largest batch one call may carry.
@@ -44,6 +44,11 @@ class NetworkSpec:
         by_position: files of many origins fit, whatever they name their tensors; the first is the first.
         bounded: the plugin's calls are all of bounded size, whatever the pictures, though `dims` leave them open.
         installed: the file of another distribution that holds the weights, or that they are made of.
+        addresses: where `facereg models fetch` brings the file from, tried in turn; opening brings nothing.
+        size: bytes of the file; needed with addresses.
+        local: the file itself, of weights that a user added.
+        asked: the name that the plugin asks by, where it is another: of a network with a tag; the library's to fill in.
+        model: `MODEL` or `MODEL:TAG` that the network belongs to, for messages; the library's to fill in.
     """
 
     name: str
@@ -57,6 +62,20 @@ class NetworkSpec:
     by_position: bool = False
     bounded: bool = False
     installed: InstalledFile | None = None
+    addresses: tuple[str, ...] = ()
+    size: int | None = None
+    local: Path | None = None
+    asked: str = ""
+    model: str = field(default="", compare=False)
+
+    @property
+    def key(self) -> str:
+        """Return the name that the plugin asks by."""
+        return self.asked or self.name
+
+    def tagged(self, tag: str) -> NetworkSpec:
+        """Return the network as one with weights of a tag: a server, where a name has no colon, knows it by another."""
+        return replace(self, name=f"{self.name}-{tag}", asked=self.name)
 
     @property
     def keeps_memory(self) -> bool:

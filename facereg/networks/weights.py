@@ -1,4 +1,7 @@
-"""Where the file of a network is: in its plugin, in another installed distribution, or in the user's cache."""
+"""Where the file of a network is: in its plugin, in another installed distribution, or in the user's cache.
+
+Looking for it brings nothing from the network: that is `facereg models fetch`, which puts it into the cache.
+"""
 
 from __future__ import annotations
 
@@ -47,21 +50,26 @@ class InstalledFile:
 
 @dataclass(frozen=True, slots=True)
 class FoundWeights:
-    """A file of weights, and where it was found: with the plugin, in another distribution, or in the cache."""
+    """A file of weights, and where it was found: a user's, with the plugin, in another distribution, in the cache."""
 
     path: Path
-    place: Literal["plugin", "distribution", "cache"]
+    place: Literal["yours", "plugin", "distribution", "cache"]
 
 
 def find_weights(spec: NetworkSpec) -> FoundWeights | None:
     """Return where a network's own ONNX file is, None where it is nowhere; nothing is read, made or brought."""
-    shipped = Path(str(resources.files(spec.package))) / "weights" / spec.file
-    if shipped.is_file():
+    if spec.local is not None and spec.local.is_file():
+        return FoundWeights(spec.local, "yours")
+    if spec.package and (shipped := _shipped(spec)).is_file():
         return FoundWeights(shipped, "plugin")
     if spec.installed is not None and not spec.installed.convert and (path := spec.installed.find()) is not None:
         return FoundWeights(path, "distribution")
     cached = cached_file(spec)
     return FoundWeights(cached, "cache") if cached is not None and cached.is_file() else None
+
+
+def _shipped(spec: NetworkSpec) -> Path:
+    return Path(str(resources.files(spec.package))) / "weights" / spec.file
 
 
 def cached_file(spec: NetworkSpec) -> Path | None:
@@ -91,8 +99,10 @@ def own_weights(spec: NetworkSpec) -> FoundWeights:
 
 def remedy(spec: NetworkSpec, path: Path) -> str:
     """Return what to do about a file of a network that is not what it should be."""
+    if path == spec.local:
+        return "correct sha256 where you added it, or copy the file again"
     if path == cached_file(spec):
-        return "remove it"
+        return f"bring it again with 'facereg models fetch {spec.model}'" if spec.addresses else "remove it"
     if spec.installed is not None and path == spec.installed.find():
         return f"reinstall {spec.installed.distribution}"
     return f"reinstall {spec.package}"
@@ -105,11 +115,20 @@ def _missing(spec: NetworkSpec) -> str:
             f"its weights come with the distribution {name} ({spec.installed.path}), which is not installed; "
             f"pip install {name}"
         )
-    path = Path(str(resources.files(spec.package))) / "weights" / spec.file
+    if spec.addresses:
+        return f"its weights are not here; run 'facereg models fetch {spec.model}', or {by_hand(spec)}"
+    if spec.local is not None:
+        return f"expected the weights file {spec.local}, found none; correct its place where you added it"
     return (
-        f"no weights ship with {spec.package} ({path} is missing); "
+        f"no weights ship with {spec.package} ({_shipped(spec)} is missing); "
         f"train or export them and pass their folder: weights= in Python, --weights on the command line"
     )
+
+
+def by_hand(spec: NetworkSpec) -> str:
+    """Return how to do without a network: what file to put where."""
+    place = cached_file(spec) or f"a folder that {CACHE} names"
+    return f"put {spec.addresses[0]} ({spec.size:,} bytes, sha256 {spec.sha256}) at {place}"
 
 
 def _converted(spec: NetworkSpec, installed: InstalledFile, source: Path) -> Path:

@@ -12,26 +12,28 @@ That module imports nothing heavy; it names what it brings by strings.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import pluggy
 
-from facereg.disk.paths import relative_parts
 from facereg.errors import ContractError, PluginError
 from facereg.networks.spec import NetworkSpec
-from facereg.networks.weights import InstalledFile
+from facereg.registry.requiring import (
+    require_line,
+    require_name,
+    require_network_specs,
+    require_reference,
+    require_same_network,
+    require_thresholds,
+)
+from facereg.registry.tags import WeightsSpec
 from facereg.roles import RoleName
 
 GROUP = "facereg"
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
-NAME = re.compile(r"[a-z0-9]+([-._][a-z0-9]+)*")
-REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # packaging.python.org, names
-FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,13 @@ class ModelSpec:
         options_from: `package.module:Class`, a dataclass of what people may set; see `facereg.options`.
         networks: the networks it asks for by name.
         licence: of the weights, in a few words.
+        card: where the weights are described: what they were trained on, what they are worth.
         paper: where the model comes from.
         summary: one line for listings.
         thresholds: for embedders, the cosine similarity from which two faces are called one person, by the false
             accept rate it was measured at, on the data its card names.
+        weights: others that it has beside those of `networks`, each by a tag.
+        tag: of the weights in `networks`, where they are others; the library's to fill in.
     Raises:
         PluginError: if a field is not what it should be.
     """
@@ -64,18 +69,59 @@ class ModelSpec:
     paper: str = ""
     summary: str = ""
     thresholds: Mapping[float, float] = field(default_factory=dict)
+    card: str = field(default="", kw_only=True)
+    weights: tuple[WeightsSpec, ...] = field(default=(), kw_only=True)
+    tag: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        _require_name("ModelSpec", self.name)
-        _require_reference(f"{self.name}: factory", self.factory)
+        require_name("ModelSpec", self.name)
+        require_reference(f"{self.name}: factory", self.factory)
         if self.options_from:
-            _require_reference(f"{self.name}: options_from", self.options_from)
+            require_reference(f"{self.name}: options_from", self.options_from)
         if self.role not in get_args(RoleName):
             raise PluginError(f"{self.name}: role: expected one of {', '.join(get_args(RoleName))}, got {self.role!r}")
-        for place in ("licence", "paper", "summary"):
-            _require_line(f"{self.name}: {place}", getattr(self, place))
-        _require_networks(self.name, self.networks)
-        _require_thresholds(self.name, self.thresholds)
+        for place in ("licence", "paper", "summary", "card"):
+            require_line(f"{self.name}: {place}", getattr(self, place))
+        require_network_specs(self.name, self.networks)
+        require_thresholds(self.name, self.thresholds)
+        self._require_weights()
+        networks = tuple(replace(network, model=self.full_name) for network in self.networks)
+        object.__setattr__(self, "networks", networks)
+
+    def _require_weights(self) -> None:
+        if not isinstance(self.weights, tuple) or not all(isinstance(one, WeightsSpec) for one in self.weights):
+            raise PluginError(f"{self.name}: weights: expected a tuple of WeightsSpec, got {self.weights!r:.200}")
+        if len({one.tag for one in self.weights}) != len(self.weights):
+            raise PluginError(f"{self.name}: weights: a tag comes twice; give each its own")
+        own = {network.name: network for network in self.networks}
+        for one in self.weights:
+            if {network.name for network in one.networks} != set(own):
+                got = ", ".join(network.name for network in one.networks)
+                raise PluginError(f"{self.name}:{one.tag}: expected the networks {', '.join(own)}, got {got}")
+            for network in one.networks:
+                require_same_network(self.name, one.tag, network, own[network.name])
+            if one.formerly and self.role == "embedder":
+                raise PluginError(
+                    f"{self.name}:{one.tag}: formerly: an embedder's name is in people's galleries; keep it a model"
+                )
+
+    @property
+    def full_name(self) -> str:
+        """Return `NAME`, or `NAME:TAG` of weights with a tag."""
+        return f"{self.name}:{self.tag}" if self.tag else self.name
+
+    def tagged(self, weights: WeightsSpec) -> ModelSpec:
+        """Return the model with other weights in place of its own."""
+        return replace(
+            self,
+            networks=tuple(network.tagged(weights.tag) for network in weights.networks),
+            licence=weights.licence or self.licence,
+            card=weights.card or self.card,
+            summary=weights.summary or self.summary,
+            thresholds=weights.thresholds,
+            weights=(),
+            tag=weights.tag,
+        )
 
     def require_networks(self) -> tuple[NetworkSpec, ...]:
         """Return the networks.
@@ -106,11 +152,11 @@ class RecipeSpec:
     settings_from: str = ""
 
     def __post_init__(self) -> None:
-        _require_name("RecipeSpec", self.name)
-        _require_reference(f"{self.name}: run", self.run)
+        require_name("RecipeSpec", self.name)
+        require_reference(f"{self.name}: run", self.run)
         if self.settings_from:
-            _require_reference(f"{self.name}: settings_from", self.settings_from)
-        _require_line(f"{self.name}: summary", self.summary)
+            require_reference(f"{self.name}: settings_from", self.settings_from)
+        require_line(f"{self.name}: summary", self.summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,77 +168,9 @@ class CommandSpec:
     summary: str = ""
 
     def __post_init__(self) -> None:
-        _require_name("CommandSpec", self.name)
-        _require_reference(f"{self.name}: app", self.app)
-        _require_line(f"{self.name}: summary", self.summary)
-
-
-def _require_name(kind: str, name: object) -> None:
-    if not isinstance(name, str) or len(name) > 80 or not NAME.fullmatch(name):
-        raise PluginError(
-            f"{kind}: name: expected small letters and digits, with single hyphens, dots or underscores between, "
-            f"got {name!r}"
-        )
-
-
-def _require_reference(place: str, reference: object) -> None:
-    if not isinstance(reference, str) or not REFERENCE.fullmatch(reference):
-        raise PluginError(f"{place}: expected 'package.module:name', got {reference!r}")
-
-
-def _require_line(place: str, text: object) -> None:
-    if not isinstance(text, str) or not text.isprintable():
-        raise PluginError(f"{place}: expected one line of text, got {text!r}")
-
-
-def _require_networks(model: str, networks: object) -> None:
-    if not isinstance(networks, tuple) or not all(isinstance(network, NetworkSpec) for network in networks):
-        raise PluginError(f"{model}: networks: expected a tuple of NetworkSpec, got {networks!r}")
-    for network in networks:
-        _require_name("NetworkSpec", network.name)
-        if not FILE.fullmatch(network.file):
-            raise PluginError(f"{network.name}: file: expected the name of a file in weights/, got {network.file!r}")
-        if network.sha256 is not None:
-            _require_sha256(network.name, network.sha256)
-        if network.installed is not None:
-            _require_installed(network, network.installed)
-    if len({network.name for network in networks}) != len(networks):
-        raise PluginError(f"{model}: networks: a name comes twice; give each its own")
-
-
-def _require_sha256(place: str, sha256: object) -> None:
-    if not re.fullmatch("[0-9a-f]{64}", str(sha256)):
-        raise PluginError(f"{place}: sha256: expected 64 small hex digits, got {sha256!r}")
-
-
-def _require_installed(network: NetworkSpec, file: InstalledFile) -> None:
-    place = f"{network.name}: installed"
-    if not isinstance(file, InstalledFile):
-        raise PluginError(f"{place}: expected an InstalledFile, got {file!r}")
-    for name in ("distribution", "path"):
-        _require_line(f"{place}: {name}", getattr(file, name))
-    try:
-        relative_parts(file.path)
-    except ContractError as error:
-        raise PluginError(f"{place}: path: {error}") from error
-    if not DISTRIBUTION.fullmatch(file.distribution):
-        raise PluginError(f"{place}: expected the name of a distribution, got {file.distribution!r}")
-    _require_sha256(place, file.sha256)
-    if file.convert:
-        _require_reference(f"{place}: convert", file.convert)
-    if network.sha256 is None or (file.sha256 != network.sha256 and not file.convert):
-        raise PluginError(f"{network.name}: sha256: expected that of the ONNX file, got {network.sha256!r}")
-
-
-def _require_thresholds(model: str, thresholds: object) -> None:
-    if not isinstance(thresholds, Mapping):
-        raise PluginError(f"{model}: thresholds: expected cosines by false accept rate, got {thresholds!r}")
-    for far, cosine in thresholds.items():
-        numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (far, cosine))
-        if not (numbers and 0 < far <= 1 and -1 <= cosine <= 1):
-            raise PluginError(
-                f"{model}: thresholds: expected cosines in -1..1 by false accept rates in 0..1, got {far!r}: {cosine!r}"
-            )
+        require_name("CommandSpec", self.name)
+        require_reference(f"{self.name}: app", self.app)
+        require_line(f"{self.name}: summary", self.summary)
 
 
 @hookspec

@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias, TypeVar, overload
 from facereg.errors import PluginError, UnknownNameError
 from facereg.networks.opening import HERE, Where
 from facereg.options import printable
+from facereg.registry.asking import OldNames, listed, tagged_model, tell, weights_of
 from facereg.registry.factories import build
 from facereg.registry.hooks import GROUP, CommandSpec, ModelSpec, RecipeSpec
 from facereg.registry.loading import Brought, load_plugin, read_plugin
@@ -55,6 +56,7 @@ class Registry:
         self._models: dict[str, tuple[ModelSpec, str]] = {}  # spec and plugin, by name
         self._recipes: dict[str, tuple[RecipeSpec, str]] = {}
         self._commands: dict[str, tuple[CommandSpec, str]] = {}
+        self._old_names = OldNames()
 
     @classmethod
     def load(cls) -> Registry:
@@ -81,7 +83,7 @@ class Registry:
 
     def _load(self, entry: EntryPoint, version: str) -> None:
         try:
-            self._admit(load_plugin(entry, _tell), entry.name, version)
+            self._admit(load_plugin(entry, tell), entry.name, version)
         except PluginError as error:
             self._states.append(PluginState(entry.name, version, "failed", printable(str(error), 1000)))
 
@@ -100,6 +102,7 @@ class Registry:
         _require_free(brought.models, self._models)
         _require_free(brought.recipes, self._recipes)
         _require_free(brought.commands, self._commands)
+        self._old_names.admit(brought.models, self._models)
         self._models |= {spec.name: (spec, name) for spec in brought.models}
         self._recipes |= {spec.name: (spec, name) for spec in brought.recipes}
         self._commands |= {spec.name: (spec, name) for spec in brought.commands}
@@ -111,9 +114,16 @@ class Registry:
         """Every plugin found, loaded or not."""
         return tuple(self._states)
 
-    def models(self, role: RoleName | None = None) -> tuple[ModelSpec, ...]:
-        """Return the models, of one role where given, by name."""
-        return tuple(spec for _, (spec, _) in sorted(self._models.items()) if role in (None, spec.role))
+    def models(self, role: RoleName | None = None, *, tagged: bool = False) -> tuple[ModelSpec, ...]:
+        """Return the models, of one role where given, by name; `tagged`: behind each itself with its other weights.
+
+        Raises:
+            WeightsError: if they are `tagged`, and the weights that the user added cannot be read.
+        """
+        found = [spec for _, (spec, _) in sorted(self._models.items()) if role in (None, spec.role)]
+        if not tagged:
+            return tuple(found)
+        return tuple(one for spec in found for one in (spec, *map(spec.tagged, weights_of(spec))))
 
     def recipes(self) -> tuple[RecipeSpec, ...]:
         """Return the training recipes, by name."""
@@ -124,18 +134,23 @@ class Registry:
         return tuple(spec for _, (spec, _) in sorted(self._commands.items()))
 
     def model(self, name: str, *, role: RoleName | None = None) -> ModelSpec:
-        """Return a model's spec.
+        """Return a model's spec, of `NAME:TAG` with the weights of that tag in place of its own.
+
+        A name that it had formerly is taken too; who asks by one is told on stderr, once.
 
         Raises:
-            UnknownNameError: if none has that name, or it has another role; the message names those there are.
+            UnknownNameError: if none has that name, it has no such weights, or another role; the message names those
+                there are.
+            WeightsError: if the weights that the user added cannot be read.
         """
+        name, colon, tag = self._old_names.today(name).partition(":")
         known = {spec.name: spec for spec in self.models(role)}
         if name in known:
-            return known[name]
+            return tagged_model(known[name], tag) if colon else known[name]
         kind = role or "model"
         if name in self._models:
             raise UnknownNameError(
-                f"no {kind} named {name!r}: that is the {self._models[name][0].role}; installed: {_listed(known)}"
+                f"no {kind} named {name!r}: that is the {self._models[name][0].role}; installed: {listed(known)}"
             )
         raise self._unknown(kind, name, known, "facereg models")
 
@@ -154,7 +169,7 @@ class Registry:
         hint = f"did you mean {close[0]!r}? " if close else ""
         failed = [state.name for state in self._states if state.state == "failed"]
         broken = f"; plugins that failed to load: {', '.join(failed)}, see 'facereg plugins list'" if failed else ""
-        return UnknownNameError(f"no {kind} named {name!r}; {hint}installed: {_listed(known)}; see '{command}'{broken}")
+        return UnknownNameError(f"no {kind} named {name!r}; {hint}installed: {listed(known)}; see '{command}'{broken}")
 
     @overload
     def create(
@@ -268,7 +283,7 @@ class Registry:
         """Return a model, ready to use.
 
         Args:
-            name: of the model.
+            name: of the model, `NAME` or `NAME:TAG`.
             options: of the model; words are read by each option's type, see `facereg.options`.
             role: that it must have.
             where: its networks run.
@@ -287,7 +302,7 @@ class Registry:
         if isinstance(stage, Embedder) and type(stage).space is not Embedder.space:
             raise PluginError(f"{name}: expected no space of its own, the library makes it; state a version instead")
         try:
-            stage.name = name
+            stage.name = spec.full_name
         except AttributeError as error:
             raise PluginError(f"{name}: expected a stage whose name can be set; leave name to the library") from error
         return stage
@@ -299,14 +314,6 @@ def _require_free(specs: Iterable[Spec], taken: Mapping[str, tuple[Spec, str]]) 
             raise PluginError(
                 f"the name {spec.name!r} is taken by plugin {taken[spec.name][1]!r}; uninstall one of the two"
             )
-
-
-def _tell(line: str) -> None:
-    print(f"facereg: {line}", file=sys.stderr, flush=True)  # noqa: T201  (whoever waits is told why)
-
-
-def _listed(names: Mapping[str, object]) -> str:
-    return ", ".join(sorted(names)) or "none"
 
 
 @cache

@@ -177,7 +177,8 @@ def _collect(hooks: pluggy.PluginManager, hook: str, kind: type[Spec]) -> tuple[
 
 def _require_checksums(model: ModelSpec) -> None:
     """Refuse weights that ship without a checksum: nobody would see that they were altered."""
-    for network in model.networks:
+    tagged = (network for weights in model.weights for network in weights.networks)
+    for network in (*model.networks, *tagged):
         if network.sha256 is not None:
             continue
         try:

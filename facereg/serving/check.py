@@ -20,6 +20,7 @@ from facereg.networks.triton.runner import TritonRunner
 from facereg.networks.triton.served import served_versions
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import Registry
+from facereg.serving.repository import by_full_name, chosen_models
 from facereg.types import Image
 
 TOLERANCE = 1e-3  # of the largest value: a GPU adds up in another order, and ONNX Runtime lets it use TF32
@@ -66,14 +67,13 @@ def check_server(
         UnknownNameError: if no such model is installed.
         RunnerError: if the address is none.
     """
-    weights, place = weights or {}, parse_address(address)
-    chosen = registry.models() if models is None else tuple(registry.model(name) for name in models)
+    weights, place = by_full_name(registry, weights), parse_address(address)
     seen: set[str] = set()
-    for model in chosen:
+    for model in chosen_models(registry, models):
         for spec in model.networks:
             if spec.name not in seen:
                 seen.add(spec.name)
-                yield _check(place, picture, model, spec, weights.get(model.name), tolerance)
+                yield _check(place, picture, model, spec, weights.get(model.full_name), tolerance)
 
 
 def _check(
@@ -87,7 +87,7 @@ def _check(
     try:
         path = spec.locate(weights)
     except WeightsError as error:
-        return NetworkCheck(spec.name, model.name, "skipped", reason=str(error).removeprefix(f"{spec.name}: "))
+        return NetworkCheck(spec.name, model.full_name, "skipped", reason=str(error).removeprefix(f"{spec.name}: "))
     sha256 = file_sha256(path)
     version, versions = weights_version(sha256), served_versions(address, spec.name)
     try:
@@ -96,12 +96,12 @@ def _check(
             mine, theirs = here.infer(inputs), there.infer(inputs)
     except FaceregError as error:
         reason = str(error).removeprefix(f"{spec.name}: ")
-        return NetworkCheck(spec.name, model.name, "failed", None, reason, version, versions)
+        return NetworkCheck(spec.name, model.full_name, "failed", None, reason, version, versions)
     difference = max(_difference(mine[name], theirs[name]) for name in mine)
     if difference <= tolerance:
-        return NetworkCheck(spec.name, model.name, "passed", difference, "", version, versions)
+        return NetworkCheck(spec.name, model.full_name, "passed", difference, "", version, versions)
     wrong = f"expected a difference of at most {tolerance:g}, got {difference:.3g}; see the server's precision"
-    return NetworkCheck(spec.name, model.name, "failed", difference, wrong, version, versions)
+    return NetworkCheck(spec.name, model.full_name, "failed", difference, wrong, version, versions)
 
 
 def inputs_from_picture(spec: NetworkSpec, picture: Image) -> dict[str, Tensor]:

@@ -65,8 +65,8 @@ def build_repository(
     Args:
         out: the folder; made where it is missing.
         registry: whose models are served.
-        models: their names; None takes all.
-        weights: by model, a folder or file that stands in for the plugin's own.
+        models: their names, with a tag for weights that have one; None takes all, with every tag.
+        weights: by such a name, a folder or file that stands in for the plugin's own.
         options: how they are served.
         beside: leave other weights of a network where they are, and its configuration as it is: a roll-out.
     Returns:
@@ -78,15 +78,15 @@ def build_repository(
             weights cannot lie beside the others, for they have other tensors.
         PluginError: if two models declare different networks of one name.
     """
-    options, weights = options or ServingOptions(), weights or {}
+    options, weights = options or ServingOptions(), by_full_name(registry, weights)
     built = []
-    for model, spec in networks_of(registry, models, weights):
+    for model, spec in networks_of(registry, models):
         try:
-            path = spec.locate(weights.get(model.name))
+            path = spec.locate(weights.get(model.full_name))
         except WeightsError as error:
-            if models is not None or model.name in weights:
+            if models is not None or model.full_name in weights:
                 raise
-            built.append(Built(spec.name, model.name, reason=str(error).removeprefix(f"{spec.name}: ")))
+            built.append(Built(spec.name, model.full_name, reason=str(error).removeprefix(f"{spec.name}: ")))
             continue
         network = served_network(spec, path)
         try:
@@ -96,30 +96,43 @@ def build_repository(
                 f"{Path(out) / spec.name}: could not be written: {error.strerror or error}; what was there is whole; "
                 "check the rights and the space on the disk"
             ) from error
-        built.append(Built(spec.name, model.name, network.sha256))
+        built.append(Built(spec.name, model.full_name, network.sha256))
     return built
 
 
-def networks_of(
-    registry: Registry, models: Sequence[str] | None, weights: Mapping[str, str | Path]
-) -> list[tuple[ModelSpec, NetworkSpec]]:
+def by_full_name(registry: Registry, weights: Mapping[str, str | Path] | None) -> dict[str, str | Path]:
+    """Return the weights by the names that their models have today.
+
+    Raises:
+        UnknownNameError: if no such model is installed.
+    """
+    return {registry.model(name).full_name: place for name, place in (weights or {}).items()}
+
+
+def chosen_models(registry: Registry, models: Sequence[str] | None) -> tuple[ModelSpec, ...]:
+    """Return the models named, or all with every tag.
+
+    Raises:
+        UnknownNameError: if no such model is installed.
+    """
+    return registry.models(tagged=True) if models is None else tuple(registry.model(name) for name in models)
+
+
+def networks_of(registry: Registry, models: Sequence[str] | None) -> list[tuple[ModelSpec, NetworkSpec]]:
     """Return the networks of the models named, or of all, each once and with the first model that has it.
 
     Raises:
         UnknownNameError: if no such model is installed.
         PluginError: if two models declare different networks of one name.
     """
-    chosen = registry.models() if models is None else tuple(registry.model(name) for name in models)
-    for name in weights:
-        registry.model(name)
     found: dict[str, tuple[ModelSpec, NetworkSpec]] = {}
-    for model in chosen:
+    for model in chosen_models(registry, models):
         for spec in model.networks:
             first, same = found.setdefault(spec.name, (model, spec))
             if same != spec:
                 raise PluginError(
-                    f"the network {spec.name!r} is declared by {first.name!r} and, differently, by "
-                    f"{model.name!r}; name the models to serve, or uninstall one of the two"
+                    f"the network {spec.name!r} is declared by {first.full_name!r} and, differently, by "
+                    f"{model.full_name!r}; name the models to serve, or uninstall one of the two"
                 )
     return list(found.values())
 

@@ -12,7 +12,7 @@ from facereg.errors import RunnerError
 from facereg.networks.spec import NetworkSpec, weights_version
 from facereg.networks.triton.address import parse_address
 from facereg.registry.installed import Registry
-from facereg.serving.repository import build_repository, networks_of
+from facereg.serving.repository import build_repository, by_full_name, networks_of
 from facereg.serving.versions import check_retirable, retire, version_folders
 
 LOOK_S = 0.5  # between two looks whether a server has taken up a version
@@ -51,9 +51,8 @@ def roll_out(
         RunnerError: if the repository cannot be written, the new weights have other tensors than the old, or the
             server does not take them up in time.
     """
-    weights = weights or {}
     built = build_repository(repository, registry=registry, models=models, weights=weights, beside=True)
-    specs = {spec.name: spec for _, spec in networks_of(registry, models, weights)}
+    specs = {spec.name: spec for _, spec in networks_of(registry, models)}
     for entry in built:
         if address is not None:
             _wait(specs[entry.network], weights_version(entry.sha256), address, timeout_s)
@@ -73,10 +72,10 @@ def roll_back(
     Raises:
         RunnerError: if one is not there or is the only one of its network: then nothing goes.
     """
-    weights, folder = weights or {}, Path(repository)
+    weights, folder = by_full_name(registry, weights), Path(repository)
     going = [
-        (spec.name, weights_version(file_sha256(spec.locate(weights.get(model.name)))))
-        for model, spec in networks_of(registry, models, weights)
+        (spec.name, weights_version(file_sha256(spec.locate(weights.get(model.full_name)))))
+        for model, spec in networks_of(registry, models)
     ]
     for network, number in going:
         check_retirable(folder, network, number)

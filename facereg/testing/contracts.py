@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from facereg.errors import words_of
+from facereg.networks.weights import find_weights
+from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import Registry
 from facereg.roles import RoleName, Stage
 from facereg.testing.aligners import AlignerContract
@@ -62,10 +64,19 @@ def run_contract(name: str, registry: Registry, *, weights: str | Path | None = 
         UnknownNameError: if there is neither a plugin nor a model of that name.
     """
     states = {state.name: state for state in registry.plugins}
-    models = states[name].models if name in states and states[name].models else (registry.model(name).name,)
+    own = states[name].models if name in states else ()
+    models = [tag for model in own for tag in _tags_here(registry.model(model), weights)] or [name]
     for model in models:
         role = registry.model(model).role
         yield from run_checks(_with_make(CONTRACTS[role], model, role, registry, weights), model)
+
+
+def _tags_here(model: ModelSpec, weights: str | Path | None) -> list[str]:
+    """Return the names of a plugin's model, with each tag whose weights are here and that no others stand in for."""
+    if weights is not None:
+        return [model.name]
+    tagged = [model.tagged(one) for one in model.weights]
+    return [model.name, *(one.full_name for one in tagged if all(map(find_weights, one.networks)))]
 
 
 def run_checks(contract: StageContract, model: str) -> Iterator[Outcome]:

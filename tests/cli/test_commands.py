@@ -38,11 +38,11 @@ def commands(group: object = None, before: tuple[str, ...] = ()) -> list[tuple[s
 def test_the_commands_of_the_design_are_there() -> None:
     named = {" ".join(words) for words in commands()}
     assert named >= {
-        *("demo", "detect", "embed", "verify", "enroll", "identify", "calibrate", "models", "train", "export"),
+        *("demo", "detect", "embed", "verify", "enroll", "identify", "calibrate", "train", "export"),
         *(f"gallery {name}" for name in ("list", "show", "rename", "remove", "export", "import", "check")),
         *(f"gallery {name}" for name in ("restore", "rebuild")),
         *(f"evaluate {name}" for name in ("detection", "verification", "identification")),
-        *("plugins list", "plugins check"),
+        *("models show", "models fetch", "plugins list", "plugins check"),
     }
 
 
@@ -370,7 +370,7 @@ def test_gallery_check_ends_with_1_where_there_is_damage(gallery: Path, run: Run
 
 def test_models_and_plugins_are_listed_with_the_keys_of_the_design(run: Run) -> None:
     models = run("models", "--json").lines
-    assert all(set(line) == {"name", "role", "licence", "weights"} for line in models)
+    assert all(set(line) == {"name", "model", "tag", "role", "licence", "card", "weights"} for line in models)
     assert {line["name"] for line in models} >= {"mtcnn", "five-point", "mobilenetv3-arcface", "exact"}
     assert {line["role"] for line in run("models", "--role", "embedder", "--json").lines} == {"embedder"}
     plugins = run("plugins", "list", "--json").lines

@@ -5,11 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-import threading
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -17,59 +13,7 @@ import pytest
 from facereg.data.fetch import Source, check_source, fetch, read_sources
 from facereg.data.unpack import unpack
 from facereg.errors import DatasetError
-
-CONTENT = bytes(range(256)) * 1000
-DIGEST = hashlib.sha256(CONTENT).hexdigest()
-HALF = len(CONTENT) // 2
-
-
-@dataclass
-class Behaviour:
-    """What the server does, and what it was asked."""
-
-    content: bytes = CONTENT
-    etag: str | None = '"one"'
-    break_after: list[int] = field(default_factory=list)  # bytes after which each next answer breaks off
-    status: int = 200
-    ranges: list[str | None] = field(default_factory=list)  # asked for, answer by answer
-    address: str = ""
-
-
-@pytest.fixture
-def server() -> Iterator[Behaviour]:
-    behaviour = Behaviour()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked = self.headers.get("Range")
-            behaviour.ranges.append(asked)
-            if behaviour.status != 200:
-                self.send_error(behaviour.status)
-                return
-            start = 0
-            if asked is not None and self.headers.get("If-Range") == behaviour.etag:
-                start = int(asked.removeprefix("bytes=").removesuffix("-"))
-                self.send_response(206)
-                self.send_header("Content-Range", f"bytes {start}-{len(behaviour.content) - 1}/*")
-            else:
-                self.send_response(200)
-            body = behaviour.content[start:]
-            self.send_header("Content-Length", str(len(body)))
-            if behaviour.etag is not None:
-                self.send_header("ETag", behaviour.etag)
-            self.end_headers()
-            self.wfile.write(body[: behaviour.break_after.pop(0)] if behaviour.break_after else body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        behaviour.address = f"http://127.0.0.1:{running.server_address[1]}/faces.bin"
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield behaviour
-        running.shutdown()
-        thread.join()
+from tests.data.breaking import CONTENT, DIGEST, HALF, Behaviour
 
 
 def names(folder: Path) -> list[str]:

@@ -115,6 +115,8 @@ def find(words: tuple[str, ...]) -> tuple[object, int]:
     for used, word in enumerate(words):
         if not inside(command):
             return command, used
+        if (default := getattr(command, "default", "")) and word not in inside(command):  # facereg models NAME
+            return inside(command)[default], used
         assert word in inside(command), f"there is no command 'facereg {' '.join(words[: used + 1])}'"
         command = inside(command)[word]
     return command, len(words)

@@ -33,8 +33,8 @@ def test_it_is_the_model_that_the_registry_makes() -> None:
         assert mine.space == theirs.space
         assert (mine.flip, theirs.flip) == (False, True)
     with YoloV5Face.open(size=320) as detector, YoloV5Face.open_int8(size=320) as small:
-        assert [detector.name, small.name] == ["yolov5s-face", "yolov5s-face-int8"]
-        assert [*detector.networks.specs, *small.networks.specs] == ["yolov5s-face", "yolov5s-face-int8"]
+        assert [detector.name, small.name] == ["yolov5s-face", "yolov5s-face:int8"]
+        assert [*detector.networks.specs, *small.networks.specs] == ["yolov5s-face", "yolov5s-face"]
 
 
 def test_a_wrong_keyword_or_value_is_refused_by_mypy_and_when_called(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def shipped_networks() -> list[NetworkSpec]:
     """Return the networks of the plugins of this repository whose weights ship."""
     return [
         spec
-        for model in default_registry().models()
+        for model in default_registry().models(tagged=True)
         for spec in model.networks
         if spec.sha256 is not None and any(PLUGINS.glob(f"*/{spec.package}/plugin.py"))
     ]

@@ -28,7 +28,7 @@ from tests.triton.third_party import COLOURS, third_party_registry
 
 WAYS = ("grpc", "http")
 IN_FLIGHT = 8
-NETWORKS = [spec for model in default_registry().models() for spec in model.networks]
+NETWORKS = [spec for model in default_registry().models(tagged=True) for spec in model.networks]
 
 
 def address_of(served: Served, way: str = "grpc") -> str:

@@ -30,6 +30,7 @@ def facereg_models() -> list[ModelSpec]:
             options_from="facereg.options:EmbedderOptions",
             networks=(NETWORK,),
             licence="MIT code; weights for research use (trained on CelebA, UTKFace, MTFL)",
+            card="README of facereg-mobilenetv3",
             paper=PAPER,
             summary="MobileNetV3-small, 128-d, 112x112 crops enlarged to 224x224 inside",
             # LFW View 1, every two pictures of pairsDevTrain, with mtcnn (fallback) and five-point

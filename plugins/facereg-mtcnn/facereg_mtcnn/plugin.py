@@ -55,6 +55,7 @@ def facereg_models() -> list[ModelSpec]:
             options_from="facereg_mtcnn.options:MtcnnOptions",
             networks=networks(),
             licence="MIT code; weights for research use (trained on faces-in-crowds, CelebA, MTFL, YouTube Faces)",
+            card="README of facereg-mtcnn",
             paper=PAPER,
             summary="three-stage cascade, five landmarks, faces from 20 px",
         )

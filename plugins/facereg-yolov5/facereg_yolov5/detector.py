@@ -40,12 +40,12 @@ class YoloV5Face(Detector):
     """YOLOv5s with five landmarks.
 
     Args:
-        networks: one, `yolov5s-face` or `yolov5s-face-int8`.
+        networks: one, `yolov5s-face`.
         options: see there.
     """
 
     open = Opener("yolov5s-face", Opening)
-    open_int8 = Opener("yolov5s-face-int8", Opening)
+    open_int8 = Opener("yolov5s-face:int8", Opening)
     landmark_count: ClassVar[int] = 5
 
     def __init__(self, networks: Networks, options: YoloOptions | None = None) -> None:

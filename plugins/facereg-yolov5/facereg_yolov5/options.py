@@ -11,7 +11,7 @@ MULTIPLE = 32  # px; the coarsest stride
 
 @dataclass(frozen=True, slots=True)
 class YoloOptions:
-    """Options of `yolov5s-face` and `yolov5s-face-int8`.
+    """Options of `yolov5s-face` and `yolov5s-face:int8`.
 
     Args:
         size: px that the longer side of every picture is made, a multiple of 32.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from facereg import CommandSpec, ModelSpec, NetworkSpec, RecipeSpec, TensorSpec, hookimpl
+from facereg import CommandSpec, ModelSpec, NetworkSpec, RecipeSpec, TensorSpec, WeightsSpec, hookimpl
 
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 
-LICENCE = "MIT code; weights for research use (trained on CelebA, YouTube Faces, MTFL)"
-FACTORY = "facereg_yolov5.detector:YoloV5Face"
+CARD = "README of facereg-yolov5"
 PAPER = "YOLOv5 v6 (Jocher et al. 2020); five landmarks as in YOLO5Face (Qi et al. 2021), arXiv:2105.12931"
 SHA256 = "25aaa4e2cd5bc2e602f66a059fef24f8f76fa47a98cc5a20c3b6bce7f46f511d"
 SMALL_SHA256 = "70f3870b342676b6b9123bb887f870cd4ac8739829beeb511c4a1a33b15270a4"
@@ -30,7 +29,7 @@ NETWORK = NetworkSpec(
     bounded=True,  # by the detector's two sizes
     module="facereg_yolov5.networks:build_deployed",
 )
-SMALL = replace(NETWORK, name="yolov5s-face-int8", file="yolov5s-face-int8.onnx", sha256=SMALL_SHA256, module=None)
+SMALL = replace(NETWORK, file="yolov5s-face-int8.onnx", sha256=SMALL_SHA256, module=None)
 
 
 @hookimpl
@@ -39,23 +38,23 @@ def facereg_models() -> list[ModelSpec]:
         ModelSpec(
             name="yolov5s-face",
             role="detector",
-            factory=FACTORY,
+            factory="facereg_yolov5.detector:YoloV5Face",
             options_from="facereg_yolov5.options:YoloOptions",
             networks=(NETWORK,),
-            licence=LICENCE,
+            licence="MIT code; weights for research use (trained on CelebA, YouTube Faces, MTFL)",
+            card=CARD,
             paper=PAPER,
             summary="one-stage detector, five landmarks, pictures letterboxed to 640 px",
-        ),
-        ModelSpec(
-            name="yolov5s-face-int8",
-            role="detector",
-            factory=FACTORY,
-            options_from="facereg_yolov5.options:YoloOptions",
-            networks=(SMALL,),
-            licence=LICENCE,
-            paper=PAPER,
-            summary="the same on 8-bit integers: a quarter of the file, about twice as fast on CPUs with VNNI",
-        ),
+            weights=(
+                WeightsSpec(
+                    "int8",
+                    (SMALL,),
+                    card=CARD,
+                    summary="the same on 8-bit integers: a quarter of the file, about twice as fast on CPUs with VNNI",
+                    formerly=("yolov5s-face-int8",),
+                ),
+            ),
+        )
     ]
 
 

@@ -55,7 +55,7 @@ class TestYoloV5FaceKeepsTheContract(DetectorContract):
 
 class TestTheOneOf8BitsKeepsTheContract(DetectorContract):
     def make(self) -> Detector:
-        stage = Registry.load().create("yolov5s-face-int8", role="detector", size=320)
+        stage = Registry.load().create("yolov5s-face:int8", role="detector", size=320)
         assert isinstance(stage, Detector)
         return stage
 
@@ -65,7 +65,7 @@ def test_the_one_of_8_bits_finds_the_same_face() -> None:
     if image is None:
         pytest.skip("the photograph needs scikit-image")
     found = []
-    for name in ("yolov5s-face", "yolov5s-face-int8"):
+    for name in ("yolov5s-face", "yolov5s-face:int8"):
         with Registry.load().create(name, role="detector", size=320) as stage:
             assert isinstance(stage, Detector)
             [faces] = stage.detect([image])
