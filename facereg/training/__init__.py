@@ -36,10 +36,21 @@ if TYPE_CHECKING:
     from facereg.training.batches import step_seed as step_seed
     from facereg.training.curves import draw_curves as draw_curves
     from facereg.training.curves import read_log as read_log
+    from facereg.training.embedders import DeployedEmbedder as DeployedEmbedder
+    from facereg.training.embedders import EmbedderTraining as EmbedderTraining
+    from facereg.training.embedders import fit_and_publish as fit_and_publish
+    from facereg.training.embedders import freeze_norms as freeze_norms
+    from facereg.training.embedders import load_embedder as load_embedder
+    from facereg.training.embedders import network_input as network_input
+    from facereg.training.embedders import turned_and_mirrored as turned_and_mirrored
     from facereg.training.export import compare_with_torch as compare_with_torch
     from facereg.training.export import export_onnx as export_onnx
+    from facereg.training.fitting import Judged as Judged
     from facereg.training.fitting import device_count as device_count
     from facereg.training.fitting import fit as fit
+    from facereg.training.identities import Identities as Identities
+    from facereg.training.identities import read_crops as read_crops
+    from facereg.training.identities import read_identities as read_identities
     from facereg.training.optimizing import adamw as adamw
     from facereg.training.publishing import publish as publish
     from facereg.training.publishing import save_network as save_network
@@ -64,8 +75,11 @@ _HOMES = {
     "facereg.networks.checkpoints": "load_checkpoint read_checkpoint read_safetensors require_finite",
     "facereg.training.batches": "Batches count_steps step_seed",
     "facereg.training.curves": "draw_curves read_log",
+    "facereg.training.embedders": "DeployedEmbedder EmbedderTraining fit_and_publish freeze_norms load_embedder "
+    "network_input turned_and_mirrored",
     "facereg.training.export": "compare_with_torch export_onnx",
-    "facereg.training.fitting": "device_count fit",
+    "facereg.training.fitting": "Judged device_count fit",
+    "facereg.training.identities": "Identities read_crops read_identities",
     "facereg.training.optimizing": "adamw",
     "facereg.training.publishing": "publish save_network",
     "facereg.training.schedules": "trapezoid warm_cosine warm_steps",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sized
 from typing import cast
 
 import numpy as np
 from torch import distributed
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from facereg.errors import ContractError, DatasetError
 
@@ -32,7 +33,8 @@ class Batches:
 
     Args:
         loader: gives the data set, the rows of one process, whether they are shuffled, and how they are fetched. A
-            shuffled data set is in an order of its own in every pass.
+            shuffled data set is in an order of its own in every pass; another sampler is drawn from anew in every pass,
+            by numpy's generator seeded for it.
         steps: batches in all.
     Raises:
         ContractError: if the loader does not say how many rows make a batch.
@@ -42,9 +44,8 @@ class Batches:
         if loader.batch_size is None:
             raise ContractError("loader: expected a batch size, got none; pass batch_size to the DataLoader")
         self.loader, self.share, self.steps, self.seed = loader, loader.batch_size, steps, seed
-        self.shuffled = isinstance(loader.sampler, RandomSampler)
         self.step = 0  # batches given
-        self._count = len(cast(Sized, loader.dataset))
+        self._count = len(cast(Sized, loader.sampler))
         self._order: tuple[int, list[int]] = (-1, [])  # pass, its rows
 
     def __len__(self) -> int:
@@ -69,10 +70,23 @@ class Batches:
         batch = self.share * processes
         number, place = divmod(step, max(1, self._count // batch))
         if self._order[0] != number:
-            rng = np.random.default_rng((self.seed, number))
-            rows = rng.permutation(self._count) if self.shuffled else np.arange(self._count)
-            self._order = (number, rows.tolist())
-        return self._order[1][place * batch : (place + 1) * batch][rank::processes]
+            self._order = (number, self._draw(number))
+        start = place * batch + rank * self.share  # together: a sampler may have put rows of one person side by side
+        return self._order[1][start : min(start + self.share, (place + 1) * batch)]
+
+    def _draw(self, number: int) -> list[int]:
+        """Return the rows of a pass in their order, whatever was drawn before."""
+        if isinstance(self.loader.sampler, RandomSampler):
+            rows: list[int] = np.random.default_rng((self.seed, number)).permutation(self._count).tolist()
+            return rows
+        if isinstance(self.loader.sampler, SequentialSampler):
+            return list(range(self._count))
+        kept = np.random.get_state()  # noqa: NPY002  (the generator that samplers draw from)
+        np.random.seed(step_seed(self.seed, number, 0))  # noqa: NPY002
+        try:
+            return list(copy.deepcopy(self.loader.sampler))  # one that shuffles its own lists does so from their start
+        finally:
+            np.random.set_state(kept)  # noqa: NPY002
 
     def state_dict(self) -> dict[str, int]:
         """Return where the run stands."""

@@ -8,7 +8,9 @@ import random
 import shutil
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -31,6 +33,21 @@ IGNORED_WARNINGS = (  # of Lightning's: they say nothing here
 BEFORE = "log-before.csv"  # the log of the parts before, while a resumed run goes on
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How a run chooses among its networks: by people, pictures or the like that it does not learn from.
+
+    Args:
+        loader: of what the module's `validation_step` takes.
+        by: what the module logs then; the higher, the better.
+        looks: times in a run, at equal distances.
+    """
+
+    loader: DataLoader[Any]
+    by: str
+    looks: int = 20
+
+
 def fit(
     module: lightning.LightningModule,
     loader: DataLoader[object],
@@ -43,6 +60,7 @@ def fit(
     devices: int = 0,
     average: float = 0.0,
     keep: Sequence[str] = ("loss",),
+    judged: Judged | None = None,
 ) -> dict[str, float]:
     """Train for `steps` steps and return the last logged values, in the first of several processes.
 
@@ -61,6 +79,8 @@ def fit(
             the command again for each of them: what follows `fit` belongs under `if module.global_rank == 0`.
         average: share of the averaged weights kept at each step; checkpoints hold the average, and `module` ends with
             it. 0: no average.
+        judged: `best.ckpt` holds the weights that were judged best, and `module` ends with them; their score is the
+            one returned.
     """
     _keep_freed_memory()
     out.mkdir(parents=True, exist_ok=True)
@@ -74,6 +94,16 @@ def fit(
     checkpoint = ModelCheckpoint(
         out, filename="last", every_n_train_steps=CHECKPOINT_EVERY, enable_version_counter=False
     )
+    best = None
+    if judged:
+        best = ModelCheckpoint(
+            out,
+            filename="best",
+            monitor=judged.by,
+            mode="max",
+            save_weights_only=not average,  # else the average would not be in it
+            enable_version_counter=False,
+        )
     trainer = lightning.Trainer(
         max_steps=steps,
         precision=precision,  # type: ignore[arg-type]
@@ -86,7 +116,10 @@ def fit(
             _StepSeed(seed),
             RichProgressBar(refresh_rate=10),
             *([EMAWeightAveraging(decay=average)] if average else []),
+            *([best] if best else []),
         ],
+        val_check_interval=max(1, steps // judged.looks) if judged else None,
+        num_sanity_val_steps=0,
         log_every_n_steps=min(20, steps),  # a short run has a log too
         enable_model_summary=False,
         sync_batchnorm=torch.cuda.device_count() > 1,
@@ -95,8 +128,11 @@ def fit(
     with warnings.catch_warnings():
         for message in IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message)
-        trainer.fit(module, batches, ckpt_path=last if resume else None, weights_only=True)
+        loader_of_judged = judged.loader if judged else None
+        trainer.fit(module, batches, loader_of_judged, ckpt_path=last if resume else None, weights_only=True)
     trainer.save_checkpoint(last)
+    if best and best.best_model_path:
+        module.load_state_dict(read_checkpoint(out / "best.ckpt", expected="the best weights of a run")["state_dict"])
     if not trainer.is_global_zero:
         return {}
     log = out / "log" / "metrics.csv"
@@ -105,7 +141,10 @@ def fit(
     (out / BEFORE).unlink(missing_ok=True)
     draw_curves(log, out / "curve.png", keep)
     values = read_log(log)
-    return {key: values[key][-1][1] for key in keep if key in values}
+    scores = {key: values[key][-1][1] for key in keep if key in values}
+    if judged and best and best.best_model_score is not None:
+        scores[judged.by] = float(best.best_model_score)
+    return scores
 
 
 def device_count(devices: int) -> int:

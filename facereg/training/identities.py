@@ -1,0 +1,143 @@
+"""Aligned crops in a folder a person: what recipes learn identities from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+from facereg.data.readable import readable
+from facereg.data.splits import held_out
+from facereg.errors import ContractError, DatasetError
+from facereg.folders.left_out import LeftOut
+from facereg.folders.people import FoundPeople, find_people, require_pictures
+from facereg.images import read_image
+from facereg.types import IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Identities:
+    """Crops of known people.
+
+    Args:
+        images: (N, S, S, 3) uint8 RGB; those of one person lie together.
+        labels: (N,) int64, a number a person: 0 first, rising.
+        people: name of each person, that of their folder.
+        files: FOLDER/PERSON/PICTURE of each crop, all different.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: IntArray
+    people: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def split(self, one_in: int) -> tuple[Identities, Identities]:
+        """Return the people to learn from and those kept out, about one in `one_in`, by their names; 0: nobody.
+
+        Raises:
+            DatasetError: if fewer than two people are left on a side that is to have some.
+        """
+        everybody = list(range(len(self.people)))
+        if not one_in:
+            return self, self._of([])
+        parts = held_out(everybody, key=lambda person: self.people[person], one_in=one_in)
+        if min(map(len, parts)) < 2:
+            raise DatasetError(
+                f"keep_out: expected two people to learn from and two kept out, got {len(parts[0])} and "
+                f"{len(parts[1])} of {len(everybody)}; pass --set keep_out=0 or give more people"
+            )
+        return self._of(parts[0]), self._of(parts[1])
+
+    def _of(self, people: Sequence[int]) -> Identities:
+        rows = np.flatnonzero(np.isin(self.labels, people))
+        numbers = np.unique(self.labels[rows], return_inverse=True)[1].astype(np.int64)
+        return Identities(
+            self.images[rows],
+            numbers,
+            tuple(self.people[person] for person in people),
+            tuple(self.files[row] for row in rows),
+        )
+
+
+def read_identities(folders: Sequence[Path], *, least: int = 2, size: int = 112) -> Identities:
+    """Return the crops of all people in folders that hold a folder a person.
+
+    What is left out is counted in one line on stderr: entries that are no pictures of a person, people with fewer than
+    `least` pictures. Folders of one data folder whose names differ by case only are one person's, as they are where
+    file names have no case. A name that two data folders have is that of two people.
+
+    Args:
+        least: pictures that a person must have.
+        size: px; crops of other sizes are resized.
+    Raises:
+        ContractError: if no folder is given, or two have one name.
+        DatasetError: if a folder holds no person, or fewer than two people have enough pictures.
+    """
+    if not folders:
+        raise ContractError("data: expected at least one folder with a folder a person, got none; pass --data DIR")
+    if len({folder.resolve().name for folder in folders}) < len(folders):
+        raise ContractError(f"data: expected folders of different names, got {_listed(folders)}; rename one")
+    notes: list[str] = []
+    people: list[tuple[str, list[tuple[str, Path]]]] = []
+    for folder in folders:
+        found = find_people(folder)
+        require_pictures(found, folder)
+        notes += _entries_left_out(found)
+        for names in _by_case(found.people):
+            if len(names) > 1:
+                notes.append(f"{', '.join(names)} in {folder}: names that differ by case only, taken as one person")
+            paths = [path for name in names for path in found.people[name]]
+            files = [f"{folder.resolve().name}/{path.parent.name}/{path.name}" for path in paths]
+            people.append((names[0], list(zip(files, paths, strict=True))))
+    rows = [(person, file, path) for person, (_, own) in enumerate(people) for file, path in own]
+    rows = readable(rows, path=lambda row: row[2])
+    counts = np.bincount([person for person, _, _ in rows], minlength=len(people))
+    few = int((counts < least).sum())
+    if few:
+        notes.append(f"{few:,} people with fewer than {least} pictures")
+    chosen = np.flatnonzero(counts >= least)
+    if len(chosen) < 2:
+        raise DatasetError(f"{_listed(folders)}: expected two people with {least} pictures, got {len(chosen)}")
+    rows = [row for row in rows if counts[row[0]] >= least]
+    told = f"{len(chosen):,} people with {len(rows):,} pictures"
+    sys.stderr.write(f"{told}; left out: {'; '.join(notes)}\n" if notes else f"{told}\n")
+    return Identities(
+        read_crops([path for _, _, path in rows], size=size),
+        np.unique([person for person, _, _ in rows], return_inverse=True)[1].astype(np.int64),
+        tuple(people[person][0] for person in chosen),
+        tuple(file for _, file, _ in rows),
+    )
+
+
+def read_crops(paths: Sequence[Path], *, size: int = 112) -> npt.NDArray[np.uint8]:
+    """Return (N, size, size, 3) uint8 RGB of aligned crops of any size."""
+    crops = np.empty((len(paths), size, size, 3), np.uint8)
+    for row, path in enumerate(track(paths, "reading faces", console=Console(file=sys.stderr))):
+        image = read_image(path)
+        same = image.shape[:2] == (size, size)
+        crops[row] = image if same else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+    return crops
+
+
+def _by_case(people: dict[str, list[Path]]) -> list[list[str]]:
+    alike: dict[str, list[str]] = {}
+    for name in people:
+        alike.setdefault(name.casefold(), []).append(name)
+    return list(alike.values())
+
+
+def _entries_left_out(found: FoundPeople) -> list[str]:
+    """Return a note on what a folder holds beside pictures of people, where it holds such."""
+    entries: list[LeftOut] = [*found.failed, *found.skipped]
+    return [f"{len(entries):,} entries, such as {entries[0]}"] if entries else []
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders))
