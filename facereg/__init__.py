@@ -72,9 +72,11 @@ if TYPE_CHECKING:
     from facereg.folders.walking import find_images as find_images
     from facereg.gallery import Gallery as Gallery
     from facereg.geometry import MIRRORED as MIRRORED
+    from facereg.geometry import Resized as Resized
     from facereg.geometry import box_areas as box_areas
     from facereg.geometry import box_overlap as box_overlap
     from facereg.geometry import non_maximum_suppression as non_maximum_suppression
+    from facereg.geometry import resize as resize
     from facereg.geometry import similarity_from_points as similarity_from_points
     from facereg.geometry import template as template
     from facereg.geometry import transform_points as transform_points
@@ -139,7 +141,8 @@ _HOMES = {
     "facereg.folders.walking": "find_images",
     "facereg.gallery": "Gallery",
     "facereg.geometry": (
-        "MIRRORED box_areas box_overlap non_maximum_suppression similarity_from_points template transform_points warp"
+        "MIRRORED Resized box_areas box_overlap non_maximum_suppression resize similarity_from_points template "
+        "transform_points warp"
     ),
     "facereg.images": "Picture image_size load_images read_image read_picture write_image",
     "facereg.networks.opening": "Where open_network",

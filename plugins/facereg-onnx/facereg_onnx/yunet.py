@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from facereg import Detector, Faces, FloatArray, Image, Networks, Opener, Tensor, Where, non_maximum_suppression
+from facereg import Detector, Faces, FloatArray, Image, Networks, Opener, Tensor, Where, non_maximum_suppression, resize
 from facereg_onnx.options import YuNetOptions
 from facereg_onnx.plugin import STRIDES, YUNET
 
@@ -39,17 +38,15 @@ class YuNet(Detector):
         return [self._detect_one(image) for image in images]
 
     def _detect_one(self, image: Image) -> Faces:
-        height, width = image.shape[:2]
-        scale = min(1.0, (self.longest or max(height, width)) / max(height, width))
-        small = (max(1, round(width * scale)), max(1, round(height * scale)))
-        resized = image if scale == 1.0 else cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-        canvas = np.zeros((-(-small[1] // MULTIPLE) * MULTIPLE, -(-small[0] // MULTIPLE) * MULTIPLE, 3), np.float32)
-        canvas[: small[1], : small[0]] = resized[..., ::-1]  # the network was trained on BGR
+        longest = max(image.shape[:2])
+        small = resize(image, min(1.0, (self.longest or longest) / longest))
+        height, width = small.pixels.shape[:2]
+        canvas = np.zeros((-(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE, 3), np.float32)
+        canvas[:height, :width] = small.pixels[..., ::-1]  # the network was trained on BGR
         heads = self.networks[YUNET.name].infer({"input": np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])})
         boxes, scores, points = decode(heads, canvas.shape[1], self.threshold)
         keep = non_maximum_suppression(boxes, scores, self.overlap)
-        ratio = np.array([width / small[0], height / small[1]], np.float32)
-        return Faces(boxes[keep] * np.tile(ratio, 2), scores[keep], points[keep] * ratio)
+        return small.faces_back(Faces(boxes[keep], scores[keep], points[keep]))
 
 
 def decode(heads: Mapping[str, Tensor], width: int, threshold: float) -> tuple[FloatArray, FloatArray, FloatArray]:

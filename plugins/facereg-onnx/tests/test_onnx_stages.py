@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facereg_onnx.arcface import OnnxArcFace
-from facereg_onnx.options import ArcFaceOptions
-from facereg_onnx.plugin import ARCFACE, STRIDES
-from facereg_onnx.yunet import decode
+from facereg_onnx.options import ArcFaceOptions, YuNetOptions
+from facereg_onnx.plugin import ARCFACE, STRIDES, YUNET
+from facereg_onnx.yunet import YuNet, decode
 
 from facereg.errors import WeightsError
 from facereg.networks.runner import Networks, Runner, Tensor
@@ -57,18 +57,40 @@ def heads(width: int, height: int) -> dict[str, Tensor]:
     }
 
 
-def test_a_cell_of_yunet_is_decoded_by_hand() -> None:
+def heads_of_a_face() -> dict[str, Tensor]:
+    """Return heads that find one face in an input of 64 x 32."""
     given = heads(64, 32)
     cell = 10  # of 8 columns: column 2, row 1
     given["cls_8"][0, cell] = 0.9
     given["obj_8"][0, cell] = 0.4  # geometric mean 0.6
     given["bbox_8"][0, cell] = [0.5, 0.25, np.log(2), 0]  # centre (2.5, 1.25) * 8; 16 wide, 8 high
     given["kps_8"][0, cell] = [0, 0, 1, 0, 0.5, 0.5, 0, 1, 1, 1]  # from (2, 1), in cells
+    return given
+
+
+def test_a_cell_of_yunet_is_decoded_by_hand() -> None:
+    given = heads_of_a_face()
     boxes, scores, points = decode(given, 64, 0.5)
     assert boxes == pytest.approx(np.array([[12, 6, 28, 14]]), abs=1e-4)
     assert scores == pytest.approx([0.6])
     assert points == pytest.approx(np.array([[[16, 8], [24, 8], [20, 12], [16, 16], [24, 16]]]), abs=1e-4)
     assert len(decode(given, 64, 0.7)[0]) == 0
+
+
+class OneFace(Runner):
+    """Finds the face by hand above, whatever the picture."""
+
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return heads_of_a_face()
+
+
+def test_a_face_of_yunet_is_put_back_where_its_pixels_came_from() -> None:
+    """At half the size, the middle of the first pixel is the middle of the first four: (0, 0) is (0.5, 0.5)."""
+    networks = Networks([YUNET], lambda spec: OneFace(spec, fingerprint="0"))
+    with YuNet(networks, YuNetOptions(threshold=0.5, longest=64)) as detector:
+        [faces] = detector.detect([np.zeros((64, 128, 3), np.uint8)])
+    assert faces.boxes.tolist() == [[24.5, 12.5, 56.5, 28.5]]
+    assert faces.landmarks[0, 0].tolist() == [32.5, 16.5]
 
 
 class MeanColour(Runner):

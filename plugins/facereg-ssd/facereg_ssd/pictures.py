@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from rich.console import Console
@@ -15,7 +14,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from facereg import DatasetError, FloatArray, Image, read_image
+from facereg import DatasetError, FloatArray, Image, read_image, resize
 from facereg.training import LabelledImage, step_seed
 from facereg_ssd.plugin import SIDE
 
@@ -82,11 +81,8 @@ def read_sample(item: LabelledImage, *, longest: int) -> tuple[Image, FloatArray
     boxes = item.boxes[~item.ignored]
     for x1, y1, x2, y2 in _cells(boxes):
         painted[y1:y2, x1:x2] = image[y1:y2, x1:x2]
-    ratio = min(1.0, longest / max(image.shape[:2]))
-    size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
-    small = painted if ratio == 1.0 else cv2.resize(painted, size, interpolation=cv2.INTER_AREA)
-    scale = np.array([size[0] / image.shape[1], size[1] / image.shape[0]] * 2)
-    return np.asarray(small, np.uint8), ((boxes + 0.5) * scale).astype(np.float32)
+    small = resize(painted, min(1.0, longest / max(image.shape[:2])))
+    return small.pixels, ((boxes + 0.5) * np.tile(small.scale, 2)).astype(np.float32)
 
 
 def _cells(boxes: FloatArray) -> list[list[int]]:

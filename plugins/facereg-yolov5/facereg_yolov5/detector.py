@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from facereg import (
     BoolArray,
@@ -18,10 +16,12 @@ from facereg import (
     Image,
     Networks,
     Opener,
+    Resized,
     Where,
     box_areas,
     box_overlap,
     non_maximum_suppression,
+    resize,
 )
 from facereg_yolov5.options import MULTIPLE, YoloOptions
 
@@ -75,8 +75,8 @@ class YoloV5Face(Detector):
             ):
                 rows = np.flatnonzero((scores >= self.threshold) & ((boxes[:, 2:] - boxes[:, :2]).max(1) >= least))
                 rows = rows[np.argsort(-scores[rows], kind="stable")[: self.candidates]]
-                corners = boxed[index].back(boxes[rows].reshape(-1, 2, 2)).reshape(-1, 4)
-                seen[index] = corners, scores[rows], boxed[index].back(landmarks[rows])
+                corners = boxed[index].points_back(boxes[rows].reshape(-1, 2, 2)).reshape(-1, 4)
+                seen[index] = corners, scores[rows], boxed[index].points_back(landmarks[rows])
         return [seen[index] for index in range(len(images))]
 
     def _joined(self, looks: Sequence[Candidates]) -> Faces:
@@ -95,32 +95,15 @@ def parts_of(boxes: FloatArray, faces: FloatArray) -> BoolArray:
     return np.asarray(smaller & (box_overlap(boxes, faces, over="first") >= MOSTLY), np.bool_)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Letterboxed:
-    """A picture in the top left corner of a grey square or rectangle.
+def letterbox(image: Image, size: int, *, square: bool = True) -> Resized:
+    """Return the picture, its longer side made `size` px, in the top left corner of a grey canvas.
 
     Args:
-        pixels: (H, W, 3) uint8.
-        scale: (2,) float64, width and height there over those of the picture.
+        square: of the canvas; else it is the smallest rectangle with sides that the network takes.
     """
-
-    pixels: Image
-    scale: npt.NDArray[np.float64]
-
-    def back(self, points: FloatArray) -> FloatArray:
-        """Return points (..., 2) of the letterbox in pixels of the picture; pixel centres are at integers in both."""
-        moved: FloatArray = ((points + 0.5) / self.scale - 0.5).astype(np.float32)
-        return moved
-
-
-def letterbox(image: Image, size: int, *, square: bool = True) -> Letterboxed:
-    """Return the picture, its longer side made `size` px, on a grey square, or the smallest rectangle it fits in."""
-    height, width = image.shape[:2]
-    ratio = size / max(height, width)
-    inner = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
-    resized = image if inner == (width, height) else cv2.resize(image, inner, interpolation=method)
-    width_px, height_px = (size if square else -(-side // MULTIPLE) * MULTIPLE for side in inner)
-    canvas = np.full((height_px, width_px, 3), GREY, np.uint8)
-    canvas[: inner[1], : inner[0]] = resized
-    return Letterboxed(canvas, np.array([inner[0] / width, inner[1] / height]))
+    small = resize(image, size / max(image.shape[:2]))
+    inner = small.pixels.shape[:2]
+    height, width = (size if square else -(-side // MULTIPLE) * MULTIPLE for side in inner)
+    canvas = np.full((height, width, 3), GREY, np.uint8)
+    canvas[: inner[0], : inner[1]] = small.pixels
+    return replace(small, pixels=canvas)

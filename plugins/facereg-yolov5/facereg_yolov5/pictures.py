@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from facereg import BoolArray, DatasetError, FloatArray, Image, IntArray, read_image
+from facereg import BoolArray, DatasetError, FloatArray, Image, IntArray, read_image, resize
 from facereg.training import LabelledImage, whole_file
 
 LEVELS = 4
@@ -84,10 +84,12 @@ def pack_pictures(hand: Sequence[LabelledImage], rest: Sequence[LabelledImage], 
     encoded, labels = [], []
     for item in track(items, "packing pictures", console=Console(file=sys.stderr)):
         image = read_image(item.path, whole=True)
-        small = _shrunk(image, longest / max(image.shape[:2]))
-        _, content = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        small = resize(image, min(1.0, longest / max(image.shape[:2])))
+        pixels = cv2.cvtColor(small.pixels, cv2.COLOR_RGB2BGR)
+        _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         encoded.append(content.reshape(-1))
-        labels.append(_scaled(item, np.array(small.shape[1::-1]) / np.array(image.shape[1::-1])))
+        boxes = small.points_there(item.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+        labels.append(replace(item, boxes=boxes, points=small.points_there(item.points)))
     return Pack(
         np.concatenate(encoded).astype(np.uint8),
         np.cumsum([len(part) for part in encoded]).astype(np.int64),
@@ -97,19 +99,6 @@ def pack_pictures(hand: Sequence[LabelledImage], rest: Sequence[LabelledImage], 
         np.array([len(item.boxes) for item in labels], np.int64),
         len(hand),
     )
-
-
-def _scaled(item: LabelledImage, scale: npt.NDArray[np.float64]) -> LabelledImage:
-    """Return the labels of a picture resized by `scale` (2,), x and y; pixel centres are at integers."""
-    boxes = ((item.boxes.reshape(-1, 2, 2) + 0.5) * scale - 0.5).reshape(-1, 4).astype(np.float32)
-    return replace(item, boxes=boxes, points=((item.points + 0.5) * scale - 0.5).astype(np.float32))
-
-
-def _shrunk(image: Image, ratio: float) -> Image:
-    if ratio >= 1:
-        return image
-    size = (max(1, round(image.shape[1] * ratio)), max(1, round(image.shape[0] * ratio)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,4 +142,4 @@ def _levels(content: npt.NDArray[np.uint8]) -> list[Image]:
     if decoded is None:
         raise DatasetError("pack: expected JPEG pictures, got other bytes; write it again with 'facereg yolov5-pack'")
     image = np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
-    return [_shrunk(image, 0.5**level) for level in range(LEVELS)]
+    return [resize(image, 0.5**level).pixels for level in range(LEVELS)]

@@ -134,7 +134,7 @@ def test_a_picture_keeps_its_shape_in_the_letterbox() -> None:
     assert (boxed.pixels[:15] == 200).all()
     assert (boxed.pixels[15:] == GREY).all()
     points = np.array([[0.0, 0.0], [31.5, 14.5]], np.float32)
-    assert boxed.back(points).tolist() == [[0.5, 0.5], [63.5, 29.5]]
+    assert boxed.points_back(points).tolist() == [[0.5, 0.5], [63.5, 29.5]]
 
 
 def test_pictures_of_one_shape_share_a_batch_of_rectangles() -> None:
