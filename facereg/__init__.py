@@ -39,6 +39,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 if TYPE_CHECKING:
     from facereg.builtin.alignment import FivePointAligner as FivePointAligner
     from facereg.builtin.exact import ExactMatcher as ExactMatcher
+    from facereg.builtin.landmarks import LandmarkAligner as LandmarkAligner
     from facereg.builtin.layouts import LAYOUTS as LAYOUTS
     from facereg.builtin.layouts import Edge as Edge
     from facereg.builtin.layouts import Layout as Layout
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
     from facereg.networks.spec import import_object as import_object
     from facereg.networks.weights import InstalledFile as InstalledFile
     from facereg.options import EmbedderOptions as EmbedderOptions
+    from facereg.options import LandmarkOptions as LandmarkOptions
     from facereg.pipeline.composer import Pipeline as Pipeline
     from facereg.pipeline.stages import FoundFace as FoundFace
     from facereg.pipeline.stages import Result as Result
@@ -130,6 +132,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "facereg.builtin.alignment": "FivePointAligner",
     "facereg.builtin.exact": "ExactMatcher",
+    "facereg.builtin.landmarks": "LandmarkAligner",
     "facereg.builtin.layouts": "LAYOUTS Edge Layout layout layout_with",
     "facereg.cli.options": "Json print_json",
     "facereg.errors": (
@@ -149,7 +152,7 @@ _HOMES = {
     "facereg.networks.runner": "Networks Runner Tensor",
     "facereg.networks.spec": "NetworkSpec TensorSpec import_object",
     "facereg.networks.weights": "InstalledFile",
-    "facereg.options": "EmbedderOptions",
+    "facereg.options": "EmbedderOptions LandmarkOptions",
     "facereg.pipeline.composer": "Pipeline",
     "facereg.pipeline.stages": "FoundFace Result",
     "facereg.pipeline.videos": "identify_video",

@@ -150,6 +150,13 @@ def transform_points(points: FloatArray, matrix: FloatArray) -> FloatArray:
     return mapped
 
 
+def inverted(matrices: FloatArray) -> FloatArray:
+    """Return the way back of transforms (..., 2, 3), which must not be degenerate."""
+    linear = np.linalg.inv(matrices[..., :2].astype(np.float64))
+    shift = -np.einsum("...ij,...j->...i", linear, matrices[..., 2])
+    return np.concatenate([linear, shift[..., None]], -1).astype(np.float32)
+
+
 def box_areas(boxes: FloatArray) -> FloatArray:
     """Return (N,) areas of (N, 4) boxes; width is x2 - x1."""
     areas: FloatArray = np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0)

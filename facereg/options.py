@@ -34,7 +34,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from facereg.errors import OptionError
+from facereg.errors import ContractError, OptionError
 
 TRUTH = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 WHOLE = re.compile(r"[+-]?[0-9]{1,19}")  # not \d: int() reads the digits of every script
@@ -72,6 +72,36 @@ class EmbedderOptions:
     """
 
     flip: bool = True
+
+
+LANDMARK_RANGES = (("factor", 0.1, 10), ("shift", -1, 1), ("passes", 1, 4), ("least", 0, 1), ("moved", 0.001, 100))
+
+
+@dataclass(frozen=True, slots=True)
+class LandmarkOptions:
+    """Options of an aligner by a landmark network; one with more of its own subclasses it.
+
+    Args:
+        factor: side of the square about all points over the longer side of the detector's box; a pipeline sets it and
+            `shift` as the detector states.
+        shift: how much lower the centre of that square lies than the box's, over the box's longer side.
+        passes: looks at each face; from the second on upright and about the points found before, whatever the box.
+        least: how sure the network must be of a face, 0..1; one that does not say is sure of every face.
+        moved: how far the second look may move the points, over the face's size; on no face they wander.
+    Raises:
+        ContractError: if an option is out of range.
+    """
+
+    factor: float = 1.0
+    shift: float = 0.0
+    passes: int = 2
+    least: float = 0.0
+    moved: float = 0.2
+
+    def __post_init__(self) -> None:
+        for name, low, high in LANDMARK_RANGES:
+            if not low <= (value := getattr(self, name)) <= high:
+                raise ContractError(f"{name}: expected {low:g} to {high:g}, got {value:g}")
 
 
 def options_of(settings: Callable[..., object], *, skip: frozenset[str] = frozenset()) -> dict[str, Option] | None:

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from facereg.builtin.landmarks import LandmarkAligner
+from facereg.builtin.layouts import WFLW_98
 from facereg.geometry import TEMPLATE_112
+from facereg.options import LandmarkOptions
 from facereg.roles import Detector, Embedder
 from facereg.types import Faces, FloatArray, Image
 
@@ -60,3 +63,18 @@ class PaintedEmbedder(Embedder):
         weights = np.arange(1, 25, dtype=np.float32).reshape(3, 8) * 3
         mixed: FloatArray = np.sin((colour[:, :, None] * weights).sum(1))
         return mixed
+
+
+class BoxAligner(LandmarkAligner):
+    """Sees in every crop of a box 98 points, of which the five are those of an upright face in the middle."""
+
+    layout, side, margin = WFLW_98, 32, 1.0
+
+    def __init__(self, options: LandmarkOptions | None = None) -> None:
+        super().__init__(options=options)
+
+    def _find(self, crops: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+        five = (TEMPLATE_112 + 0.5) * (self.side / SIDE) - 0.5
+        points = np.repeat(five[2:3], self.layout.points, 0)
+        points[[own[0] for own in self.layout.five]] = five
+        return np.tile(points, (len(crops), 1, 1)).astype(np.float32), np.ones(len(crops), np.float32)

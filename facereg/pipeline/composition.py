@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 from facereg.disk.reading import MAX_SETTINGS, parse_toml, read_text
 from facereg.errors import ContractError
 from facereg.networks.opening import Where, require_runner
+from facereg.registry.factories import known_options
 from facereg.registry.installed import Registry
 from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName
 
@@ -86,8 +87,16 @@ class Composition:
         return registry.make(self.detector.name, self.detector.options, role="detector", where=self.detector.where)
 
     def make_aligner(self, registry: Registry) -> Aligner:
-        """Return the aligner; see `Registry.make`."""
-        return registry.make(self.aligner.name, self.aligner.options, role="aligner", where=self.aligner.where)
+        """Return the aligner, told how the detector's boxes lie where it takes that; see `Registry.make`."""
+        given = {**self._square(registry), **self.aligner.options}
+        return registry.make(self.aligner.name, given, role="aligner", where=self.aligner.where)
+
+    def _square(self, registry: Registry) -> dict[str, object]:
+        """Return the options `factor` and `shift` of the aligner, as the detector states them."""
+        square = registry.model(self.detector.name, role="detector").square
+        known = known_options(registry.model(self.aligner.name, role="aligner"))
+        names = ("factor", "shift")
+        return {} if square is None or not set(names) <= set(known or ()) else dict(zip(names, square, strict=True))
 
     def make_embedder(self, registry: Registry) -> Embedder:
         """Return the embedder; see `Registry.make`."""

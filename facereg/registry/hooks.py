@@ -26,6 +26,7 @@ from facereg.registry.requiring import (
     require_network_specs,
     require_reference,
     require_same_network,
+    require_square,
     require_thresholds,
 )
 from facereg.registry.tags import WeightsSpec
@@ -56,6 +57,9 @@ class ModelSpec:
             accept rate it was measured at, on the data its card names.
         weights: others that it has beside those of `networks`, each by a tag.
         tag: of the weights in `networks`, where they are others; the library's to fill in.
+        square: for detectors, how the square about all points of a face, brows to chin, lies by its box: the square's
+            side, and how much lower its centre lies, both over the box's longer side. A pipeline hands the two to an
+            aligner that takes `factor` and `shift`.
     Raises:
         PluginError: if a field is not what it should be.
     """
@@ -72,6 +76,7 @@ class ModelSpec:
     card: str = field(default="", kw_only=True)
     weights: tuple[WeightsSpec, ...] = field(default=(), kw_only=True)
     tag: str = field(default="", kw_only=True)
+    square: tuple[float, float] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         require_name("ModelSpec", self.name)
@@ -84,6 +89,7 @@ class ModelSpec:
             require_line(f"{self.name}: {place}", getattr(self, place))
         require_network_specs(self.name, self.networks)
         require_thresholds(self.name, self.thresholds)
+        require_square(self.name, self.square)
         self._require_weights()
         networks = tuple(replace(network, model=self.full_name) for network in self.networks)
         object.__setattr__(self, "networks", networks)

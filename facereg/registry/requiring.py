@@ -103,3 +103,10 @@ def require_thresholds(model: str, thresholds: object) -> None:
             raise PluginError(
                 f"{model}: thresholds: expected cosines in -1..1 by false accept rates in 0..1, got {far!r}: {cosine!r}"
             )
+
+
+def require_square(model: str, square: object) -> None:
+    """Raise PluginError unless it is None or two numbers, of a factor and a shift."""
+    good = isinstance(square, tuple) and len(square) == 2 and all(isinstance(value, (int, float)) for value in square)
+    if square is not None and not (good and 0.1 <= square[0] <= 10 and -1 <= square[1] <= 1):  # type: ignore[index]
+        raise PluginError(f"{model}: square: expected a factor 0.1 to 10 and a shift -1 to 1, got {square!r}")

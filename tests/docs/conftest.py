@@ -16,7 +16,11 @@ from facereg.images import read_image, write_image
 from facereg.testing.pictures import photograph
 from facereg.types import Image
 
-BROUGHT = {"yunet_n_dynamic.onnx": "yunet.onnx", "mobilefacenet_casia_128.onnx": "arcface.onnx"}
+BROUGHT = {
+    "yunet_n_dynamic.onnx": "yunet.onnx",
+    "mobilefacenet_casia_128.onnx": "arcface.onnx",
+    "pfld_ghostone_wflw98.onnx": "landmarks.onnx",
+}
 EACH = 50  # pairs of each kind in each of the two folds of pairs.txt
 
 

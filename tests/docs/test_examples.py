@@ -22,7 +22,7 @@ from facereg.registry.installed import default_registry
 from tests.docs.pages import ROOT, Block, anchors, blocks, commands, links, pages, steps
 
 NOT_RUN = {"train": "hours", "export": "needs a run's checkpoint", "demo": "has its own test", "mtcnn-convert": "torch"}
-BROUGHT = ("yunet.onnx", "arcface.onnx")  # files that FACEREG_WEIGHTS holds
+BROUGHT = ("yunet.onnx", "arcface.onnx", "landmarks.onnx")  # files that FACEREG_WEIGHTS holds
 
 
 def name_of(page: Path) -> str:

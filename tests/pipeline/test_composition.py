@@ -18,9 +18,9 @@ from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.composition import Composition, MatcherChoice, StageChoice
 from facereg.registry.hooks import ModelSpec, hookimpl
 from facereg.registry.installed import Registry
-from facereg.roles import Embedder
+from facereg.roles import Embedder, RoleName
 from facereg.types import FloatArray
-from tests.fakes import PaintedDetector
+from tests.fakes import BoxAligner, PaintedDetector, picture
 
 
 def written(folder: Path, text: str) -> Path:
@@ -315,3 +315,38 @@ def test_a_pipe_as_a_pipeline_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipeline.toml")
     with pytest.raises(ContractError, match="got a pipe"):
         Composition.read(tmp_path / "pipeline.toml")
+
+
+@pytest.mark.parametrize(
+    ("square", "given", "expected"),
+    [
+        ((0.81, 0.13), {}, (0.81, 0.13)),
+        ((0.81, 0.13), {"factor": "1.5"}, (1.5, 0.13)),
+        (None, {}, (1.0, 0.0)),
+    ],
+    ids=["stated", "the option goes first", "not stated"],
+)
+def test_an_aligner_by_boxes_is_told_how_the_detectors_lie(
+    square: tuple[float, float] | None, given: dict[str, object], expected: tuple[float, float]
+) -> None:
+    class Boxes:
+        @hookimpl
+        def facereg_models(self) -> list[ModelSpec]:
+            return [
+                ModelSpec("boxes", "detector", "tests.fakes:PaintedDetector", square=square),
+                ModelSpec(
+                    "aligned", "aligner", "tests.fakes:BoxAligner", options_from="facereg.options:LandmarkOptions"
+                ),
+                ModelSpec("colours", "embedder", "tests.fakes:PaintedEmbedder"),
+            ]
+
+    registry = Registry()
+    registry.register(Boxes(), name="boxes")
+    options: dict[RoleName, dict[str, object]] = {"aligner": {"passes": 1, **given}}
+    with Pipeline.create(
+        detector="boxes", aligner="aligned", embedder="colours", options=options, registry=registry
+    ) as pipeline:
+        assert isinstance(pipeline.aligner, BoxAligner)
+        assert (pipeline.aligner.options.factor, pipeline.aligner.options.shift) == expected
+        [result] = pipeline.run([picture(1)])
+    assert len(result.embeddings) == 1

@@ -186,6 +186,8 @@ NETWORK = NetworkSpec("net", (TensorSpec("x", "uint8", (None,)),), (), package="
         ({"thresholds": {2: 0.3}}, "got 2: 0.3"),
         ({"thresholds": {0.1: float("nan")}}, "got 0.1: nan"),
         ({"thresholds": [0.3]}, "thresholds: expected cosines by false accept rate"),
+        ({"square": (0.0, 0.0)}, "square: expected a factor 0.1 to 10 and a shift -1 to 1, got (0.0, 0.0)"),
+        ({"square": 1.2}, "square: expected a factor 0.1 to 10 and a shift -1 to 1, got 1.2"),
         ({"networks": [NETWORK]}, "networks: expected a tuple of NetworkSpec"),
         ({"networks": (NETWORK, NETWORK)}, "networks: a name comes twice"),
         ({"networks": (NetworkSpec("net", (), (), "tests", "../net.onnx"),)}, "file: expected the name of a file"),

@@ -54,6 +54,7 @@ def facereg_models() -> list[ModelSpec]:
             factory="facereg_mtcnn.detector:MtcnnDetector",
             options_from="facereg_mtcnn.options:MtcnnOptions",
             networks=networks(),
+            square=(0.89, 0.01),
             licence="MIT code; weights for research use (trained on faces-in-crowds, CelebA, MTFL, YouTube Faces)",
             card="README of facereg-mtcnn",
             paper=PAPER,

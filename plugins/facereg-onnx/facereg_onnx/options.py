@@ -1,10 +1,10 @@
-"""What may be set of the two models; imports nothing heavy."""
+"""What may be set of the models; imports nothing heavy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facereg import ContractError, EmbedderOptions
+from facereg import ContractError, EmbedderOptions, LandmarkOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +50,36 @@ class ArcFaceOptions(EmbedderOptions):
     def __post_init__(self) -> None:
         if self.scale <= 0:
             raise ContractError(f"onnx-arcface: expected scale > 0, got {self.scale}")
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxLandmarkOptions(LandmarkOptions):
+    """Options of `onnx-landmarks`.
+
+    Args:
+        factor, shift, passes, least, moved: as of every landmark network.
+        layout: of the points that come out: wflw-98, 300w-68, cofw-29 or five.
+        side: px of the crop that goes in.
+        margin: the crop's side over the longer side of the box about all points, as in the file's training.
+        mean, scale: pixels become (value - mean) / scale; 0 and 255 give 0..1.
+        bgr: whether the file wants BGR.
+        pixels: whether points come in px of the crop; else they are shares of its side.
+    Raises:
+        ContractError: if an option is out of range.
+    """
+
+    layout: str = "wflw-98"
+    side: int = 112
+    margin: float = 1.3
+    mean: float = 0.0
+    scale: float = 255.0
+    bgr: bool = False
+    pixels: bool = False
+
+    def __post_init__(self) -> None:
+        LandmarkOptions.__post_init__(self)
+        if self.scale <= 0 or not 16 <= self.side <= 1024 or not 0.5 <= self.margin <= 4:
+            raise ContractError(
+                "onnx-landmarks: expected scale > 0, side 16 to 1024 and margin 0.5 to 4, "
+                f"got {self.scale:g}, {self.side}, {self.margin:g}"
+            )

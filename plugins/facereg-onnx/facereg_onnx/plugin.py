@@ -30,6 +30,17 @@ ARCFACE = NetworkSpec(
     by_position=True,  # published files name their tensors as they please
 )
 
+LANDMARKS = NetworkSpec(
+    name="onnx-landmarks",
+    inputs=(TensorSpec("input", "float32", (None, 3, None, None)),),
+    outputs=(TensorSpec("points", "float32", (None, None)),),
+    package="facereg_onnx",
+    file="landmarks.onnx",
+    max_batch=1,  # published files take one crop, and no more
+    by_position=True,
+    bounded=True,  # crops have one size
+)
+
 
 @hookimpl
 def facereg_models() -> list[ModelSpec]:
@@ -41,6 +52,7 @@ def facereg_models() -> list[ModelSpec]:
             options_from="facereg_onnx.options:YuNetOptions",
             networks=(YUNET,),
             licence="no weights ship; those of ShiqiYu/libfacedetection.train are BSD-3-Clause",
+            square=(0.81, 0.13),
             paper="Wu et al. 2023, YuNet: A Tiny Millisecond-level Face Detector, doi:10.1007/s11633-023-1423-y",
             summary="a YuNet ONNX file of yours, five landmarks",
         ),
@@ -53,5 +65,15 @@ def facereg_models() -> list[ModelSpec]:
             licence="no weights ship; your file's licence holds",
             paper="Deng et al. 2019, ArcFace, arXiv:1801.07698",
             summary="an embedder of yours: (N, 3, 112, 112) RGB in -1..1 to (N, D)",
+        ),
+        ModelSpec(
+            name="onnx-landmarks",
+            role="aligner",
+            factory="facereg_onnx.landmarks:OnnxLandmarks",
+            options_from="facereg_onnx.options:OnnxLandmarkOptions",
+            networks=(LANDMARKS,),
+            licence="no weights ship; your file's licence holds",
+            paper="Guo et al. 2019, PFLD: A Practical Facial Landmark Detector, arXiv:1902.10859",
+            summary="a landmark file of yours, 98, 68, 29 or 5 points from the box alone: (1, 3, S, S) to (1, 2P)",
         ),
     ]

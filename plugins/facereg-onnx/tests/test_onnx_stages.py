@@ -8,15 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facereg_onnx.arcface import OnnxArcFace
-from facereg_onnx.options import ArcFaceOptions, YuNetOptions
-from facereg_onnx.plugin import ARCFACE, STRIDES, YUNET
+from facereg_onnx.landmarks import OnnxLandmarks
+from facereg_onnx.options import ArcFaceOptions, OnnxLandmarkOptions, YuNetOptions
+from facereg_onnx.plugin import ARCFACE, LANDMARKS, STRIDES, YUNET
 from facereg_onnx.yunet import YuNet, decode
 
-from facereg.errors import WeightsError
+
+from facereg.builtin.layouts import WFLW_98
+from facereg.errors import ContractError, WeightsError
 from facereg.networks.runner import Networks, Runner, Tensor
 from facereg.registry.installed import Registry
-from facereg.roles import Detector, Embedder
-from facereg.testing import DetectorContract, EmbedderContract
+from facereg.roles import Aligner, Detector, Embedder
+from facereg.testing import AlignerContract, DetectorContract, EmbedderContract
+from facereg.testing.pictures import noise, portraits
+from facereg.types import Faces, FloatArray
 
 
 @pytest.mark.weights
@@ -41,6 +46,39 @@ class TestOnnxArcFaceKeepsTheContract(EmbedderContract):
         stage = Registry.load().create("onnx-arcface", role="embedder", weights=self.file, threads=1)
         assert isinstance(stage, Embedder)
         return stage
+
+
+@pytest.mark.weights
+class TestOnnxLandmarksKeepTheContract(AlignerContract):
+    @pytest.fixture(autouse=True)
+    def _file(self, reference_weights: Path) -> None:
+        self.file = reference_weights / "pfld_ghostone_wflw98.onnx"
+
+    def make(self) -> Aligner:
+        return Registry.load().create("onnx-landmarks", role="aligner", weights=self.file, threads=1)
+
+
+@pytest.mark.weights
+def test_a_published_landmark_file_finds_the_five_of_real_faces(reference_weights: Path) -> None:
+    file = reference_weights / "pfld_ghostone_wflw98.onnx"
+    with Registry.load().create("onnx-landmarks", role="aligner", weights=file, threads=1) as aligner:
+        for person in portraits():
+            crops = aligner.align([person.image], [Faces(person.box[None], np.ones(1, np.float32))], size=112)
+            five = WFLW_98.five_of(crops.landmarks[0])
+            eyes = float(np.linalg.norm(person.landmarks[0] - person.landmarks[1]))
+            # labels of two hands differ by some hundredths of the distance of the eyes; another order of points by tens
+            assert np.linalg.norm(five - person.landmarks, axis=1).mean() / eyes < 0.12
+
+
+@pytest.mark.weights
+def test_most_of_what_is_noise_is_no_face_to_a_published_landmark_file(reference_weights: Path) -> None:
+    """The file does not say how sure it is: only points that wander from look to look show that there is no face."""
+    file = reference_weights / "pfld_ghostone_wflw98.onnx"
+    corners = np.random.default_rng(0).uniform(0, 200, (20, 2)).astype(np.float32)
+    boxes = Faces(np.concatenate([corners, corners + 90], 1), np.ones(20, np.float32))
+    with Registry.load().create("onnx-landmarks", role="aligner", weights=file, threads=1) as aligner:
+        crops = aligner.align([noise(300, 300)], [boxes], size=112)
+    assert sum(reason.startswith("no face: ") for reason in crops.refused) > 10
 
 
 def test_without_a_file_the_error_says_how_to_name_one() -> None:
@@ -121,3 +159,66 @@ def test_pixels_are_scaled_as_the_file_wants_them(
         assert embedder._embed(red)[0] == pytest.approx(expected, abs=1e-5)
         assert embedder.dim == 3
         assert embedder.space == f"onnx-arcface:abababababab{version}"
+
+
+class Answer(Runner):
+    """A landmark network that gives the same numbers for every crop, and keeps what it was given."""
+
+    def __init__(self, numbers: FloatArray) -> None:
+        super().__init__(LANDMARKS, fingerprint="ab" * 32)
+        self._numbers = numbers
+        self.given: list[Tensor] = []
+
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        self.given.append(inputs["input"])
+        return {"points": self._numbers[None]}
+
+
+def answering(numbers: FloatArray, **options: object) -> tuple[Answer, OnnxLandmarks]:
+    runner = Answer(numbers)
+    return runner, OnnxLandmarks(Networks([LANDMARKS], lambda spec: runner), OnnxLandmarkOptions(**options))  # type: ignore[arg-type]
+
+
+FIVE_SHARES = np.array([0.3, 0.35, 0.7, 0.35, 0.5, 0.55, 0.35, 0.75, 0.65, 0.75], np.float32)
+
+
+@pytest.mark.parametrize("pixels", [False, True], ids=["shares", "pixels"])
+def test_points_are_shares_of_the_crops_edges_or_px_of_it(pixels: bool) -> None:
+    given = FIVE_SHARES * 64 - 0.5 if pixels else FIVE_SHARES
+    options = {"layout": "five", "side": 64, "margin": 2.0, "passes": 1, "pixels": pixels}
+    _, aligner = answering(given.astype(np.float32), **options)
+    box = np.array([[100, 100, 164, 164]], np.float32)  # its square of 128 px begins at 68
+    crops = aligner.align([noise(300, 300)], [Faces(box, np.ones(1, np.float32))], size=112)
+    assert crops.landmarks[0] == pytest.approx(68 + 128 * FIVE_SHARES.reshape(5, 2), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [1.0, 0.0, 0.0]),
+        ({"bgr": True}, [0.0, 0.0, 1.0]),
+        ({"mean": 127.5, "scale": 127.5}, [1.0, -1.0, -1.0]),
+    ],
+    ids=["default", "bgr", "-1 to 1"],
+)
+def test_crops_are_scaled_as_the_file_wants_them(options: dict[str, float], expected: list[float]) -> None:
+    runner, aligner = answering(FIVE_SHARES, layout="five", side=32, passes=1, **options)
+    red = np.zeros((90, 90, 3), np.uint8)
+    red[..., 0] = 255
+    aligner.align([red], [Faces(np.array([[20, 20, 60, 60]], np.float32), np.ones(1, np.float32))], size=112)
+    [given] = runner.given
+    assert given.shape == (1, 3, 32, 32)
+    assert given[0, :, 16, 16].tolist() == pytest.approx(expected)
+
+
+def test_a_file_of_another_layout_is_named() -> None:
+    _, aligner = answering(np.zeros(136, np.float32))
+    box = Faces(np.array([[20, 20, 60, 60]], np.float32), np.ones(1, np.float32))
+    with pytest.raises(ContractError, match="expected 196 numbers, the points of layout wflw-98, got 136; name the"):
+        aligner.align([noise(90, 90)], [box], size=112)
+
+
+@pytest.mark.parametrize("options", [{"side": 8}, {"margin": 9}, {"scale": 0}, {"passes": 9}])
+def test_landmark_options_out_of_range_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ContractError, match="expected"):
+        OnnxLandmarkOptions(**options)  # type: ignore[arg-type]

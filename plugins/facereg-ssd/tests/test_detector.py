@@ -8,22 +8,25 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from facereg_ssd.detector import Ssd300, stretched
 from facereg_ssd.networks import DeployedSsd, decode, default_boxes
 from facereg_ssd.options import SsdOptions
 from facereg_ssd.plugin import BOXES, NETWORK
+from onnx import TensorProto, helper
 from torchvision.models.detection.ssd import SSD
 
 from facereg.builtin.alignment import FivePointAligner
 from facereg.errors import ContractError, WeightsError
+from facereg.geometry import template
 from facereg.networks.runner import Networks, Runner, Tensor
 from facereg.pipeline.composer import Pipeline
 from facereg.registry.installed import Registry
 from facereg.roles import Detector
 from facereg.testing import DetectorContract
-from facereg.testing.pictures import noise
+from facereg.testing.pictures import noise, photograph
 
 pytestmark = pytest.mark.train
 
@@ -157,6 +160,46 @@ def test_a_pipeline_that_needs_landmarks_says_so_before_it_works() -> None:
         "detector 'ssd300-vgg16' gives no landmarks, and aligner 'five-point' needs them; use a detector with "
         "landmarks, or an aligner that finds its own, see 'facereg models'"
     )
+
+
+def write_mean_face(path: Path) -> Path:
+    """Write a landmark network that sees the five of an upright face in the middle of every crop of 112 px."""
+    shares = ((template(112) + 0.5) / 112).reshape(1, 10)
+    nodes = [
+        helper.make_node("ReduceMean", ["input", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "nothing"], ["none"]),
+        helper.make_node("Add", ["none", "shares"], ["points"]),
+    ]
+    constants = [
+        helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
+        helper.make_tensor("nothing", TensorProto.FLOAT, [1], [0.0]),
+        helper.make_tensor("shares", TensorProto.FLOAT, [1, 10], shares.reshape(-1).tolist()),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "mean-face",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 112, 112])],
+        [helper.make_tensor_value_info("points", TensorProto.FLOAT, [1, 10])],
+        constants,
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(path))
+    return path
+
+
+def test_with_a_landmark_network_its_boxes_feed_a_full_pipeline(weights: Path, tmp_path: Path) -> None:
+    image = photograph()
+    assert image is not None
+    with Pipeline.create(
+        detector="ssd300-vgg16",
+        aligner="onnx-landmarks",
+        weights={"detector": weights, "aligner": write_mean_face(tmp_path / "mean.onnx")},
+        options={"aligner": {"layout": "five", "margin": 1.0, "passes": 1}},
+        threads=1,
+    ) as pipeline:
+        [result] = pipeline.run([image])
+    assert len(result.faces) >= 1
+    assert result.faces.landmarks.shape[1] == 0
+    assert len(result.embeddings) == len(result.faces)
 
 
 def test_an_aligner_by_five_landmarks_says_that_there_are_none() -> None:

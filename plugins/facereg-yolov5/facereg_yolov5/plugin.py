@@ -43,6 +43,7 @@ def facereg_models() -> list[ModelSpec]:
             networks=(NETWORK,),
             licence="MIT code; weights for research use (trained on CelebA, YouTube Faces, MTFL)",
             card=CARD,
+            square=(0.91, 0.01),
             paper=PAPER,
             summary="one-stage detector, five landmarks, pictures letterboxed to 640 px",
             weights=(
