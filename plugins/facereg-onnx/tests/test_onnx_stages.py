@@ -13,7 +13,6 @@ from facereg_onnx.options import ArcFaceOptions, OnnxLandmarkOptions, YuNetOptio
 from facereg_onnx.plugin import ARCFACE, LANDMARKS, STRIDES, YUNET
 from facereg_onnx.yunet import YuNet, decode
 
-
 from facereg.builtin.layouts import WFLW_98
 from facereg.errors import ContractError, WeightsError
 from facereg.networks.runner import Networks, Runner, Tensor
