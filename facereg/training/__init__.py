@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from facereg.training.identities import read_crops as read_crops
     from facereg.training.identities import read_identities as read_identities
     from facereg.training.optimizing import adamw as adamw
+    from facereg.training.optimizing import average_weights as average_weights
     from facereg.training.publishing import publish as publish
     from facereg.training.publishing import save_network as save_network
     from facereg.training.schedules import trapezoid as trapezoid
@@ -80,7 +81,7 @@ _HOMES = {
     "facereg.training.export": "compare_with_torch export_onnx",
     "facereg.training.fitting": "Judged device_count fit",
     "facereg.training.identities": "Identities read_crops read_identities",
-    "facereg.training.optimizing": "adamw",
+    "facereg.training.optimizing": "adamw average_weights",
     "facereg.training.publishing": "publish save_network",
     "facereg.training.schedules": "trapezoid warm_cosine warm_steps",
     "facereg.training.settings": "describe_settings parse_settings",

@@ -20,3 +20,13 @@ def adamw(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+@torch.no_grad()
+def average_weights(averaged: nn.Module, current: nn.Module, *, keep: float) -> None:
+    """Move `averaged` towards `current`: keep * averaged + (1 - keep) * current; counters are copied."""
+    for mean, value in zip(averaged.state_dict().values(), current.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, 1 - keep)
+        else:
+            mean.copy_(value)

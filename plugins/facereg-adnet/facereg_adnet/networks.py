@@ -7,8 +7,8 @@ are half a cell apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -192,7 +192,7 @@ class AdNet(nn.Module):
 class DeployedAdNet(nn.Module):
     """Crops in, points in px of the crop and the peak of each point's map out.
 
-    A checkpoint says how many stacks and channels it has, and of which layout its points are.
+    It takes the stacks and channels of the weights that it is given.
     """
 
     def __init__(self, network: AdNet) -> None:
@@ -205,10 +205,13 @@ class DeployedAdNet(nn.Module):
         points = (maps.points + 1) * images.shape[2] / 2 - 0.5
         return points, maps.point_logits.sigmoid().amax((2, 3))
 
-    def checkpoint_metadata(self) -> dict[str, str]:
-        """Return layout, stacks and width."""
-        network = self.network
-        return {"layout": network.layout.name, "stacks": str(len(network.stacks)), "width": str(network.width)}
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Become a network of as many stacks and channels as the state is of, and fill it."""
+        stacks = {key.split(".")[2] for key in state_dict if key.startswith("network.stacks.")}
+        features = state_dict.get("network.stacks.0.features.1.bias")
+        if stacks and features is not None:
+            self.network = AdNet(self.network.layout, stacks=len(stacks), width=len(features))
+        return super().load_state_dict(state_dict, strict, assign)
 
 
 def build_68() -> DeployedAdNet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facereg import NetworkSpec, TensorSpec
+from facereg import NetworkSpec, RecipeSpec, TensorSpec, hookimpl
 
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 
@@ -12,22 +12,33 @@ PAPER = (
 )
 
 
-def network(points: int, *, sha256: str | None = None) -> NetworkSpec:
-    """Return the network of so many points: square crops of any side that is a multiple of 64 px, RGB.
+def network(points: int, *, side: int, sha256: str | None = None) -> NetworkSpec:
+    """Return the network of so many points: square RGB crops of `side` px, a multiple of 64.
 
     Out come `points` in px of the crop and, for each, `scores` 0..1: how sure the map of the point is of a place.
     """
     return NetworkSpec(
         name=f"adnet-{points}",
-        inputs=(TensorSpec("images", "uint8", (None, None, None, 3)),),
+        inputs=(TensorSpec("images", "uint8", (None, side, side, 3)),),
         outputs=(TensorSpec("points", "float32", (None, points, 2)), TensorSpec("scores", "float32", (None, points))),
         package="facereg_adnet",
         file=f"adnet-{points}.onnx",
         sha256=sha256,
         max_batch=16,
         module=f"facereg_adnet.networks:build_{points}",
-        bounded=True,
     )
 
 
-ADNET_98, ADNET_68 = network(98), network(68)
+ADNET_98, ADNET_68 = network(98, side=128), network(68, side=128)
+
+
+@hookimpl
+def facereg_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="adnet-star",
+            run="facereg_adnet.recipe:run",
+            summary="ADNet of one to four stacks with STAR or direction loss, on lists of points or pseudo-labels",
+            settings_from="facereg_adnet.recipe:AdnetSettings",
+        )
+    ]

@@ -18,12 +18,13 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from facereg import WeightsError
 from facereg.training import (
     adamw,
+    average_weights,
     device_count,
     fit,
     load_checkpoint,
@@ -126,16 +127,6 @@ class YoloTraining(lightning.LightningModule):
             weight_decay=settings.weight_decay,
             share=lambda step: warm_cosine(step, settings.steps, settings.warmup, last=settings.last_lr),
         )
-
-
-@torch.no_grad()
-def average_weights(averaged: nn.Module, current: nn.Module, *, keep: float) -> None:
-    """Move `averaged` towards `current`: keep * averaged + (1 - keep) * current; counters are copied."""
-    for mean, value in zip(averaged.state_dict().values(), current.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - keep)
-        else:
-            mean.copy_(value)
 
 
 def load_network(network: YoloV5s, path: Path) -> None:

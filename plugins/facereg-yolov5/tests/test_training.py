@@ -16,7 +16,7 @@ from facereg_yolov5.commands import anchors_app, pack_app
 from facereg_yolov5.losses import Labels, box_overlaps, covered, losses, wing_loss
 from facereg_yolov5.networks import YoloV5s, decode
 from facereg_yolov5.pictures import Pack, Pictures, pack_pictures
-from facereg_yolov5.recipe import YoloSettings, YoloTraining, average_weights
+from facereg_yolov5.recipe import YoloSettings, YoloTraining
 from facereg_yolov5.scenes import Look, Plan, change_light, colour_matrices, draw_pixels, place_faces, plan_scenes
 from torch.utils.data import DataLoader, TensorDataset
 from typer.testing import CliRunner
@@ -25,7 +25,7 @@ from facereg.data.boxes import LabelledImage
 from facereg.errors import ContractError, DatasetError, FaceregError
 from facereg.images import write_image
 from facereg.testing.pictures import noise
-from facereg.training import fitting
+from facereg.training import average_weights, fitting
 from facereg.types import Image
 
 pytestmark = pytest.mark.train
