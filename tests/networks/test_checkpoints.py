@@ -45,9 +45,10 @@ def resume(path: Path) -> None:
 
 def mobilenet(path: Path) -> None:
     from facereg_mobilenetv3.networks import MobileNetV3Embedder
-    from facereg_mobilenetv3.publish import load_network
 
-    load_network(MobileNetV3Embedder(), path)
+    from facereg.training import load_embedder
+
+    load_embedder(MobileNetV3Embedder(), path)
 
 
 def ssd(path: Path) -> None:

@@ -26,9 +26,17 @@ from torch.utils.data import TensorDataset
 from torchvision.transforms import v2
 
 from facereg import DatasetError
-from facereg.training import count_steps, parse_settings, read_people, readable, trapezoid
-from facereg_mobilenetv3.networks import EMBEDDING, enlarged
-from facereg_mobilenetv3.publish import begin_network, fit_and_publish
+from facereg.training import (
+    count_steps,
+    fit_and_publish,
+    network_input,
+    parse_settings,
+    read_people,
+    readable,
+    trapezoid,
+)
+from facereg_mobilenetv3.networks import EMBEDDING, begin_network
+from facereg_mobilenetv3.plugin import NETWORK
 from facereg_mobilenetv3.views import read_crops
 
 
@@ -86,7 +94,7 @@ class ArcFaceTraining(lightning.LightningModule):
     def __init__(self, settings: ArcFaceSettings, *, classes: int, steps: int) -> None:
         super().__init__()
         self.settings, self.steps = settings, steps
-        self.network = begin_network(settings)
+        self.network = begin_network(dropout=settings.dropout, init=settings.init, freeze_norm=settings.freeze_norm)
         self.anchor = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.anchor else None
         self.loss = ArcFaceLoss(classes, EMBEDDING, margin=math.degrees(settings.margin_rad), scale=settings.scale)
         self.augment = augmentation(light=settings.light)
@@ -97,7 +105,7 @@ class ArcFaceTraining(lightning.LightningModule):
         images, labels = batch
         # One crop, flip and erasure a sixteenth of the batch: per-image calls would cost more than the network.
         parts = [self.augment(part) for part in images.permute(0, 3, 1, 2).chunk(16)]
-        pixels = enlarged(torch.cat(parts).permute(0, 2, 3, 1), self.settings.size)
+        pixels = network_input(torch.cat(parts).permute(0, 2, 3, 1), self.settings.size)
         vectors = self.network(pixels)
         # float16 overflows in exp(64 * cos): the margin and the softmax stay in float32
         with torch.autocast(self.device.type, enabled=False):
@@ -118,7 +126,7 @@ class ArcFaceTraining(lightning.LightningModule):
         """
         network = copy.deepcopy(self.network).eval()
         parts = torch.split(images, self.settings.batch)
-        vectors = torch.cat([F.normalize(network(enlarged(part, self.settings.size))) for part in parts])
+        vectors = torch.cat([F.normalize(network(network_input(part, self.settings.size))) for part in parts])
         sums = torch.zeros(EMBEDDING, int(labels.max()) + 1).index_add_(1, labels, vectors.T)  # (D, C)
         self.loss.W.copy_(F.normalize(sums, dim=0))
 
@@ -156,6 +164,8 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
         module.network,
         TensorDataset(images, labels),
         out,
+        spec=NETWORK,
+        average=settings.average,
         recipe="mobilenetv3-arcface",
         settings=settings,
         steps=steps,

@@ -24,9 +24,18 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from facereg import ContractError, DatasetError, find_images
-from facereg.training import adamw, count_steps, held_out, parse_settings, readable, trapezoid
-from facereg_mobilenetv3.networks import enlarged, make_head
-from facereg_mobilenetv3.publish import begin_network, fit_and_publish
+from facereg.training import (
+    adamw,
+    count_steps,
+    fit_and_publish,
+    held_out,
+    network_input,
+    parse_settings,
+    readable,
+    trapezoid,
+)
+from facereg_mobilenetv3.networks import begin_network, make_head
+from facereg_mobilenetv3.plugin import NETWORK
 from facereg_mobilenetv3.views import Views, make_shard, open_teacher, read_crops
 
 SAMPLE = 8192  # views that begin a head
@@ -85,7 +94,7 @@ class Distillation(lightning.LightningModule):
     def __init__(self, settings: DistillSettings, views: Views, *, steps: int) -> None:
         super().__init__()
         self.settings, self.steps, self.dims = settings, steps, views.dims
-        self.network = begin_network(settings)
+        self.network = begin_network(dropout=settings.dropout, init=settings.init, freeze_norm=settings.freeze_norm)
         self.heads = nn.ModuleList([self.network.head])  # in the order of the teachers
         for dim in self.dims[1:]:
             self.heads.append(make_head(dim, dropout=settings.dropout))
@@ -103,7 +112,7 @@ class Distillation(lightning.LightningModule):
         """Begin the heads that `init` does not hold by the least-squares map from features to targets."""
         self.network.eval()
         features = torch.cat(
-            [self.network.pooled(enlarged(part, self.settings.size)) for part in torch.split(pixels, 256)]
+            [self.network.pooled(network_input(part, self.settings.size)) for part in torch.split(pixels, 256)]
         )
         self.network.train()
         for index, wanted in enumerate(torch.split(targets, self.dims, dim=1)):
@@ -122,7 +131,7 @@ class Distillation(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         images, targets = batch
-        features = self.pooled(enlarged(images, self.settings.size)).float()
+        features = self.pooled(network_input(images, self.settings.size)).float()
         losses, cosines = [], []
         for head, wanted, spread in zip(self.heads, torch.split(targets, self.dims, dim=1), self.spreads, strict=True):
             vectors = F.normalize(head(features))
@@ -178,6 +187,8 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
         module.network,
         ViewTable(views),
         out,
+        spec=NETWORK,
+        average=settings.average,
         recipe="mobilenetv3-distill",
         settings=settings,
         steps=steps,

@@ -55,11 +55,11 @@ def test_the_network_has_the_papers_shape() -> None:
 @pytest.mark.train
 def test_pixels_are_scaled_and_enlarged_inside() -> None:
     torch = pytest.importorskip("torch")
-    from facereg_mobilenetv3.networks import enlarged
+    from facereg.training import network_input
 
     images = torch.from_numpy(np.tile(np.array([0, 255, 51], np.uint8), (1, 112, 112, 1)))
     for size in (112, 224):
-        pixels = enlarged(images, size)
+        pixels = network_input(images, size)
         assert pixels.shape == (1, 3, size, size)
         # (0 - 127.5) / 127.5, (255 - 127.5) / 127.5, (51 - 127.5) / 127.5
         assert pixels.amax((0, 2, 3)).tolist() == pytest.approx([-1.0, 1.0, -0.6], abs=1e-6)

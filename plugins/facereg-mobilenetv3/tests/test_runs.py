@@ -21,13 +21,10 @@ from facereg_mobilenetv3.distill import Distillation, DistillSettings, ViewTable
 from facereg_mobilenetv3.networks import (
     EMBEDDING,
     FEATURES,
-    DeployedEmbedder,
     MobileNetV3Embedder,
     build_deployed,
-    enlarged,
 )
 from facereg_mobilenetv3.plugin import NETWORK
-from facereg_mobilenetv3.publish import load_network
 from facereg_mobilenetv3.views import SIZE, Views
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -38,7 +35,7 @@ from facereg.networks.checkpoints import load_checkpoint
 from facereg.networks.opening import open_network
 from facereg.networks.spec import NetworkSpec
 from facereg.testing.pictures import crops
-from facereg.training import fitting, publishing
+from facereg.training import DeployedEmbedder, fitting, load_embedder, network_input, publishing
 from facereg.training.fitting import fit
 
 pytestmark = pytest.mark.train
@@ -100,7 +97,7 @@ def distilled(views: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vectors_of(network: MobileNetV3Embedder, pixels: Tensor) -> Tensor:
     """Return unit vectors by the statistics of the batch: a run this short does not settle the running ones."""
     with torch.no_grad():
-        return F.normalize(network.train()(enlarged(pixels, SMALL)))
+        return F.normalize(network.train()(network_input(pixels, SMALL)))
 
 
 def test_distillation_comes_closer_to_the_teacher(views: Path, distilled: Path) -> None:
@@ -108,7 +105,7 @@ def test_distillation_comes_closer_to_the_teacher(views: Path, distilled: Path) 
     pixels, targets = (torch.stack(part) for part in zip(*(table[row] for row in range(24)), strict=True))
     torch.manual_seed(0)
     before, after = MobileNetV3Embedder(), MobileNetV3Embedder()
-    load_network(after, distilled / "mobilenetv3-arcface.safetensors")
+    load_embedder(after, distilled / "mobilenetv3-arcface.safetensors")
     (loss, cosine), (lower, higher) = (
         distillation_loss(vectors_of(network, pixels), targets, similarity=10.0) for network in (before, after)
     )
@@ -139,7 +136,7 @@ def test_a_second_teachers_head_begins_where_least_squares_puts_it_and_the_first
     assert torch.equal(kept, load_file(init)["network.head.2.weight"])
     pixels = torch.from_numpy(np.load(tmp_path / "views-000.npy"))
     with torch.no_grad():
-        features = module.network.eval().pooled(enlarged(pixels, SMALL))
+        features = module.network.eval().pooled(network_input(pixels, SMALL))
         second = F.normalize(module.heads.eval()[1](features))
     wanted = torch.from_numpy(targets[:, ::-1].astype(np.float32))
     assert float((second * wanted).sum(1).mean()) > 0.9

@@ -19,12 +19,12 @@ from facereg_mobilenetv3.distill import (
     distillation_loss,
     make_views,
 )
-from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder, enlarged
-from facereg_mobilenetv3.publish import load_network
+from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder
 from facereg_mobilenetv3.views import SIZE
 
 from facereg.errors import ContractError, WeightsError
 from facereg.testing.pictures import crops
+from facereg.training import load_embedder, network_input
 from facereg.training.schedules import trapezoid
 
 pytestmark = pytest.mark.train
@@ -77,7 +77,7 @@ def test_classes_start_at_the_mean_of_their_vectors() -> None:
     assert module.network.training
     module.network.eval()
     with torch.no_grad():
-        vectors = F.normalize(module.network(enlarged(pixels, SMALL)))
+        vectors = F.normalize(module.network(network_input(pixels, SMALL)))
     for number in range(2):
         expected = F.normalize(vectors[labels == number].mean(0), dim=0)
         assert torch.allclose(module.loss.W[:, number], expected, atol=1e-5)
@@ -110,10 +110,10 @@ def test_a_network_starts_from_the_checkpoint_given(tmp_path: Path) -> None:
     torch.save({"state_dict": {"network.x": torch.zeros(1)}}, tmp_path / "other.ckpt")
     for path, words in (
         ("gone.ckpt", "gone.ckpt: expected a .safetensors or .ckpt file, found none"),
-        ("other.ckpt", "expected a MobileNetV3-small embedder"),
+        ("other.ckpt", "expected the weights of MobileNetV3Embedder"),
     ):
         with pytest.raises(WeightsError, match=words):
-            load_network(source, tmp_path / path)
+            load_embedder(source, tmp_path / path)
 
 
 def test_without_data_the_error_says_what_to_pass(tmp_path: Path) -> None:
