@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import Json, Stages, complain, print_json, progress, with_stages
+from facereg.cli.options import Json, Stages, answer, complain, print_json, progress, with_stages
 from facereg.cli.streams import say
 from facereg.cli.tally import Tally
 from facereg.cli.verifying import Images, Pairs
@@ -31,12 +31,10 @@ def verify(
     with stages.pipeline() as pipeline:
         used = stages.threshold_for(pipeline.embedder.space, threshold)
         found = compare_pictures(pipeline, first, second, used, notice=complain)
-    if json:
-        print_json(found.figures())
-    else:
-        far = "" if used.far is None else f", false accept rate {used.far:g}"
-        verdict = "the same person" if found.same else "different people"
-        say(f"{verdict}: similarity {found.similarity:.3f}, threshold {used.value:.3f} ({used.origin}{far})")
+    far = "" if used.far is None else f", false accept rate {used.far:g}"
+    verdict = "the same person" if found.same else "different people"
+    line = f"{verdict}: similarity {found.similarity:.3f}, threshold {used.value:.3f} ({used.origin}{far})"
+    answer(json, found.figures(), line)
 
 
 @with_stages

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from facereg.cli.copies import require_others
 from facereg.cli.evaluate import Format
 from facereg.cli.fetching import fetch
-from facereg.cli.options import Json, Stages, complain, counted, print_json, progress, say_without_area, with_stages
+from facereg.cli.options import (
+    Json,
+    Stages,
+    answer,
+    complain,
+    counted,
+    print_json,
+    progress,
+    say_without_area,
+    with_stages,
+)
 from facereg.cli.streams import say
 from facereg.cli.tally import Tally
 from facereg.cli.verifying import Images
@@ -26,21 +35,12 @@ Layout = Annotated[Format, typer.Option(help="Layout of the annotations.")]
 Partition = Annotated[str | None, typer.Option(help="train, val or test; of celeba only.")]
 
 
-class Target(StrEnum):
-    """Layouts to convert to."""
-
-    wider = "wider"
-    voc = "voc"
-    yolo = "yolo"
-    five_points = "5pt"
-
-
 @app.command()
 def convert(
     images: Images,
     annotations: Annotations,
     from_: Annotated[Format, typer.Option("--from", help="Layout of the annotations.")],
-    to: Annotated[Target, typer.Option("--to", help="Layout to write.")],
+    to: Annotated[Literal["wider", "voc", "yolo", "5pt"], typer.Option("--to", help="Layout to write.")],
     out: Annotated[Path, typer.Option("--out", help="The list to write (wider, 5pt), or a new folder (voc, yolo).")],
     partition: Partition = None,
     json: Json = False,
@@ -73,7 +73,7 @@ def convert(
 def check(
     images: Images,
     annotations: Annotations,
-    format: Layout = Format.wider,
+    format: Layout = "wider",
     partition: Partition = None,
     json: Json = False,
 ) -> None:
@@ -91,10 +91,11 @@ def check(
     with progress("checking", len(items)) as advance:
         for problem in check_boxes(items, progress=advance):
             problems += 1
-            if json:
-                print_json({"image": str(problem.path), "problem": problem.kind, "reason": problem.reason})
-            else:
-                typer.echo(f"{problem.path}: {problem.kind}: {problem.reason}")
+            answer(
+                json,
+                {"image": str(problem.path), "problem": problem.kind, "reason": problem.reason},
+                f"{problem.path}: {problem.kind}: {problem.reason}",
+            )
     faces = sum(len(item.boxes) for item in items)
     found = counted(problems, "problem") if problems else "nothing wrong"
     complain(f"{counted(len(items), 'picture')}, {counted(faces, 'face')}: {found}")
@@ -107,7 +108,7 @@ def sheet(
     images: Images,
     annotations: Annotations,
     out: Annotated[Path, typer.Option("--out", help="The picture to write.")],
-    format: Layout = Format.wider,
+    format: Layout = "wider",
     count: Annotated[int, typer.Option(min=1, help="Pictures shown.")] = 30,
     columns: Annotated[int, typer.Option(min=1, help="Pictures in a row.")] = 6,
     side: Annotated[int, typer.Option(min=16, help="px of each picture's square.")] = 240,
@@ -132,10 +133,11 @@ def sheet(
     chosen = [items[row] for row in rows]
     write_image(out, contact_sheet(chosen, columns=columns, side=side, failed=tally.fail))
     tally.done = len(rows) - len(tally.failed)
-    if json:
-        print_json({"out": str(out), "images": tally.done, **tally.document})
-    else:
-        say(f"{out}: {counted(tally.done, 'picture')} of {len(items)}")
+    answer(
+        json,
+        {"out": str(out), "images": tally.done, **tally.document},
+        f"{out}: {counted(tally.done, 'picture')} of {len(items)}",
+    )
     tally.finish()
 
 
@@ -206,8 +208,9 @@ def pseudo_label(
             advance(1)
     write_pseudo_labels(out, kept, root=root)
     faces = sum(len(item.faces) for item in kept)
-    if json:
-        print_json({"out": str(out), "images": len(kept), "faces": faces, **tally.document})
-    else:
-        say(f"{out}: {counted(faces, 'face')} in {counted(len(kept), 'picture')}")
+    answer(
+        json,
+        {"out": str(out), "images": len(kept), "faces": faces, **tally.document},
+        f"{out}: {counted(faces, 'face')} in {counted(len(kept), 'picture')}",
+    )
     tally.finish()

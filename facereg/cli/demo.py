@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import Json, Stages, print_json, progress, with_stages
+from facereg.cli.options import Json, Stages, answer, progress, with_stages
 from facereg.errors import FaceregError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -61,10 +61,11 @@ def demo(
                 said = ", ".join(f"{match.label or 'unknown'} ({match.similarity:.2f})" for match in result.matches)
                 picture = out / f"{name.replace(' ', '-')}.jpg"
                 write_image(picture, draw_names(image, result))
-                if json:
-                    print_json({"image": str(picture), "labels": got, "expected": expected, "right": right})
-                else:
-                    typer.echo(f"{'right' if right else 'WRONG'}  {name:22} {said or 'no face'}")
+                answer(
+                    json,
+                    {"image": str(picture), "labels": got, "expected": expected, "right": right},
+                    f"{'right' if right else 'WRONG'}  {name:22} {said or 'no face'}",
+                )
                 advance(1)
     if not json:
         typer.echo(f"{len(probes) - wrong} of {len(probes)} right; the drawn pictures are in {out}")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,14 +27,7 @@ app.command()(verification)
 app.command()(templates)
 
 
-class Format(StrEnum):
-    """How boxes are labelled."""
-
-    wider = "wider"
-    voc = "voc"
-    yolo = "yolo"
-    celeba = "celeba"
-    pseudo = "pseudo"
+Format = Literal["wider", "voc", "yolo", "celeba", "pseudo"]  # how boxes are labelled
 
 
 @app.command()
@@ -45,7 +37,7 @@ def detection(
     annotations: Annotated[
         Path, typer.Option("--annotations", help="The list (wider, pseudo) or folder (voc, yolo, celeba).")
     ],
-    format: Annotated[Format, typer.Option(help="Layout of the annotations.")] = Format.wider,
+    format: Annotated[Format, typer.Option(help="Layout of the annotations.")] = "wider",
     partition: Annotated[str | None, typer.Option(help="train, val or test; of celeba only.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first pictures, as the paper's 1000.")] = None,
     fifth: Annotated[bool, typer.Option("--held-out-fifth", help="Only pictures that recipes keep out.")] = False,
@@ -120,14 +112,7 @@ def wider(
         report(WiderResult(len(truth.names), scores), 0, stages, (), out, json)
 
 
-class Points(StrEnum):
-    """How points are labelled."""
-
-    five = "5pt"
-    sixty_eight = "68pt"
-    wflw = "wflw"
-    pts = "pts"
-    cofw = "cofw"
+Points = Literal["5pt", "68pt", "wflw", "pts", "cofw"]  # how points are labelled
 
 
 @app.command()
@@ -137,7 +122,7 @@ def landmarks(
     annotations: Annotated[
         Path, typer.Option("--annotations", help="The list of points, or the folder of .pts files.")
     ],
-    format: Annotated[Points, typer.Option(help="Layout of the annotations.")] = Points.five,
+    format: Annotated[Points, typer.Option(help="Layout of the annotations.")] = "5pt",
     enlarge: Annotated[float, typer.Option(min=0.1, help="Detect on the picture made larger by this.")] = 1.0,
     worst: Annotated[Path | None, typer.Option(help="Draw the faces with the largest errors into this folder.")] = None,
     out: Out = None,

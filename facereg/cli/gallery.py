@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import GalleryFile, Json, complain, counted, misused, print_json
-from facereg.names import names_alike, shown
+from facereg.cli.options import GalleryFile, Json, answer, complain, counted, misused
+from facereg.names import names_alike
 
 if TYPE_CHECKING:
     from facereg.gallery import Gallery
@@ -29,10 +29,11 @@ def list_(gallery: GalleryFile, json: Json = False) -> None:
 
     with Gallery.open(gallery) as held:
         for person in held.people():
-            if json:
-                print_json({"name": person.name, "embeddings": person.embeddings, "created": person.created})
-            else:
-                typer.echo(shown(f"{person.name}: {counted(person.embeddings, 'embedding')}, since {person.created}"))
+            answer(
+                json,
+                {"name": person.name, "embeddings": person.embeddings, "created": person.created},
+                f"{person.name}: {counted(person.embeddings, 'embedding')}, since {person.created}",
+            )
 
 
 @app.command()
@@ -42,13 +43,10 @@ def show(name: Name, gallery: GalleryFile, json: Json = False) -> None:
 
     with Gallery.open(gallery) as held:
         person = held.person(name)
-        if json:
-            own = {"name": person.name, "created": person.created, "space": held.space}
-            print_json({**own, "sources": list(person.sources)})
-        else:
-            typer.echo(shown(f"{person.name}: since {person.created}, {held.space}"))
-            for source in person.sources:
-                typer.echo(f"  {shown(source)}")
+        document = {"name": person.name, "created": person.created, "space": held.space}
+        since = f"{person.name}: since {person.created}, {held.space}"
+        sources = list(person.sources)
+        answer(json, {**document, "sources": sources}, since, *(f"  {source}" for source in sources))
 
 
 @app.command()
@@ -67,10 +65,11 @@ def rename(
         count = held.rename(name, new, merge=merge)
         person = held.person(new)
         _say_alike(held, before)
-    if json:
-        print_json({"name": person.name, "was": name, "renamed": count, "embeddings": person.embeddings})
-    else:
-        typer.echo(shown(f"{name}: {counted(count, 'embedding')} under {person.name} now"))
+    answer(
+        json,
+        {"name": person.name, "was": name, "renamed": count, "embeddings": person.embeddings},
+        f"{name}: {counted(count, 'embedding')} under {person.name} now",
+    )
 
 
 @app.command()
@@ -80,10 +79,7 @@ def remove(name: Name, gallery: GalleryFile, json: Json = False) -> None:
 
     with Gallery.open(gallery) as held:
         count = held.remove(name)
-    if json:
-        print_json({"name": name, "removed": count})
-    else:
-        typer.echo(shown(f"{name}: {counted(count, 'embedding')} removed"))
+    answer(json, {"name": name, "removed": count}, f"{name}: {counted(count, 'embedding')} removed")
 
 
 @app.command()
@@ -93,10 +89,7 @@ def export(file: Export, gallery: GalleryFile, json: Json = False) -> None:
 
     with Gallery.open(gallery) as held:
         count = held.export(file)
-    if json:
-        print_json({"file": str(file), "embeddings": count})
-    else:
-        typer.echo(f"{file}: {counted(count, 'embedding')}")
+    answer(json, {"file": str(file), "embeddings": count}, f"{file}: {counted(count, 'embedding')}")
 
 
 @app.command("import")
@@ -111,10 +104,7 @@ def import_(file: Export, gallery: GalleryFile, unsealed: Unsealed = False, json
         before = [person.name for person in held.people()]
         count = held.import_(file, unsealed=unsealed)
         _say_alike(held, before)
-    if json:
-        print_json({"file": str(file), "added": count})
-    else:
-        typer.echo(f"{gallery}: {counted(count, 'embedding')} added")
+    answer(json, {"file": str(file), "added": count}, f"{gallery}: {counted(count, 'embedding')} added")
 
 
 @app.command()
@@ -128,13 +118,8 @@ def check(gallery: GalleryFile, json: Json = False) -> None:
         people = 0 if problems else len(held)
     if rights := readable_by_others(gallery):
         complain(f"{gallery}: others may read it ({rights}), names and vectors; see 'chmod 600 {gallery}'")
-    if json:
-        print_json({"sound": not problems, "people": people, "problems": problems})
-    else:
-        for problem in problems:
-            typer.echo(shown(problem))
-        if not problems:
-            typer.echo(f"{gallery}: sound, {people} people")
+    document = {"sound": not problems, "people": people, "problems": problems}
+    answer(json, document, *(problems or [f"{gallery}: sound, {people} people"]))
     if problems:
         raise typer.Exit(1)
 
@@ -153,10 +138,7 @@ def restore(
     from facereg.gallery import restore_gallery
 
     people = restore_gallery(backup, gallery, unsealed=unsealed)
-    if json:
-        print_json({"file": str(backup), "people": people})
-    else:
-        typer.echo(f"{gallery}: restored, {people} people")
+    answer(json, {"file": str(backup), "people": people}, f"{gallery}: restored, {people} people")
 
 
 @app.command()
@@ -180,13 +162,9 @@ def rebuild(
         raise misused("--unkeyed", "expected it without --old-key-file; leave one of them out")
     old = None if unkeyed else key_from_environment() if old_key_file is None else read_key_file(old_key_file)
     done = rebuild_gallery(damaged, gallery, old_key=old)
-    if json:
-        print_json({"embeddings": done.embeddings, "people": done.people, "left_out": list(done.left_out)})
-    else:
-        for line in done.left_out:
-            typer.echo(shown(line))
-        kept = f"{counted(done.embeddings, 'embedding')} of {done.people} people"
-        typer.echo(f"{gallery}: {kept}, {len(done.left_out)} left out")
+    kept = f"{gallery}: {counted(done.embeddings, 'embedding')} of {done.people} people"
+    document = {"embeddings": done.embeddings, "people": done.people, "left_out": list(done.left_out)}
+    answer(json, document, *done.left_out, f"{kept}, {len(done.left_out)} left out")
     if done.left_out:
         raise typer.Exit(1)
 

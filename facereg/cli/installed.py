@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from facereg.cli.options import Json, print_json
+from facereg.cli.options import Json, answer
 from facereg.cli.streams import complain
 from facereg.errors import PluginError
 from facereg.registry.installed import default_registry
@@ -20,19 +21,8 @@ plugins = typer.Typer(help="What is installed, and whether it keeps the contract
 def list_(json: Json = False) -> None:
     """List the plugins found, and why any failed. Example: facereg plugins list"""
     for state in default_registry().plugins:
-        if json:
-            print_json(
-                {
-                    "name": state.name,
-                    "version": state.version,
-                    "state": state.state,
-                    "reason": state.reason,
-                    "models": list(state.models),
-                }
-            )
-        else:
-            tail = ": " + "; ".join(filter(None, [", ".join(state.models), state.reason]))
-            typer.echo(f"{state.state:8} {state.name} {state.version}{tail}")
+        tail = "; ".join(filter(None, [", ".join(state.models), state.reason]))
+        answer(json, asdict(state), f"{state.state:8} {state.name} {state.version}: {tail}")
 
 
 @plugins.command()
@@ -47,20 +37,9 @@ def check(
     outcomes = []
     for outcome in run_contract(name, default_registry(), weights=weights):
         outcomes.append(outcome)
-        if json:
-            print_json(
-                {
-                    "model": outcome.model,
-                    "check": outcome.check,
-                    "passed": outcome.passed,
-                    "skipped": outcome.skipped,
-                    "message": outcome.message,
-                }
-            )
-        else:
-            tail = f": {outcome.message}" if outcome.message else ""
-            word = "passed" if outcome.passed else "skipped" if outcome.skipped else "FAILED"
-            typer.echo(f"{word} {outcome.model} {outcome.check}{tail}")
+        tail = f": {outcome.message}" if outcome.message else ""
+        word = "passed" if outcome.passed else "skipped" if outcome.skipped else "FAILED"
+        answer(json, asdict(outcome), f"{word} {outcome.model} {outcome.check}{tail}")
     failed, skipped = (sum(getattr(outcome, word) for outcome in outcomes) for word in ("failed", "skipped"))
     passed = len(outcomes) - failed - skipped
     complain(f"{len(outcomes)} checks: {passed} passed, {skipped} skipped, {failed} failed")
@@ -87,9 +66,9 @@ def new(
         raise PluginError(f"the name {name!r} is taken; installed: {', '.join(sorted(names))}; choose another")
     folder = create_plugin(name, role=role, out=out)
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    if json:
-        print_json({"name": name, "role": role, "folder": str(folder), "files": files})
-    else:
-        for file in files:
-            typer.echo(f"{folder / file}")
-        typer.echo(f"next: pip install -e {folder}; facereg plugins check {name}")
+    answer(
+        json,
+        {"name": name, "role": role, "folder": str(folder), "files": files},
+        *(f"{folder / file}" for file in files),
+        f"next: pip install -e {folder}; facereg plugins check {name}",
+    )

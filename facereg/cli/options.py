@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facereg.cli.streams import complain as complain
+from facereg.cli.streams import say
 from facereg.errors import RunnerError
 from facereg.names import masked
 from facereg.networks.opening import require_runner
@@ -212,6 +213,15 @@ def misused(option: str, message: str) -> typer.BadParameter:
 def print_json(document: object) -> None:
     """Write one line of JSON to stdout."""
     print(json.dumps(document), flush=True)
+
+
+def answer(as_json: bool, document: object, *lines: str) -> None:
+    """Write to stdout what a command found: a document for programs, or lines for people."""
+    if as_json:
+        print_json(document)
+    else:
+        for line in lines:
+            say(line)
 
 
 def counted(count: int, noun: str) -> str:

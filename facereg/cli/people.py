@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facereg.cli.copies import Copies, require_folder
-from facereg.cli.options import GalleryFile, Json, Stages, counted, print_json, progress, with_stages
+from facereg.cli.options import GalleryFile, Json, Stages, answer, counted, print_json, progress, with_stages
 from facereg.cli.pictures import DrawInto
-from facereg.cli.streams import complain, say
+from facereg.cli.streams import complain
 from facereg.cli.tally import Tally
 from facereg.errors import FaceregError, ImageError
 
@@ -83,10 +83,11 @@ def _say_enrolled(report: EnrolmentReport, gallery: Path, json: bool) -> None:
     tally.leave_out(report.skipped, report.failed)
     for warning in report.warnings:
         complain(f"warning: {warning}")
-    if json:
-        print_json({"enrolled": len(report.enrolled), **tally.document, "warnings": report.warnings})
-    else:
-        say(f"{gallery}: {counted(len(report.enrolled), 'picture')} enrolled, {len(report.skipped)} skipped")
+    answer(
+        json,
+        {"enrolled": len(report.enrolled), **tally.document, "warnings": report.warnings},
+        f"{gallery}: {counted(len(report.enrolled), 'picture')} enrolled, {len(report.skipped)} skipped",
+    )
     tally.finish()
     if not report.enrolled and any(item.reason != ENROLLED_ALREADY and not item.minor for item in report.skipped):
         raise typer.Exit(1)
@@ -229,9 +230,6 @@ def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: 
 
 
 def _say(line: dict[str, object], json: bool) -> None:
-    if json:
-        print_json(line)
-    else:
-        frame = f" frame {line['frame']} track {line['track']}" if "frame" in line else ""
-        why = line.get("reason") or f"similarity {line['similarity']:.3f}"
-        say(f"{line['image']}{frame}: {line['label'] or 'unknown'} ({why})")
+    frame = f" frame {line['frame']} track {line['track']}" if "frame" in line else ""
+    why = line.get("reason") or f"similarity {line['similarity']:.3f}"
+    answer(json, line, f"{line['image']}{frame}: {line['label'] or 'unknown'} ({why})")

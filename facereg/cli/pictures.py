@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facereg.cli.copies import Copies, require_others, require_writable
-from facereg.cli.options import Json, Stages, counted, print_json, progress, with_stages
-from facereg.cli.streams import complain, say
+from facereg.cli.options import Json, Stages, answer, counted, print_json, progress, with_stages
+from facereg.cli.streams import complain
 from facereg.cli.tally import Tally
 from facereg.errors import ImageError
 
@@ -44,12 +44,15 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
                     print_json({"image": str(path), "faces": [], "error": outcome.reason})
                 continue
             picture, faces = outcome
-            if json:
-                print_json({"image": str(path), "faces": [_as_json(face) for face in picture.in_file(faces)]})
-            else:
-                say(f"{path}: {counted(len(faces), 'face')}")
-                for face in picture.in_file(faces):
-                    say(f"  score {face.score:.3f}  box {' '.join(f'{v:.1f}' for v in face.box)}")
+            answer(
+                json,
+                {"image": str(path), "faces": [_as_json(face) for face in picture.in_file(faces)]},
+                f"{path}: {counted(len(faces), 'face')}",
+                *(
+                    f"  score {face.score:.3f}  box {' '.join(f'{v:.1f}' for v in face.box)}"
+                    for face in picture.in_file(faces)
+                ),
+            )
             if draw is not None:
                 scores = [f"{face.score:.2f}" for face in faces]
                 try:
@@ -134,10 +137,11 @@ def embed(
         write_atomically(out, stream.getvalue(), private=True)  # vectors are biometric data
     except OSError as error:
         raise ImageError(out, f"cannot be written ({error.strerror}); check the folder's rights and space") from error
-    if json:
-        print_json({"out": str(out), "embeddings": len(names), "images": tally.done, **tally.document})
-    else:
-        say(f"{out}: {counted(len(names), 'embedding')} of {counted(tally.done, 'picture')}")
+    answer(
+        json,
+        {"out": str(out), "embeddings": len(names), "images": tally.done, **tally.document},
+        f"{out}: {counted(len(names), 'embedding')} of {counted(tally.done, 'picture')}",
+    )
     tally.finish()
 
 

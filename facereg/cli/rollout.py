@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import Json, checked_runner, misused, print_json
+from facereg.cli.options import Json, answer, checked_runner, misused
 from facereg.networks.triton.address import parse_address
 from facereg.registry.installed import default_registry
 
@@ -47,18 +47,17 @@ def rollout(
         timeout_s=timeout,
     ):
         others = [str(version) for version in entry.versions if version != entry.version]
-        if json:
-            print_json(
-                {
-                    "name": entry.network,
-                    "model": entry.model,
-                    "version": entry.version,
-                    "sha256": entry.sha256,
-                    "versions": list(entry.versions),
-                }
-            )
-        else:
-            typer.echo(f"{entry.network}: version {entry.version}, beside {', '.join(others) or 'no other'}")
+        answer(
+            json,
+            {
+                "name": entry.network,
+                "model": entry.model,
+                "version": entry.version,
+                "sha256": entry.sha256,
+                "versions": list(entry.versions),
+            },
+            f"{entry.network}: version {entry.version}, beside {', '.join(others) or 'no other'}",
+        )
 
 
 def retire(
@@ -95,10 +94,9 @@ def retire(
     for network, number in numbers:
         retire_version(repository, network, number)
     for network, number in [*gone, *numbers]:
-        if json:
-            print_json({"name": network, "version": number, "state": "retired"})
-        else:
-            typer.echo(f"{network}: version {number} is retired")
+        answer(
+            json, {"name": network, "version": number, "state": "retired"}, f"{network}: version {number} is retired"
+        )
 
 
 def named_models(models: list[str] | None, weights: list[str] | None) -> list[str]:

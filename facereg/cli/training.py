@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from facereg.cli.options import Json, Stages, counted, misused, print_json, progress, with_stages
+from facereg.cli.options import Json, Stages, answer, counted, misused, progress, with_stages
 from facereg.cli.streams import complain
 from facereg.cli.tally import Tally
 from facereg.errors import FaceregError, ImageError
@@ -45,15 +45,10 @@ def train(
                 held = describe_settings(import_object(known.settings_from)) if list_ and known.settings_from else {}
             except FaceregError as error:  # the others are listed
                 needs = str(error)
-            if json:
-                more = {"needs": needs} if needs else {}
-                print_json({"name": known.name, "summary": known.summary, "settings": held, **more})
-                continue
-            typer.echo(f"{known.name}: {known.summary}")
-            if needs:
-                typer.echo(f"  settings not shown: {needs}")
-            for key, default in held.items():
-                typer.echo(f"  {key}={default}")
+            more = {"needs": needs} if needs else {}
+            lines = [f"settings not shown: {needs}"] * bool(needs) + [f"{key}={value}" for key, value in held.items()]
+            document = {"name": known.name, "summary": known.summary, "settings": held, **more}
+            answer(json, document, f"{known.name}: {known.summary}", *(f"  {line}" for line in lines))
         return
     spec = registry.recipe(recipe)
     given = {}
@@ -66,10 +61,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     with redirect_stdout(sys.stderr), left_out(tally.fail):  # progress bars
         run(data or [], out, resume, given)
-    if json:
-        print_json({"name": recipe, "out": str(out), **tally.document})
-    else:
-        typer.echo(f"{out}: done")
+    answer(json, {"name": recipe, "out": str(out), **tally.document}, f"{out}: done")
     if tally.failed:
         complain(f"{counted(len(tally.failed), 'picture')} could not be read and taught nothing; the others did")
         raise typer.Exit(1)
@@ -92,10 +84,11 @@ def export(
     for network in networks:
         path = out / network.file
         difference = export_checkpoint(network, weights, path)
-        if json:
-            print_json({"name": network.name, "file": str(path), "difference": difference})
-        else:
-            typer.echo(f"{path}: differs from torch by {difference:.1e} of its largest output")
+        answer(
+            json,
+            {"name": network.name, "file": str(path), "difference": difference},
+            f"{path}: differs from torch by {difference:.1e} of its largest output",
+        )
 
 
 @with_stages
@@ -144,9 +137,7 @@ def quantize(
 
         made = quantize_stage(stages.composition, role, read(), out, failed=failures.append, registry=stages.registry)
     for one in made:
-        if json:
-            print_json({"name": one.network, "file": str(one.path), "difference": one.difference, "kept": one.kept})
-        else:
-            then = "; float32 kept" if one.kept else ""
-            typer.echo(f"{one.path}: differs from float32 by {one.difference:.1%} of its outputs{then}")
+        document = {"name": one.network, "file": str(one.path), "difference": one.difference, "kept": one.kept}
+        then = "; float32 kept" if one.kept else ""
+        answer(json, document, f"{one.path}: differs from float32 by {one.difference:.1%} of its outputs{then}")
     tally.finish()

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import signal
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from facereg.cli.options import Json, checked_runner, complain, counted, misused, print_json
+from facereg.cli.options import Json, answer, checked_runner, complain, counted, misused
 from facereg.cli.rollout import Models, Repository, Weights, by_model, retire, rollout
 from facereg.errors import ContractError, FaceregError
 from facereg.networks.triton.address import parse_address
 from facereg.registry.installed import default_registry
 
 app = typer.Typer(help="Serve the networks with a Triton server.", no_args_is_help=True)
-
-
-class _Device(StrEnum):
-    auto = "auto"
-    cpu = "cpu"
-    gpu = "gpu"
-
-
-class _Precision(StrEnum):
-    fp32 = "fp32"
-    fp16 = "fp16"
-
-
-class _Engine(StrEnum):
-    auto = "auto"
-    path = "path"
-    container = "container"
-    pip = "pip"
 
 
 @app.command()
@@ -46,9 +28,13 @@ def build(
     ] = None,
     instances: Annotated[int, typer.Option(help="Copies of each network, on each GPU where --gpu names some.")] = 1,
     threads: Annotated[int | None, typer.Option(help="Of one run on the processor.")] = None,
-    device: Annotated[_Device, typer.Option(help="auto takes the GPU where the server has one.")] = _Device.auto,
+    device: Annotated[
+        Literal["auto", "cpu", "gpu"], typer.Option(help="auto takes the GPU where the server has one.")
+    ] = "auto",
     gpu: Annotated[list[int] | None, typer.Option(help="Number of a GPU to use; may come again.")] = None,
-    tensorrt: Annotated[_Precision | None, typer.Option(help="Run through TensorRT at this precision.")] = None,
+    tensorrt: Annotated[
+        Literal["fp32", "fp16"] | None, typer.Option(help="Run through TensorRT at this precision.")
+    ] = None,
     queue_delay_us: Annotated[int, typer.Option(help="How long a request waits for others to fill its batch.")] = 0,
     json: Json = False,
 ) -> None:
@@ -63,28 +49,21 @@ def build(
         max_batch=max_batch,
         instances=instances,
         threads=threads,
-        device=device.value,
+        device=device,
         gpus=tuple(gpu or ()),
-        tensorrt=None if tensorrt is None else tensorrt.value,
+        tensorrt=tensorrt,
         queue_delay_us=queue_delay_us,
     )
     built = build_repository(out, registry=default_registry(), models=model, weights=by_model(weights), options=options)
     for entry in built:
         state = "left out" if entry.reason else "built"
-        if json:
-            print_json(
-                {
-                    "name": entry.network,
-                    "model": entry.model,
-                    "state": state,
-                    "sha256": entry.sha256 or None,
-                    "version": entry.version,
-                    "reason": entry.reason,
-                }
-            )
-        else:
-            tail = entry.reason or f"version {entry.version}, sha256 {entry.sha256[:12]}..."
-            typer.echo(f"{state:8} {entry.network}: {tail}")
+        document = {"name": entry.network, "model": entry.model, "state": state, "sha256": entry.sha256 or None}
+        tail = entry.reason or f"version {entry.version}, sha256 {entry.sha256[:12]}..."
+        answer(
+            json,
+            {**document, "version": entry.version, "reason": entry.reason},
+            f"{state:8} {entry.network}: {tail}",
+        )
     if not json:
         typer.echo(f"{out}: {counted(sum(not entry.reason for entry in built), 'network')}")
 
@@ -121,23 +100,15 @@ def check(
     for entry in check_server(address, image, registry=default_registry(), models=model, weights=by_model(weights)):
         failed += entry.state == "failed"
         passed += entry.state == "passed"
-        if json:
-            print_json(
-                {
-                    "name": entry.network,
-                    "model": entry.model,
-                    "state": entry.state,
-                    "difference": entry.difference,
-                    "version": entry.version,
-                    "versions": list(entry.versions),
-                    "reason": entry.reason,
-                }
-            )
-        else:
-            measured = "" if entry.difference is None else f" largest difference {entry.difference:.2g}"
-            held = f", versions {', '.join(map(str, entry.versions))}" if entry.versions else ""
-            tail = f": {entry.reason}" if entry.reason else ""
-            typer.echo(f"{entry.state:8} {entry.network}{measured}{held}{tail}")
+        document = asdict(entry)
+        measured = "" if entry.difference is None else f" largest difference {entry.difference:.2g}"
+        held = f", versions {', '.join(map(str, entry.versions))}" if entry.versions else ""
+        tail = f": {entry.reason}" if entry.reason else ""
+        answer(
+            json,
+            {"name": document.pop("network"), **document},
+            f"{entry.state:8} {entry.network}{measured}{held}{tail}",
+        )
     if failed or not passed:
         complain(f"{failed} of {failed + passed} networks failed" if failed else "no network could be checked")
         raise typer.Exit(1)
@@ -150,7 +121,10 @@ def serve(
     http_port: Annotated[int, typer.Option(min=0, help="0 takes a free one, as below.")] = 8000,
     grpc_port: Annotated[int, typer.Option(min=0)] = 8001,
     metrics_port: Annotated[int, typer.Option(min=0)] = 8002,
-    engine: Annotated[_Engine, typer.Option(help="auto: on PATH, else the container, else by pip.")] = _Engine.auto,
+    engine: Annotated[
+        Literal["auto", "path", "container", "pip"],
+        typer.Option(help="auto: on PATH, else the container, else by pip."),
+    ] = "auto",
     image: Annotated[str | None, typer.Option(help="Of the container.")] = None,
     user: Annotated[
         str | None, typer.Option(help="As whom the server runs; where root starts it, default: nobody.")
@@ -192,7 +166,7 @@ def serve(
         repository,
         host=host,
         ports=ports,
-        engine=engine.value,
+        engine=engine,
         image=image or IMAGE,
         arguments=arguments or (),
         user=user,
@@ -203,10 +177,11 @@ def serve(
     try:
         with server:
             addresses = {"grpc": server.address, "http": server.http_address, "metrics": server.metrics_address}
-            if json:
-                print_json({"state": "ready", **addresses, "engine": server.launch.engine})
-            else:
-                typer.echo(f"ready: {addresses['grpc']}  {addresses['http']}  metrics {addresses['metrics']}")
+            answer(
+                json,
+                {"state": "ready", **addresses, "engine": server.launch.engine},
+                f"ready: {addresses['grpc']}  {addresses['http']}  metrics {addresses['metrics']}",
+            )
             status = server.wait()
             said = server.last_words()
     except KeyboardInterrupt:
