@@ -102,6 +102,8 @@ if TYPE_CHECKING:
     from facereg.pipeline.composer import Pipeline as Pipeline
     from facereg.pipeline.stages import FoundFace as FoundFace
     from facereg.pipeline.stages import Result as Result
+    from facereg.pipeline.tables import EmbeddedFiles as EmbeddedFiles
+    from facereg.pipeline.tables import embed_files as embed_files
     from facereg.pipeline.videos import identify_video as identify_video
     from facereg.registry.hooks import CommandSpec as CommandSpec
     from facereg.registry.hooks import ModelSpec as ModelSpec
@@ -155,6 +157,7 @@ _HOMES = {
     "facereg.options": "EmbedderOptions LandmarkOptions",
     "facereg.pipeline.composer": "Pipeline",
     "facereg.pipeline.stages": "FoundFace Result",
+    "facereg.pipeline.tables": "EmbeddedFiles embed_files",
     "facereg.pipeline.videos": "identify_video",
     "facereg.registry.hooks": "CommandSpec ModelSpec RecipeSpec hookimpl",
     "facereg.registry.installed": "Registry default_registry",

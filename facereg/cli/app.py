@@ -110,7 +110,8 @@ def _command(spec: CommandSpec) -> typer.core.TyperCommand:
     def run(context: typer.Context) -> None:
         from facereg.networks.spec import import_object
 
-        import_object(spec.app)(args=context.args, prog_name=f"facereg {spec.name}")
+        names = context.parent.help_option_names if context.parent else ["--help"]  # those of our own commands
+        import_object(spec.app)(args=context.args, prog_name=f"facereg {spec.name}", help_option_names=names)
 
     passed_on = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)

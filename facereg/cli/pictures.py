@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,59 +87,21 @@ def embed(
 
     Example: facereg embed holiday/ --out faces.npz
     """
-    import io
-
-    import numpy as np
-
-    from facereg.builtin.main_face import main_face_of
-    from facereg.disk.replacing import write_atomically
     from facereg.folders.walking import find_pictures
-    from facereg.pipeline.files import run_files
+    from facereg.pipeline.tables import embed_files
 
     require_writable(out)
     found, tally = find_pictures(images), Tally()
     require_others("--out", [out], found.pictures)
     tally.leave_out(found.skipped, found.failed)
-    vectors, boxes, scores, names, main = [], [], [], [], list[bool]()
-    with (
-        stages.pipeline() as pipeline,
-        progress("embedding", len(found.pictures)) as advance,
-        closing(run_files(pipeline, found.pictures, notice=complain)) as outcomes,
-    ):
-        for path, outcome in outcomes:
-            advance(1)
-            if not isinstance(outcome, ImageError):
-                try:
-                    about = main_face_of(path, outcome.faces)
-                except ImageError as error:  # gone since it was read
-                    outcome = error
-            if isinstance(outcome, ImageError):
-                tally.fail(outcome)
-                continue
-            tally.done += 1
-            vectors.append(outcome.embeddings.vectors)
-            boxes.append(outcome.faces.boxes[outcome.kept])
-            scores.append(outcome.faces.scores[outcome.kept])
-            names += [str(path)] * len(outcome.kept)
-            main += [int(row) == about for row in outcome.kept]
-        stream = io.BytesIO()
-        np.savez_compressed(
-            stream,
-            vectors=np.concatenate([np.empty((0, pipeline.embedder.dim), np.float32), *vectors]),
-            boxes=np.concatenate([np.empty((0, 4), np.float32), *boxes]),
-            scores=np.concatenate([np.empty(0, np.float32), *scores]),
-            images=np.array(names, np.str_),
-            main=np.array(main, np.bool_),
-            space=np.array(pipeline.embedder.space),
-        )
-    try:
-        write_atomically(out, stream.getvalue(), private=True)  # vectors are biometric data
-    except OSError as error:
-        raise ImageError(out, f"cannot be written ({error.strerror}); check the folder's rights and space") from error
+    with stages.pipeline() as pipeline, progress("embedding", len(found.pictures)) as advance:
+        table = embed_files(pipeline, found.pictures, progress=advance, notice=complain)
+    table.save(out)
+    tally.count(len(found.pictures), table.errors)
     answer(
         json,
-        {"out": str(out), "embeddings": len(names), "images": tally.done, **tally.document},
-        f"{out}: {counted(len(names), 'embedding')} of {counted(tally.done, 'picture')}",
+        {"out": str(out), "embeddings": len(table.images), "images": tally.done, **tally.document},
+        f"{out}: {counted(len(table.images), 'embedding')} of {counted(tally.done, 'picture')}",
     )
     tally.finish()
 

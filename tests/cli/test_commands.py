@@ -56,6 +56,7 @@ def test_help_gives_an_example_and_json(words: tuple[str, ...], run: Run) -> Non
     assert f"Example: facereg {' '.join(words)}" in " ".join(called.out.split())
     assert "--json" in called.out
     assert called.err == ""
+    assert run(*words, "-h").out == called.out
 
 
 @pytest.mark.parametrize(
