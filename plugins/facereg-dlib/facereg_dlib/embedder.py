@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ class DlibResNet(Embedder):
     crop_size = 150
     dim = 128
     batch_size = 32
+    answers = Path(__file__).with_name("answers.npz")  # dlib's own, by tests/dlib_answers.cpp
 
     def __init__(self, networks: Networks, options: EmbedderOptions | None = None) -> None:
         options = options or EmbedderOptions()

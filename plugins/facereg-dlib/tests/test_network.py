@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from facereg.errors import WeightsError
 from facereg.testing import face_crops
+from facereg.testing.pictures import photograph
 from facereg.types import FloatArray
 
 Pixels = npt.NDArray[np.uint8]
@@ -37,6 +38,23 @@ def run_network(content: bytes, pixels: Pixels) -> FloatArray:
     assert session.get_inputs()[0].shape[1:] == list(pixels.shape[1:])
     vectors: FloatArray = session.run(None, {"images": pixels})[0]
     return vectors
+
+
+def chips() -> Pixels:
+    """Return 200 pieces (200, 150, 150, 3) about the face of a photograph, not resampled: the same everywhere."""
+    picture = photograph()
+    if picture is None:
+        pytest.skip("the photograph needs scikit-image")
+    corners = np.random.default_rng(0).integers((70, 0), (280, 120), (200, 2))
+    return np.stack([picture[y : y + 150, x : x + 150] for x, y in corners])
+
+
+def test_the_network_gives_what_dlib_gives(published: Path) -> None:
+    with np.load(Path(__file__).with_name("dlib_answers.npz")) as held:  # by dlib_answers.cpp
+        expected = held["vectors"]
+    got = run_network(convert(published.read_bytes()), chips())
+    assert np.ptp(expected, axis=0).min() > 0.1  # the chips differ: so would their vectors
+    assert np.abs(got - expected).max() < 1e-5  # asked; sums in another order, 3e-7 seen
 
 
 def test_crops_are_enlarged_to_chips_inside(published: Path) -> None:
@@ -67,8 +85,11 @@ def test_without_the_package_the_command_says_what_to_install(tmp_path: Path, mo
         convert_command(tmp_path / "made.onnx")
 
 
-def test_a_file_that_is_no_network_of_dlibs_makes_nothing(tmp_path: Path) -> None:
-    (tmp_path / "other.dat").write_bytes(b"other")
-    with pytest.raises(WeightsError, match=r"is it the whole dlib_face_recognition_resnet_model_v1.dat\?$"):
+@pytest.mark.parametrize("size", [0, 1000, -1], ids=["empty", "cut off", "a byte short"])
+def test_a_file_that_is_not_whole_makes_nothing(size: int, published: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.dat").write_bytes(published.read_bytes()[:size])
+    with pytest.raises(
+        WeightsError, match=r"other.dat: expected dlib_face_[a-z_0-9]*.dat with sha256 55533b28a958\.\.\., got"
+    ):
         convert_command(tmp_path / "made.onnx", tmp_path / "other.dat")
     assert not (tmp_path / "made.onnx").exists()
