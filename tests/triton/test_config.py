@@ -43,7 +43,7 @@ def parsed(options: ServingOptions | None = None, *, backend: Any = "onnxruntime
 
 
 def shipped_networks() -> list[NetworkSpec]:
-    """Return the networks of the plugins of this repository whose weights ship."""
+    """Return the networks of the plugins of this repository whose weights ship, or come with another distribution."""
     return [
         spec
         for model in default_registry().models(tagged=True)
@@ -52,8 +52,15 @@ def shipped_networks() -> list[NetworkSpec]:
     ]
 
 
+def are_here(spec: NetworkSpec) -> bool:
+    """Return whether a network's weights are installed."""
+    return spec.installed is None or spec.installed.find() is not None
+
+
 @pytest.mark.parametrize("spec", shipped_networks(), ids=lambda spec: spec.name)
 def test_the_committed_files_are_those_that_the_generator_writes(spec: NetworkSpec) -> None:
+    if not are_here(spec):
+        pytest.skip(f"{spec.name}: needs the distribution that its weights come with")
     for name, text in repository_texts(served_network(spec, spec.locate()), ServingOptions()).items():
         committed = COMMITTED / spec.name / name
         assert committed.is_file(), f"{committed} is missing; run 'facereg triton build'"
@@ -75,7 +82,7 @@ def test_one_command_puts_the_networks_into_the_committed_folder(tmp_path: Path)
         (tmp_path / name).write_bytes(content)
     build_repository(tmp_path, registry=default_registry())
     assert {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.pbtxt")} == committed
-    for spec in shipped_networks():
+    for spec in filter(are_here, shipped_networks()):
         assert spec.sha256 is not None
         assert file_sha256(tmp_path / spec.name / str(weights_version(spec.sha256)) / "model.onnx") == spec.sha256
     check_repository(tmp_path)

