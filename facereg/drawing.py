@@ -15,6 +15,7 @@ except ImportError as error:
     raise MissingExtraError("drawing needs supervision; pip install 'facereg-core[app]'") from error
 
 KNOWN, UNKNOWN = "#2ca02c", "#d62728"
+POINTS = "#ffdd00"
 
 
 def draw_faces(
@@ -50,7 +51,9 @@ def draw_faces(
 
 
 def draw_points(image: Image, points: FloatArray, colour: str) -> Image:
-    """Return a copy of the picture with points (..., 2) in a colour, as `#d62728`."""
+    """Return a copy of the picture with points (..., 2) in a colour, as `#d62728`; there may be none."""
+    if not points.size:
+        return image.copy()
     scene = np.ascontiguousarray(image[..., ::-1])  # supervision draws BGR
     radius = max(1, supervision.calculate_optimal_line_thickness(tuple(reversed(image.shape[:2]))))
     dots = supervision.KeyPoints(xy=points.reshape(1, -1, 2).astype(np.float64))

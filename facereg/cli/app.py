@@ -80,6 +80,7 @@ def _root(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 app.command()(demo.demo)
 app.command()(pictures.detect)
+app.command()(pictures.landmarks)
 app.command()(pictures.embed)
 app.command()(comparing.verify)
 app.command()(people.enroll)

@@ -104,6 +104,9 @@ def identify(
     ] = 0.01,
     candidates: Annotated[int, typer.Option(min=1, help="How many people to list for a face.")] = 5,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop a video after so many frames.")] = None,
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Give the points of a video's faces, smoothed along each track.")
+    ] = False,
     json: Json = False,
     *,
     stages: Stages,
@@ -124,7 +127,7 @@ def identify(
         matcher.threshold = _threshold(stages, held.space, matcher.comparisons, threshold, fpir)
         pipeline.matcher, pipeline.candidates = matcher, candidates
         if is_video(source):
-            _identify_video(pipeline, source, draw, frames, json)
+            _identify_video(pipeline, source, draw, frames, smooth, json)
         else:
             _identify_pictures(pipeline, Path(source), draw, json)
 
@@ -186,7 +189,9 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json
     tally.finish()
 
 
-def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: int | None, json: bool) -> None:
+def _identify_video(
+    pipeline: Pipeline, source: str, draw: Path | None, frames: int | None, smooth: bool, json: bool
+) -> None:
     from itertools import islice
 
     from facereg.images import write_image
@@ -198,20 +203,24 @@ def _identify_video(pipeline: Pipeline, source: str, draw: Path | None, frames: 
         require_folder(draw)
     video, tally = Video(source, notice=complain), Tally()
     try:
-        with progress("identifying", frames) as advance, closing(identify_video(pipeline, video)) as found:
+        with (
+            progress("identifying", frames) as advance,
+            closing(identify_video(pipeline, video, smooth=smooth)) as found,
+        ):
             for shown in islice(found, frames):
                 number, result = shown.frame.number, shown.outcome
                 advance(1)
                 if isinstance(result, FaceregError):
                     tally.fail(ImageError(video.name, f"frame {number}: {result}"))
                     continue
-                for line, track, name in zip(faces_as_json(result), shown.tracks, shown.names, strict=True):
+                points = shown.points if smooth else None
+                for line, track, name in zip(faces_as_json(result, points), shown.tracks, shown.names, strict=True):
                     place = {"image": video.name, "frame": number, "time_s": round(shown.frame.time_s, 3)}
                     _say({**place, "track": track, **line, "label": name}, json)
                 if draw is not None:
                     path = draw / f"frame-{number:06d}.jpg"
                     try:
-                        write_image(path, draw_names(shown.frame.image, result, shown.names))
+                        write_image(path, draw_names(shown.frame.image, result, shown.names, points))
                     except ImageError as error:
                         tally.fail(ImageError(video.name, f"frame {number}: named, not drawn: {error}"))
                         continue

@@ -1,4 +1,4 @@
-"""detect and embed."""
+"""detect, landmarks and embed."""
 
 from __future__ import annotations
 
@@ -56,6 +56,52 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
                 scores = [f"{face.score:.2f}" for face in faces]
                 try:
                     copies.draw(path, draw_faces(picture.image, faces, scores), done="found")
+                except ImageError as error:
+                    tally.fail(error)
+                    continue
+            tally.done += 1
+    tally.finish()
+
+
+@with_stages
+def landmarks(images: Pictures, draw: DrawInto = None, json: Json = False, *, stages: Stages) -> None:
+    """Find the points of the faces in pictures: those of the aligner, as many as its layout has.
+
+    The aligner five-point takes the detector's own five.
+
+    Example: facereg landmarks holiday/ --aligner onnx-landmarks --weights aligner=landmarks.onnx --draw out
+    """
+    from facereg.folders.walking import find_pictures
+    from facereg.pipeline.points import find_points
+    from facereg.pipeline.showing import draw_found_points, points_as_json
+
+    found, tally = find_pictures(images), Tally()
+    _leave_out(found, tally, json)
+    copies = Copies(draw, images, found.pictures)
+    with (
+        stages.detector_alone() as detector,
+        stages.aligner_alone() as aligner,
+        progress("finding points", len(found.pictures)) as advance,
+    ):
+        for path, outcome in find_points(detector, aligner, found.pictures, notice=complain):
+            advance(1)
+            if isinstance(outcome, ImageError):
+                tally.fail(outcome)
+                if json:
+                    print_json({"image": str(path), "faces": [], "error": outcome.reason})
+                continue
+            picture, faces, own = outcome
+            lines = list(points_as_json(picture, faces, own))
+            if json:
+                print_json({"image": str(path), "faces": lines})
+            else:
+                say(f"{path}: {counted(len(faces), 'face')}")
+                for line, face in zip(lines, faces, strict=True):
+                    what = line.get("reason") or counted(own.points.shape[1], "point")
+                    say(f"  score {face.score:.3f}  {what}")
+            if draw is not None:
+                try:
+                    copies.draw(path, draw_found_points(picture.image, faces, own), done="found")
                 except ImageError as error:
                     tally.fail(error)
                     continue

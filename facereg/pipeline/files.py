@@ -113,7 +113,11 @@ def _of_file(path: Path, outcome: Outcome, reduced: Picture | None) -> Result | 
     """Return the outcome of a file; the faces in the file's own pixels."""
     if not isinstance(outcome, Result):
         return error_of_file(path, outcome)
-    return outcome if reduced is None else replace(outcome, faces=reduced.in_file(outcome.faces))
+    if reduced is None:
+        return outcome
+    kept = outcome.faces[outcome.kept]
+    points = reduced.in_file(Faces(kept.boxes, kept.scores, outcome.points)).landmarks
+    return replace(outcome, faces=reduced.in_file(outcome.faces), points=points)
 
 
 def error_of_file(path: Path, error: FaceregError) -> ImageError:

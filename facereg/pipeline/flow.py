@@ -222,6 +222,7 @@ class Flow:
             mine = crops.refused[first : first + len(faces)]
             item.refused = mine if any(mine) else ()
             first += len(faces)
+            item.points = crops.landmarks[start : start + count]
             if count:
                 item.vectors = np.empty((count, self._stages.embedder.dim), np.float32)
                 with self._changed:
@@ -304,7 +305,7 @@ class Flow:
         try:
             own = Embeddings(vectors, self._stages.embedder.space)
             assert item.faces is not None  # found before its crops were queued
-            outcome: Result | Exception = Result(item.faces, own, self._stages.match(own), item.refused)
+            outcome: Result | Exception = Result(item.faces, own, self._stages.match(own), item.refused, item.points)
         except Exception as error:  # a plugin may raise anything: it is the image's outcome
             outcome = error
         self._settle(item, outcome)

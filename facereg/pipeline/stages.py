@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,15 @@ from facereg.types import Crops, Embeddings, Face, Faces, FloatArray, Image, Int
 class FoundFace:
     """One face of a `Result`: `vector` (D,) is None where `refused` says why there is none.
 
-    `match` of a refused face is nobody, without candidates; so is that of every face without a matcher.
+    `match` of a refused face is nobody, without candidates; so is that of every face without a matcher. `points` (P, 2)
+    are the aligner's; P is 0 where it gives none, or refused the face.
     """
 
     face: Face
     vector: FloatArray | None
     match: Match
     refused: str
+    points: FloatArray = field(default_factory=lambda: np.empty((0, 2), np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +38,7 @@ class Result:
         embeddings, matches: a row for each face that the aligner did not refuse, in order: the same row as in `faces`
             where none was refused. Without a matcher each row of `matches` has no names and is not accepted.
         refused: why each face has no vector, '' where it has one; empty where none was refused.
+        points: (M, P, 2) float32, the aligner's points of each face with a vector, in pixels of the image; P may be 0.
     Raises:
         ContractError: if the numbers of rows do not go together.
     """
@@ -44,6 +47,7 @@ class Result:
     embeddings: Embeddings
     matches: Matches
     refused: tuple[str, ...] = ()
+    points: FloatArray = field(default_factory=lambda: np.empty((0, 0, 2), np.float32))
 
     def __post_init__(self) -> None:
         kept = len(self.faces) if not self.refused else self.refused.count("")
@@ -53,6 +57,10 @@ class Result:
                 f"result: expected vectors and matches of {kept} faces, got {len(self.embeddings)} and {matched}; "
                 f"{len(self.faces)} faces were found and {len(self.refused) - self.refused.count('')} refused"
             )
+        if self.points.shape[1] == 0:
+            object.__setattr__(self, "points", np.empty((kept, 0, 2), np.float32))
+        elif len(self.points) != kept:
+            raise ContractError(f"result: expected points of {kept} faces, got {len(self.points)}")
 
     @property
     def kept(self) -> IntArray:
@@ -67,12 +75,13 @@ class Result:
         return len(self.faces)
 
     def __iter__(self) -> Iterator[FoundFace]:
-        vectors, matches = iter(self.embeddings.vectors), iter(self.matches)
+        kept = zip(self.embeddings.vectors, self.matches, self.points, strict=True)
         for row, face in enumerate(self.faces):
             if reason := self.refusal(row):
                 yield FoundFace(face, None, NOBODY, reason)
             else:
-                yield FoundFace(face, next(vectors), next(matches), "")
+                vector, match, points = next(kept)
+                yield FoundFace(face, vector, match, "", points)
 
 
 NOBODY = Match(None, 0.0, False, ())  # who a face without a vector is

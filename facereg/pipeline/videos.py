@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from facereg.errors import ContractError, FaceregError
 from facereg.geometry import box_overlap
 from facereg.pipeline.composer import Pipeline, Result
+from facereg.pipeline.smoothing import STEADY_HZ, PointSmoother
 from facereg.types import Faces, FloatArray, Matches
 from facereg.video import Frame, Video
 
@@ -23,27 +24,34 @@ PATIENCE = 15  # frames that a track waits for its face
 class IdentifiedFrame:
     """A frame, what the pipeline found in it, and for each face its track and that track's name so far.
 
-    `outcome` is the error where the pipeline failed for this frame; there are no tracks then.
+    `outcome` is the error where the pipeline failed for this frame; there are no tracks then. `points` (N, P, 2) are
+    the aligner's, smoothed along each track where that was asked for; NaN of a face that it refused.
     """
 
     frame: Frame
     outcome: Result | FaceregError
     tracks: tuple[int, ...] = ()
     names: tuple[str | None, ...] = ()
+    points: FloatArray = field(default_factory=lambda: np.empty((0, 0, 2), np.float32))
 
 
-def identify_video(pipeline: Pipeline, source: str | Path | Video) -> Generator[IdentifiedFrame, None, None]:
+def identify_video(
+    pipeline: Pipeline, source: str | Path | Video, *, smooth: bool | float = False
+) -> Generator[IdentifiedFrame, None, None]:
     """Yield each frame of a video, stream or camera with its faces, their tracks and names.
 
     Args:
         pipeline: one with a matcher that knows people.
         source: path, address or camera number; or a `Video`, which counts missing and dropped frames.
+        smooth: smooth the points along each track: true, or the cutoff in Hz for a still face; see `PointSmoother`.
+            Vectors and names are those of the frame's own points.
     Raises:
-        ContractError: if the pipeline has no matcher.
+        ContractError: if the pipeline has no matcher, or the cutoff is not above 0.
         ImageError: if the source cannot be opened, holds no frame, or a stream is gone for good.
     """
     if pipeline.matcher is None:
         raise ContractError("pipeline: expected one with a matcher, got none; a gallery fills one")
+    smoother = PointSmoother(STEADY_HZ if smooth is True else smooth) if smooth is not False else None
     tracker = Tracker()
     for frame in source if isinstance(source, Video) else Video(source):
         for outcome in pipeline.outcomes([frame.image], chunk=1, window=1):
@@ -56,7 +64,12 @@ def identify_video(pipeline: Pipeline, source: str | Path | Video) -> Generator[
             named = tracker.name([tracks[row] for row in kept], outcome.matches)
             for row, name in zip(kept, named, strict=True):
                 names[row] = name
-            yield IdentifiedFrame(frame, outcome, tuple(tracks), tuple(names))
+            own = outcome.points
+            if smoother is not None:
+                own = smoother.smooth([tracks[row] for row in kept], own, frame.time_s)
+            points = np.full((len(tracks), *own.shape[1:]), np.nan, np.float32)
+            points[kept] = own
+            yield IdentifiedFrame(frame, outcome, tuple(tracks), tuple(names), points)
 
 
 class Tracker:

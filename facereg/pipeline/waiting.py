@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ class Item:
     outcome: Result | Exception | None = None
     faces: Faces | None = None
     refused: tuple[str, ...] = ()  # by the aligner, and why
+    points: FloatArray = field(default_factory=lambda: np.empty((0, 0, 2), np.float32))  # (N, P, 2), the aligner's
     vectors: FloatArray | None = None  # (N, D), filled as batches come back
     missing: int = 0  # rows of `vectors` not filled yet
 

@@ -208,6 +208,35 @@ def test_landmarks_are_measured_between_the_eyes(painted: Sequence[str], tmp_pat
     assert out.with_suffix(".png").stat().st_size > 1000
 
 
+def test_landmarks_of_pictures_are_given_and_drawn(painted: Sequence[str], tmp_path: Path, run: Run) -> None:
+    images = tmp_path / "images"
+    write_image(images / "a.png", picture(1, 2))
+    write_image(images / "b.png", picture())
+    (images / "c.png").write_bytes(b"no picture")
+    called = run("landmarks", images, "--draw", tmp_path / "drawn", "--json", *painted[:2])
+    assert called.status == 1  # c.png
+    lines = {Path(str(line["image"])).stem: line for line in called.lines}
+    assert set(lines["c"]) == {"image", "faces", "error"}
+    assert lines["b"]["faces"] == []
+    first, second = lines["a"]["faces"]  # type: ignore[misc]
+    assert set(first) == {"box", "score", "points"}
+    assert np.array(first["points"]) == pytest.approx(TEMPLATE_112, abs=1e-3)
+    assert np.array(second["points"]) == pytest.approx(TEMPLATE_112 + np.array([112, 0]), abs=1e-3)
+    drawn = read_image(tmp_path / "drawn" / "a.png")
+    x, y = TEMPLATE_112[2].round().astype(int)
+    assert drawn[y, x].tolist() == [255, 221, 0]
+    shown = run("landmarks", images / "a.png", *painted[:2]).out.splitlines()
+    assert [line.split()[-2:] for line in shown] == [["2", "faces"], ["5", "points"], ["5", "points"]]
+
+
+def test_the_worst_faces_are_drawn_by_the_command(painted: Sequence[str], tmp_path: Path, run: Run) -> None:
+    painted_tree(tmp_path / "images", "a")
+    (tmp_path / "list.txt").write_text(" ".join(["a.jpg", *(str(value + 3) for value in TEMPLATE_112.reshape(-1))]))
+    words = [*words_for(tmp_path), "--format", "5pt", "--worst", tmp_path / "worst", *painted[:2]]
+    assert run("evaluate", "landmarks", *words).status == 0
+    assert [path.name for path in (tmp_path / "worst").iterdir()] == ["01-a.jpg"]
+
+
 class WholePicture(Detector):
     """Finds one face, from corner to corner, its points on the four corners and in the middle."""
 

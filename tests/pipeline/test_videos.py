@@ -99,6 +99,29 @@ def test_a_video_gives_each_frame_with_tracks_and_names(pipeline: Pipeline, tmp_
     assert [frame.names for frame in frames] == [(None,), ("Ada",), ("Ada",)]
 
 
+class Jittering(PaintedDetector):
+    """Moves the points of every second frame by 3 px."""
+
+    def _detect(self, images: Sequence[Image]) -> list[Faces]:
+        found = super()._detect(images)
+        shift = np.float32(3 * (len(self.calls) % 2))
+        return [Faces(each.boxes, each.scores, each.landmarks + shift) for each in found]
+
+
+def test_points_are_smoothed_along_a_track_where_that_is_asked_for(pipeline: Pipeline, tmp_path: Path) -> None:
+    painted_film(tmp_path / "film.mkv", *[1] * 8)
+    moves = {}
+    for smooth in (False, True, 0.1):
+        pipeline.detector = Jittering()
+        frames = list(identify_video(pipeline, tmp_path / "film.mkv", smooth=smooth))
+        points = np.stack([frame.points[0] for frame in frames])
+        assert points.shape == (8, 5, 2)
+        moves[smooth] = np.abs(np.diff(points[2:], axis=0)).max()
+        assert [frame.names for frame in frames] == [("Ada",)] * 8
+    assert moves[False] == pytest.approx(3.0)
+    assert moves[0.1] < moves[True] < 2.5
+
+
 def test_a_frame_that_fails_takes_its_place_and_the_others_go_on(pipeline: Pipeline, tmp_path: Path) -> None:
     class Failing(PaintedDetector):
         def _detect(self, images: Sequence[Image]) -> list[Faces]:
