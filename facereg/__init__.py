@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from facereg.builtin.alignment import FivePointAligner as FivePointAligner
     from facereg.builtin.exact import ExactMatcher as ExactMatcher
     from facereg.builtin.landmarks import LandmarkAligner as LandmarkAligner
+    from facereg.builtin.landmarks import crops_of_boxes as crops_of_boxes
     from facereg.builtin.layouts import LAYOUTS as LAYOUTS
     from facereg.builtin.layouts import Edge as Edge
     from facereg.builtin.layouts import Layout as Layout
@@ -134,7 +135,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "facereg.builtin.alignment": "FivePointAligner",
     "facereg.builtin.exact": "ExactMatcher",
-    "facereg.builtin.landmarks": "LandmarkAligner",
+    "facereg.builtin.landmarks": "LandmarkAligner crops_of_boxes",
     "facereg.builtin.layouts": "LAYOUTS Edge Layout layout layout_with",
     "facereg.cli.options": "Json print_json",
     "facereg.errors": (

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facereg import FloatArray, Image, Layout, read_image, transform_points, warp
+from facereg import FloatArray, Image, Layout, crops_of_boxes, read_image, transform_points, warp
 from facereg.training import PointedImage
-from facereg_adnet.crops import FACTOR, crop_from_image
 
-# Boxes of our detectors beside the box around the points, in its longer side, as measured on pictures with 68 points:
-# yolov5s-face and mtcnn lie about it, yunet's reach up to the hairline.
-BOX_SIDES = (0.95, 1.4)
-BOX_LEFT, BOX_UP = 0.06, (-0.22, 0.06)  # sigma of the centre's x; range of its y
+MARGIN = 1.25  # the crop's side over the longer side of the box about all points: also the aligner's
+# What an aligner takes for that box, from a detector's, lies so beside it: sides, and its centre's sigma and range. As
+# measured on pictures with 68 points, with mtcnn, yolov5s-face and yunet.
+BOX_SIDES = (0.88, 1.25)
+BOX_LEFT, BOX_DOWN = 0.05, (-0.1, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,13 @@ class Pictures:
 
     def plain(self, row: int, side: int) -> Drawn:
         """Return the crop of the box around the points, as at inference."""
-        [matrix] = crop_from_image(_square(self.boxes[row]), side)
+        [matrix] = crops_of_boxes(self.boxes[row : row + 1], MARGIN, 0.0, side)
         return Drawn(warp(self.images[row], matrix, side), transform_points(self.points[row], matrix), True)
 
     def draw(self, row: int, side: int, look: Look, rng: np.random.Generator) -> Drawn:
         """Return a crop of a box as a detector may give it, mirrored, turned, relit and covered by chance."""
         box, face = self._box(row, look, rng)
-        [matrix] = crop_from_image(box, side)
+        [matrix] = crops_of_boxes(box, MARGIN, 0.0, side)
         mirrored = bool(rng.random() < look.mirror)
         turn = np.deg2rad(look.turn * rng.standard_normal())
         cosine, sine, middle = np.cos(turn), np.sin(turn), (side - 1) / 2
@@ -95,21 +95,17 @@ class Pictures:
             for _ in range(8):
                 half = long * rng.uniform(0.2, 0.6)
                 x, y = rng.uniform(0, (width, height))
-                reach = half * FACTOR + long * 0.1  # of the crop, which may show a cheek and no more
+                reach = half * MARGIN + long * 0.1  # of the crop, which may show a cheek and no more
                 if x + reach < x1 + long * 0.2 or x - reach > x2 - long * 0.2 or y + reach < y1 or y - reach > y2:
                     return _about(x, y, half), False
         x = (x1 + x2) / 2 + long * (BOX_LEFT * rng.standard_normal() + look.shift * rng.standard_normal())
-        y = (y1 + y2) / 2 + long * (rng.uniform(*BOX_UP) + look.shift * rng.standard_normal())
+        y = (y1 + y2) / 2 + long * (rng.uniform(*BOX_DOWN) + look.shift * rng.standard_normal())
         half = long * rng.uniform(*BOX_SIDES) / 2 * np.exp(look.scale * rng.standard_normal())
         return _about(x, y, half), True
 
 
 def _about(x: float, y: float, half: float) -> FloatArray:
     return np.array([[x - half, y - half, x + half, y + half]], np.float32)
-
-
-def _square(box: FloatArray) -> FloatArray:
-    return _about((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, float((box[2:] - box[:2]).max()) / 2)
 
 
 def _relit(crop: Image, look: Look, rng: np.random.Generator) -> Image:

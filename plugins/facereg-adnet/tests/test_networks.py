@@ -1,27 +1,16 @@
-"""The crop that the network sees, and the network."""
+"""The network."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from facereg_adnet.crops import FACTOR, crop_from_image
 from facereg_adnet.plugin import ADNET_68
 
-from facereg import layout, transform_points
+from facereg import layout
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
 from facereg_adnet.networks import AdNet, DeployedAdNet, soft_argmax  # noqa: E402
-
-
-def test_a_crop_is_a_square_around_the_box() -> None:
-    # sides of 40 and 80 px: the crop is 100 px of the picture around (40, 90), here in 64 px
-    matrices = crop_from_image(np.array([[20, 50, 60, 130]], np.float32), 64)
-    corners = np.array([[[40 - 50, 90 - 50], [40, 90], [90, 140]]], np.float32)
-    expected = np.array([[-0.5, -0.5], [31.5, 31.5], [63.5, 63.5]])
-    assert transform_points(corners, matrices)[0] == pytest.approx(expected, abs=1e-4)
-    assert FACTOR == 1.25
 
 
 def test_parameters_are_those_published_within_a_hundredth() -> None:
