@@ -107,7 +107,7 @@ class Aligner(Stage):
 
 
 class Embedder(Stage):
-    """Turns crops into unit vectors. A subclass writes `_embed` and states its crop (size, template) and batch.
+    """Turns crops into unit vectors. A subclass writes `_embed` and states its crop (size, template).
 
     Args:
         networks: the networks it declared.
@@ -118,13 +118,15 @@ class Embedder(Stage):
     role: ClassVar[RoleName] = "embedder"
     crop_size: int = 112
     dim: int = 128
-    batch_size: int = 64
+    batch_size: int = 64  # crops of one call of `_embed`; set to what the networks take at once, where it has some
     version: str = ""  # needed without networks; another whenever the vectors change though the weights do not
     answers: Path | None = None  # the network's own vectors of known crops, see facereg.testing.write_answers
 
     def __init__(self, networks: Networks | None = None, *, flip: bool = True) -> None:
         super().__init__(networks)
         self.flip = flip
+        if self.networks.specs:
+            self.batch_size = min(spec.max_batch for spec in self.networks.specs.values())
 
     @cached_property
     def template(self) -> FloatArray:
@@ -292,7 +294,7 @@ class Matcher(Stage):
             )
 
     @property
-    def comparisons(self) -> int:
+    def vectors_compared(self) -> int:
         """Return how many chances a stranger has: the vectors that a probe is compared with, here one a person."""
         return len(self)
 

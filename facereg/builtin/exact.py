@@ -41,7 +41,7 @@ class ExactMatcher(Matcher):
             return len(self._names)
 
     @property
-    def comparisons(self) -> int:
+    def vectors_compared(self) -> int:
         """Return how many vectors a probe is compared with."""
         with self._lock:
             self._settle()

@@ -116,6 +116,7 @@ def identify(
     Example: facereg identify party/ --gallery team.gallery --draw out
     """
     from facereg.gallery import Gallery
+    from facereg.gallery.thresholds import keep_threshold
     from facereg.video import is_video
 
     with (
@@ -124,7 +125,7 @@ def identify(
         stages.make_matcher(1.0) as matcher,
     ):
         held.fill(matcher)
-        matcher.threshold = _threshold(stages, held.space, matcher.comparisons, threshold, fpir)
+        keep_threshold(matcher, lambda compared: _threshold(stages, held.space, compared, threshold, fpir))
         pipeline.matcher, pipeline.candidates = matcher, candidates
         if is_video(source):
             _identify_video(pipeline, source, draw, frames, smooth, json)

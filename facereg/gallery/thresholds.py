@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from facereg.errors import ContractError, FaceregError, UnknownNameError, words_
 from facereg.networks.runner import joint_fingerprint
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import Registry
+from facereg.roles import Matcher
 
 FILE = "calibrations.json"
 VERSION = 2  # of an entry: it has a checksum, which is last, so that no damage takes both away and leaves the rest
@@ -119,10 +121,21 @@ def _thresholds_of(model: ModelSpec, space: str) -> Mapping[float, float]:
 def far_for(comparisons: int, fpir: float) -> float:
     """Return the false accept rate of a comparison at which `fpir` of the strangers are given a name.
 
-    A stranger has a chance with each vector compared (`Matcher.comparisons`), so a share of `fpir` leaves a part of it
-    to each.
+    A stranger has a chance with each vector compared (`Matcher.vectors_compared`), so a share of `fpir` leaves a part
+    of it to each.
     """
     return fpir / max(comparisons, 1)
+
+
+def keep_threshold(matcher: Matcher, choose: Callable[[int], float]) -> None:
+    """Set a matcher's threshold to what `choose` gives for the vectors it compares with, now and as they change."""
+    chosen = cache(choose)
+
+    def set_threshold(held: Matcher) -> None:
+        held.threshold = chosen(held.vectors_compared)
+
+    set_threshold(matcher)
+    matcher.follow(set_threshold)
 
 
 def store_calibration(space: str, calibration: Calibration) -> Path:

@@ -13,11 +13,11 @@ Kind = Literal["inputs", "outputs"]
 def rows_of_declared(spec: NetworkSpec, kind: Kind, found: Sequence[str]) -> list[int] | None:
     """Return the row in `found`, names of tensors, of each tensor that a spec declares, or None where they do not fit.
 
-    Names decide, and an output that the spec does not know is left alone; where the spec says `by_position` and the
-    number is right, the first is the first, whatever its name.
+    Names decide, and an output that the spec does not know is left alone; where the spec says `tensors_by_position` and
+    the number is right, the first is the first, whatever its name.
     """
     declared = spec.inputs if kind == "inputs" else spec.outputs
-    if spec.by_position and len(found) == len(declared):
+    if spec.tensors_by_position and len(found) == len(declared):
         return list(range(len(found)))
     rows = {name: row for row, name in enumerate(found)}
     if all(tensor.name in rows for tensor in declared) and (kind == "outputs" or len(found) == len(declared)):

@@ -39,7 +39,7 @@ class Where:
             )
 
         own = self.weights is None and all(spec.package for spec in specs)
-        return Networks(specs, opened, own=own, in_flight=calls_in_flight(self.runner))
+        return Networks(specs, opened, own_weights=own, in_flight=calls_in_flight(self.runner))
 
 
 HERE = Where()  # ONNX Runtime, on the processor

@@ -111,7 +111,7 @@ class Networks:
 
     Args:
         specs: none by default: a model without networks.
-        own: the weights are the plugin's own, not a user's.
+        own_weights: the weights are the plugin's own, not a user's.
         in_flight: how many calls to make at once: 1 unless they run on a server.
     """
 
@@ -120,11 +120,11 @@ class Networks:
         specs: Sequence[NetworkSpec] = (),
         open_network: Callable[[NetworkSpec], Runner] | None = None,
         *,
-        own: bool = True,
+        own_weights: bool = True,
         in_flight: int = 1,
     ) -> None:
         self.specs = {spec.key: spec for spec in specs}
-        self.own = own
+        self.own_weights = own_weights
         self.in_flight = in_flight
         self._open_network = open_network
         self._opened: dict[str, Runner] = {}

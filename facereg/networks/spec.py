@@ -41,8 +41,8 @@ class NetworkSpec:
         max_batch: the largest batch one call may carry.
         module: `package.module:callable` that builds the torch module with the same tensors, for
             TorchRunner and for the check of an export; its checkpoint is `file` with `.safetensors`.
-        by_position: files of many origins fit, whatever they name their tensors; the first is the first.
-        bounded: the plugin's calls are all of bounded size, whatever the pictures, though `dims` leave them open.
+        tensors_by_position: files of many origins fit, whatever they name their tensors; the first is the first.
+        bounded_calls: the plugin's calls are all of bounded size, whatever the pictures, though `dims` leave them open.
         installed: the file of another distribution that holds the weights, or that they are made of.
         addresses: where `facereg models fetch` brings the file from, tried in turn; opening brings nothing.
         size: bytes of the file; needed with addresses.
@@ -59,8 +59,8 @@ class NetworkSpec:
     sha256: str | None = None
     max_batch: int = 64
     module: str | None = None
-    by_position: bool = False
-    bounded: bool = False
+    tensors_by_position: bool = False
+    bounded_calls: bool = False
     installed: InstalledFile | None = None
     addresses: tuple[str, ...] = ()
     size: int | None = None
@@ -84,7 +84,7 @@ class NetworkSpec:
         ONNX Runtime's arena keeps the largest block of every size it ever saw: few where only the batch varies or sizes
         are bounded, and then calls spend no time on fresh pages; with pictures of all sizes, memory only grows.
         """
-        return self.bounded or all(size is not None for tensor in self.inputs for size in tensor.dims[1:])
+        return self.bounded_calls or all(size is not None for tensor in self.inputs for size in tensor.dims[1:])
 
     def locate(self, folder: str | Path | None = None, *, check: bool = True) -> Path:
         """Return the ONNX file: in `folder`, or `folder` itself where it is a file, else the plugin's own.

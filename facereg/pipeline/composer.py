@@ -15,7 +15,7 @@ from facereg.errors import ContractError, FaceregError
 from facereg.pipeline.composition import Composition, MatcherChoice
 from facereg.pipeline.flow import Flow
 from facereg.pipeline.metrics import PipelineMetrics
-from facereg.pipeline.stages import Result, Stages, require_landmarks
+from facereg.pipeline.stages import CountedStages, Result, require_landmarks
 from facereg.registry.installed import Registry, default_registry
 from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName
 from facereg.types import CheckedImages, Image, check_images
@@ -276,7 +276,7 @@ class Pipeline:
         inline: bool = False,
         on_change: Callable[[], None] = lambda: None,
     ) -> Flow:
-        stages = Stages(self.detector, self.aligner, self.embedder, self.matcher, self.metrics, self.candidates)
+        stages = CountedStages(self.detector, self.aligner, self.embedder, self.matcher, self.metrics, self.candidates)
         if window is None:
             window = 2 * chunk + self.embedder.in_flight * self.embedder.batch_size
         return Flow(stages, chunk=chunk, pixels=CHUNK_PIXELS, window=window, inline=inline, on_change=on_change)

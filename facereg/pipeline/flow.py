@@ -18,7 +18,7 @@ import numpy as np
 
 from facereg.errors import ContractError
 from facereg.pipeline.failures import NO_NETWORK, error_of_image, try_each_alone
-from facereg.pipeline.stages import Result, Stages
+from facereg.pipeline.stages import CountedStages, Result
 from facereg.pipeline.waiting import Item, Part, WaitingCrops
 from facereg.types import CheckedImages, Embeddings, Image, check_image
 
@@ -46,7 +46,7 @@ class Flow:
 
     def __init__(
         self,
-        stages: Stages,
+        stages: CountedStages,
         *,
         chunk: int,
         pixels: int,

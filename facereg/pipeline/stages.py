@@ -88,7 +88,7 @@ NOBODY = Match(None, 0.0, False, ())  # who a face without a vector is
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stages:
+class CountedStages:
     """The stages a flow runs, and where their calls are counted."""
 
     detector: Detector

@@ -22,7 +22,7 @@ from facereg.registry.hooks import GROUP, CommandSpec, ModelSpec, RecipeSpec
 from facereg.registry.loading import Brought, load_plugin, read_plugin
 from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName, Stage
 
-ONLY = "FACEREG_LOAD_PLUGINS"  # environment: names of the entry points to load, commas between them
+LOAD_PLUGINS = "FACEREG_LOAD_PLUGINS"  # environment: names of the entry points to load, commas between them
 ROLES: Mapping[RoleName, type[Stage]] = {
     "detector": Detector,
     "aligner": Aligner,
@@ -65,18 +65,18 @@ class Registry:
         What plugins print while they are loaded goes to stderr; one that takes long is named there.
         """
         registry = cls()
-        chosen = [name.strip() for name in os.environ.get(ONLY, "").split(",") if name.strip()]
+        chosen = [name.strip() for name in os.environ.get(LOAD_PLUGINS, "").split(",") if name.strip()]
         found = sorted(entry_points(group=GROUP), key=lambda entry: (entry.value != BUILT_IN, entry.name))
         for entry in found:
             version = entry.dist.version if entry.dist is not None else ""
             if chosen and entry.name not in chosen and entry.value != BUILT_IN:
-                registry._states.append(PluginState(entry.name, version, "skipped", f"not in {ONLY}"))
+                registry._states.append(PluginState(entry.name, version, "skipped", f"not in {LOAD_PLUGINS}"))
             else:
                 with redirect_stdout(sys.stderr):
                     registry._load(entry, version)
         missing = sorted(set(chosen) - {entry.name for entry in found})
         registry._states += [
-            PluginState(name, "", "failed", f"named in {ONLY}, but not installed; pip install its distribution")
+            PluginState(name, "", "failed", f"named in {LOAD_PLUGINS}, but not installed; pip install its distribution")
             for name in missing
         ]
         return registry

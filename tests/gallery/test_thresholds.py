@@ -13,7 +13,14 @@ import pytest
 
 from facereg.builtin.exact import ExactMatcher
 from facereg.errors import ContractError, FaceregError
-from facereg.gallery.thresholds import Calibration, calibration_for, calibrations_file, far_for, store_calibration
+from facereg.gallery.thresholds import (
+    Calibration,
+    calibration_for,
+    calibrations_file,
+    far_for,
+    keep_threshold,
+    store_calibration,
+)
 from facereg.registry.installed import Registry
 from facereg.testing.pictures import vectors
 from facereg.types import Embeddings
@@ -50,10 +57,29 @@ def test_as_many_strangers_are_named_as_was_asked_whatever_the_gallery(templates
     for count in (2, 20, 400):
         with ExactMatcher(threshold=1.0, templates=templates) as matcher:
             matcher.add([str(row // 2) for row in range(count)], Embeddings(everybody[:count], "a"))
-            assert matcher.comparisons == (count // 2 if templates else count)
-            matcher.threshold = float(impostors[int(len(impostors) * far_for(matcher.comparisons, 0.1))])
+            assert matcher.vectors_compared == (count // 2 if templates else count)
+            matcher.threshold = float(impostors[int(len(impostors) * far_for(matcher.vectors_compared, 0.1))])
             named = np.mean([match.accepted for match in matcher.match(Embeddings(probes, "a"))])
         assert named == pytest.approx(0.1, abs=0.04)
+
+
+def test_a_threshold_follows_the_gallery_as_it_grows() -> None:
+    """What was chosen for few people would name too many strangers among many."""
+    everybody = Embeddings(vectors(8, 16, "a").vectors, "a")
+    asked: list[int] = []
+
+    def choose(compared: int) -> float:
+        asked.append(compared)
+        return compared / 10
+
+    with ExactMatcher(threshold=1.0) as matcher:
+        matcher.add(["ada"], everybody[:1])
+        keep_threshold(matcher, choose)
+        assert matcher.threshold == 0.1
+        matcher.add([str(row) for row in range(7)], everybody[1:])
+        for _ in range(2):
+            assert matcher.match(everybody[:1]).threshold == 0.8
+    assert asked == [1, 8]
 
 
 HELD = Calibration({0.01: 0.3, 0.001: 0.41}, "200 pairs of a test")

@@ -154,7 +154,7 @@ def test_a_file_with_other_tensors_is_refused_unless_position_counts(path: Path)
         RunnerError, match=r"doubler.onnx: expected the inputs \['pixels'\], got \['x'\]; is it the right"
     ):
         OnnxRunner(other, path)
-    with OnnxRunner(replace(other, by_position=True), path) as runner:
+    with OnnxRunner(replace(other, tensors_by_position=True), path) as runner:
         assert runner.infer({"pixels": ones(1)["x"]})["y"].tolist() == [[2, 2, 2]]
 
 

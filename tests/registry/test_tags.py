@@ -171,7 +171,7 @@ def test_a_users_file_is_weights_by_a_tag(home: Path) -> None:
     assert spec.networks[0].locate() == home / "nets/mine.onnx"
     with default_registry().create("mobilenetv3-arcface:mine", role="embedder") as mine:
         assert mine.space == f"mobilenetv3-arcface:{str(own.sha256)[:12]}"
-        assert not mine.networks.own
+        assert not mine.networks.own_weights
     assert spec.full_name in [one.full_name for one in default_registry().models("embedder", tagged=True)]
 
 

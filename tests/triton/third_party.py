@@ -23,7 +23,7 @@ COLOURS = NetworkSpec(
     package="tests",
     file="colours.onnx",
     max_batch=6,
-    by_position=True,  # the file calls its tensors x, mean and all
+    tensors_by_position=True,  # the file calls its tensors x, mean and all
 )
 
 

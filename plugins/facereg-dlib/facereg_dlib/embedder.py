@@ -32,7 +32,6 @@ class DlibResNet(Embedder):
     open = Opener("dlib-resnet", Opening)
     crop_size = 150
     dim = 128
-    batch_size = 32
     answers = Path(__file__).with_name("answers.npz")  # dlib's own, by tests/dlib_answers.cpp
 
     def __init__(self, networks: Networks, options: EmbedderOptions | None = None) -> None:

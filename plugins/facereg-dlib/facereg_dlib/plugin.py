@@ -19,6 +19,7 @@ NETWORK = NetworkSpec(
     package="facereg_dlib",
     file="dlib-resnet.onnx",
     sha256="b40495dd26a75a3687e6403d5cde4fd5482a7ea64d886abd507d5c1539d15100",
+    max_batch=32,
     installed=PUBLISHED,
 )
 

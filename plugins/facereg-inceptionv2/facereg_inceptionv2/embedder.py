@@ -22,7 +22,6 @@ class InceptionV2Triplet(Embedder):
     open = Opener("inceptionv2-triplet", Opening)
     crop_size = 112
     dim = 128
-    batch_size = 32
 
     def __init__(self, networks: Networks, options: EmbedderOptions | None = None) -> None:
         options = options or EmbedderOptions()

@@ -16,6 +16,7 @@ NETWORK = NetworkSpec(
     package="facereg_inceptionv2",
     file="inceptionv2-triplet.onnx",
     sha256=SHA256,
+    max_batch=32,
     module="facereg_inceptionv2.networks:build_deployed",
 )
 

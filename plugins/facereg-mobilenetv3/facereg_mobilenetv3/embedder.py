@@ -23,7 +23,6 @@ class MobileNetV3ArcFace(Embedder):
     open = Opener("mobilenetv3-arcface", Opening)
     crop_size = 112
     dim = 128
-    batch_size = 32  # the largest that still gains on a CPU
     answers = Path(__file__).with_name("weights") / "answers.npz"  # of the checkpoint, by torch
 
     def __init__(self, networks: Networks, options: EmbedderOptions | None = None) -> None:

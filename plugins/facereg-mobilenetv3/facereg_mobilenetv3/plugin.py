@@ -16,6 +16,7 @@ NETWORK = NetworkSpec(
     package="facereg_mobilenetv3",
     file="mobilenetv3-arcface.onnx",
     sha256=SHA256,
+    max_batch=32,  # the largest that still gains on a CPU
     module="facereg_mobilenetv3.networks:build_deployed",
 )
 

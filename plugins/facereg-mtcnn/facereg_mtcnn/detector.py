@@ -58,7 +58,7 @@ class MtcnnDetector(Detector):
         options = options or MtcnnOptions()
         super().__init__(networks)
         self.min_face, self.factor, self.thresholds = options.min_face, options.factor, options.thresholds
-        self.steady = networks.own if options.steady is None else options.steady
+        self.steady = networks.own_weights if options.steady is None else options.steady
         self._second = (
             MtcnnDetector(
                 networks,

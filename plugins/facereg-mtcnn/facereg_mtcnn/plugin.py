@@ -31,7 +31,7 @@ def networks() -> tuple[NetworkSpec, NetworkSpec, NetworkSpec]:
             sha256=shipped.get(f"{name}.onnx"),
             max_batch=max_batch,
             module=f"facereg_mtcnn.networks:build_{name}",
-            bounded=True,
+            bounded_calls=True,
         )
 
     score, box = TensorSpec("scores", "float32", (None,)), TensorSpec("boxes", "float32", (None, 4))

@@ -27,7 +27,6 @@ class OnnxArcFace(Embedder):
 
     open = Opener("onnx-arcface", Opening)
     name = "onnx-arcface"
-    batch_size = 32
 
     def __init__(self, networks: Networks, options: ArcFaceOptions | None = None) -> None:
         options = options or ArcFaceOptions()

@@ -27,7 +27,7 @@ ARCFACE = NetworkSpec(
     outputs=(TensorSpec("embedding", "float32", (None, None)),),
     package="facereg_onnx",
     file="arcface.onnx",
-    by_position=True,  # published files name their tensors as they please
+    tensors_by_position=True,  # published files name their tensors as they please
 )
 
 LANDMARKS = NetworkSpec(
@@ -37,8 +37,8 @@ LANDMARKS = NetworkSpec(
     package="facereg_onnx",
     file="landmarks.onnx",
     max_batch=1,  # published files take one crop, and no more
-    by_position=True,
-    bounded=True,  # crops have one size
+    tensors_by_position=True,
+    bounded_calls=True,  # crops have one size
 )
 
 

@@ -26,7 +26,7 @@ NETWORK = NetworkSpec(
     file="yolov5s-face.onnx",
     sha256=SHA256,
     max_batch=16,
-    bounded=True,  # by the detector's two sizes
+    bounded_calls=True,  # by the detector's two sizes
     module="facereg_yolov5.networks:build_deployed",
 )
 SMALL = replace(NETWORK, file="yolov5s-face-int8.onnx", sha256=SMALL_SHA256, module=None)
