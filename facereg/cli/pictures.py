@@ -92,13 +92,13 @@ def landmarks(images: Pictures, draw: DrawInto = None, json: Json = False, *, st
                 continue
             picture, faces, own = outcome
             lines = list(points_as_json(picture, faces, own))
-            if json:
-                print_json({"image": str(path), "faces": lines})
-            else:
-                say(f"{path}: {counted(len(faces), 'face')}")
-                for line, face in zip(lines, faces, strict=True):
-                    what = line.get("reason") or counted(own.points.shape[1], "point")
-                    say(f"  score {face.score:.3f}  {what}")
+            points = counted(own.points.shape[1], "point")
+            answer(
+                json,
+                {"image": str(path), "faces": lines},
+                f"{path}: {counted(len(faces), 'face')}",
+                *(f"  score {line['score']:.3f}  {line.get('reason', points)}" for line in lines),
+            )
             if draw is not None:
                 try:
                     copies.draw(path, draw_found_points(picture.image, faces, own), done="found")

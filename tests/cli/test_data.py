@@ -218,7 +218,9 @@ def test_landmarks_of_pictures_are_given_and_drawn(painted: Sequence[str], tmp_p
     lines = {Path(str(line["image"])).stem: line for line in called.lines}
     assert set(lines["c"]) == {"image", "faces", "error"}
     assert lines["b"]["faces"] == []
-    first, second = lines["a"]["faces"]  # type: ignore[misc]
+    faces = lines["a"]["faces"]
+    assert isinstance(faces, list)
+    first, second = faces
     assert set(first) == {"box", "score", "points"}
     assert np.array(first["points"]) == pytest.approx(TEMPLATE_112, abs=1e-3)
     assert np.array(second["points"]) == pytest.approx(TEMPLATE_112 + np.array([112, 0]), abs=1e-3)
