@@ -181,7 +181,7 @@ def pseudo_label(
     *,
     stages: Stages,
 ) -> None:
-    """Label pictures with a detector's faces, to teach another detector.
+    """Label pictures with a detector's faces, to teach another; with an aligner's points, to teach another aligner.
 
     Example: facereg data pseudo-label photos/ --out labels.jsonl --detector yunet --weights detector=yunet.onnx
     """
@@ -198,8 +198,12 @@ def pseudo_label(
     if outside:
         raise ContractError(f"--root: expected a folder that holds every picture, got {root} for {outside[0]}")
     kept: list[PseudoLabels] = []
-    with stages.detector_alone() as detector, progress("labelling", len(paths)) as advance:
-        for item in label_images(detector, paths):
+    with (
+        stages.detector_alone() as detector,
+        stages.aligner_alone() as aligner,
+        progress("labelling", len(paths)) as advance,
+    ):
+        for item in label_images(detector, paths, aligner=aligner):
             if isinstance(item, ImageError):
                 tally.fail(item)
             else:

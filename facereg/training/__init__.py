@@ -11,6 +11,7 @@ from facereg import _lazy
 
 if TYPE_CHECKING:
     from facereg.data.boxes import LabelledImage as LabelledImage
+    from facereg.data.boxes import read_pseudo_labels as read_pseudo_labels
     from facereg.data.formats import read_boxes as read_boxes
     from facereg.data.points import PointedImage as PointedImage
     from facereg.data.points import read_points as read_points
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 
 
 _HOMES = {
-    "facereg.data.boxes": "LabelledImage",
+    "facereg.data.boxes": "LabelledImage read_pseudo_labels",
     "facereg.data.formats": "read_boxes",
     "facereg.data.points": "PointedImage read_points",
     "facereg.data.readable": "readable",

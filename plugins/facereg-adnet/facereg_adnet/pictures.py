@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facereg import FloatArray, Image, Layout, crops_of_boxes, read_image, transform_points, warp
+from facereg import FloatArray, Image, Layout, crops_of_boxes, read_image, resize, transform_points, warp
 from facereg.training import PointedImage
 
 MARGIN = 1.25  # the crop's side over the longer side of the box about all points: also the aligner's
@@ -18,6 +19,7 @@ MARGIN = 1.25  # the crop's side over the longer side of the box about all point
 # measured on pictures with 68 points, with mtcnn, yolov5s-face and yunet.
 BOX_SIDES = (0.88, 1.25)
 BOX_LEFT, BOX_DOWN = 0.05, (-0.1, 0.1)
+REACH = 1.2  # of that side, from the middle: what is kept of a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +53,33 @@ class Drawn:
 
 
 class Pictures:
-    """Decoded pictures and their points.
+    """Decoded pictures and their points: of each, what lies about its face, no larger than crops need it.
 
     Args:
         known: the layout of the points.
+        side: px of the crops.
     """
 
-    def __init__(self, items: Sequence[PointedImage], known: Layout) -> None:
-        self.layout = known
-        self.images = [read_image(item.path) for item in items]
-        self.points = np.stack([item.points for item in items])  # (N, P, 2)
-        self.boxes = np.concatenate([self.points.min(1), self.points.max(1)], 1)  # around the points
+    def __init__(self, items: Sequence[PointedImage], known: Layout, *, side: int) -> None:
+        self.layout, self.side = known, side
+        decode = lru_cache(1)(read_image)  # faces of one picture come one after another
+        cuts = [_cut(decode(item.path), item.points, side) for item in items]
+        self.images = [pixels for pixels, _ in cuts]
+        self.points = np.stack([points for _, points in cuts])  # (N, P, 2)
+        self.boxes = np.concatenate([self.points.min(1), self.points.max(1)], 1)  # about all points
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def plain(self, row: int, side: int) -> Drawn:
-        """Return the crop of the box around the points, as at inference."""
+    def plain(self, row: int) -> Drawn:
+        """Return the crop of the box about the points, as at inference."""
+        side = self.side
         [matrix] = crops_of_boxes(self.boxes[row : row + 1], MARGIN, 0.0, side)
         return Drawn(warp(self.images[row], matrix, side), transform_points(self.points[row], matrix), True)
 
-    def draw(self, row: int, side: int, look: Look, rng: np.random.Generator) -> Drawn:
+    def draw(self, row: int, look: Look, rng: np.random.Generator) -> Drawn:
         """Return a crop of a box as a detector may give it, mirrored, turned, relit and covered by chance."""
+        side = self.side
         box, face = self._box(row, look, rng)
         [matrix] = crops_of_boxes(box, MARGIN, 0.0, side)
         mirrored = bool(rng.random() < look.mirror)
@@ -102,6 +109,17 @@ class Pictures:
         y = (y1 + y2) / 2 + long * (rng.uniform(*BOX_DOWN) + look.shift * rng.standard_normal())
         half = long * rng.uniform(*BOX_SIDES) / 2 * np.exp(look.scale * rng.standard_normal())
         return _about(x, y, half), True
+
+
+def _cut(image: Image, points: FloatArray, side: int) -> tuple[Image, FloatArray]:
+    """Return the part of an image that crops of a face may show, its face at most `side` px long, and the points."""
+    low, high = points.min(0), points.max(0)
+    long = float((high - low).max())
+    middle, reach = (low + high) / 2, REACH * long
+    first = np.maximum(np.floor(middle - reach), 0).astype(int)
+    last = np.maximum(np.ceil(middle + reach), first + 1).astype(int)
+    part = resize(image[first[1] : last[1], first[0] : last[0]], min(1.0, side / long))
+    return np.ascontiguousarray(part.pixels), part.points_there(points - first.astype(np.float32))
 
 
 def _about(x: float, y: float, half: float) -> FloatArray:

@@ -33,6 +33,7 @@ from facereg.training import (
     parse_settings,
     publish,
     read_points,
+    read_pseudo_labels,
     read_safetensors,
     readable,
     warm_steps,
@@ -42,6 +43,7 @@ from facereg_adnet.networks import MULTIPLE, STRIDE, AdNet, DeployedAdNet, Stack
 from facereg_adnet.pictures import EdgeMaps, Look, Pictures
 from facereg_adnet.plugin import network
 
+PEOPLE = ("name", "folder", "picture")
 LOSSES = ("star", "star-first", "direction", "direction-fixed")
 
 
@@ -52,6 +54,8 @@ class AdnetSettings(Look):
     points: str = "landmarks-68pt/train_68pt.txt"  # lists, or folders of .pts files
     format: str = "68pt"  # of the lists: 68pt, wflw, pts or cofw
     images: str = "images"  # folder of their pictures, beside each list
+    pseudo: str = ""  # labels that `facereg data pseudo-label --aligner` wrote, relative to the data folder
+    least: float = 32.0  # px; pseudo-labelled faces whose points span less are left out
     layout: str = "300w-68"  # or wflw-98, cofw-29
     stacks: int = 4  # hourglasses
     side: int = 256  # px of the crops, a multiple of 64
@@ -66,6 +70,7 @@ class AdnetSettings(Look):
     warmup: int = 100  # steps
     average: float = 0.999  # share of the averaged weights kept at each step; they are what is written
     keep_out: int = 10  # one person in so many is not learned from, to choose settings on; 0: none is kept out
+    people: str = "name"  # whose a picture is: by name, as NAME_12.jpg, by folder, or each picture by itself: picture
     look: int = 1000  # steps between two measurements on them
     init: str = ""  # safetensors file of this recipe to start from
     precision: str = "auto"  # Lightning's; auto is bf16-mixed where the device has bfloat16, else 32-true
@@ -74,7 +79,7 @@ class AdnetSettings(Look):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        choices = {"loss": LOSSES, "distance": tuple(DISTANCES)}
+        choices = {"loss": LOSSES, "distance": tuple(DISTANCES), "people": PEOPLE}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ContractError(f"{name}: expected {', '.join(known)}, got {getattr(self, name)!r}")
@@ -120,7 +125,7 @@ class Steps(Dataset[tuple[Tensor, ...]]):
         rng = np.random.default_rng((settings.seed, row))
         crops, maps = [], []
         for number in range(row * self.share, (row + 1) * self.share):
-            crop = self.pictures.draw(self._picture(number), settings.side, settings, rng)
+            crop = self.pictures.draw(self._picture(number), settings, rng)
             crops.append(crop)
             cells = settings.side // STRIDE
             drawn = self.edges(crop.points, cells=cells, stride=STRIDE, sigma=settings.spread)
@@ -204,10 +209,10 @@ class AdnetTraining(lightning.LightningModule):
     @torch.inference_mode()
     def measure(self, pictures: Pictures) -> float:
         """Return the mean error of the averaged weights in percent, crops cut around the labelled points."""
-        side, errors = self.settings.side, []
+        errors = []
         deployed = DeployedAdNet(self.averaged)
         for start in range(0, len(pictures), 32):
-            crops = [pictures.plain(row, side) for row in range(start, min(start + 32, len(pictures)))]
+            crops = [pictures.plain(row) for row in range(start, min(start + 32, len(pictures)))]
             found, _ = deployed(torch.from_numpy(np.stack([crop.pixels for crop in crops])).to(self.device))
             wanted = torch.from_numpy(np.stack([crop.points for crop in crops])).to(self.device)
             errors.append(errors_of(found.float(), wanted, pictures.layout))
@@ -268,10 +273,14 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     known = layout(settings.layout)
     items = read_items(data, settings, known)
-    kept, out_of = held_out(items, key=person_of, one_in=settings.keep_out) if settings.keep_out else (items, [])
-    pictures = Pictures(kept, known)
+    kept, out_of = items, list[PointedImage]()
+    if settings.keep_out:
+        kept, out_of = held_out(items, key=lambda item: person_of(item, settings.people), one_in=settings.keep_out)
+    pictures = Pictures(kept, known, side=settings.side)
     steps = count_steps(len(pictures), batch=settings.batch, epochs=settings.epochs)
-    module = AdnetTraining(settings, known, Pictures(out_of, known) if out_of else None, steps=steps)
+    module = AdnetTraining(
+        settings, known, Pictures(out_of, known, side=settings.side) if out_of else None, steps=steps
+    )
     scores = fit(
         module,
         DataLoader(Steps(pictures, settings, steps=steps), 1, num_workers=settings.workers),
@@ -305,19 +314,43 @@ def read_items(data: Sequence[Path], settings: AdnetSettings, known: Layout) -> 
     for name in filter(None, settings.points.split(",")):
         path = data[0] / name
         found = read_points(settings.format, path, path.parent / settings.images)
-        if len(found[0].points) != known.points:
-            raise DatasetError(
-                f"{path}: expected {known.points} points of the layout {known.name}, got {len(found[0].points)}; "
-                "pass --set layout=NAME"
-            )
+        _require_layout(path, len(found[0].points), known)
         items += found
+    for name in filter(None, settings.pseudo.split(",")):
+        items += read_pseudo(data[0] / name, data[0], known, least=settings.least)
+    if not items:
+        raise DatasetError("points and pseudo: expected a list of either, got none; pass --set points=LIST")
     return readable(items, path=lambda item: item.path)
 
 
-def person_of(item: PointedImage) -> str:
-    """Return whose picture it is, by its name: NAME_12.jpg; or its folder, where there is one a person."""
-    name, number = item.path.stem.rpartition("_")[::2]
-    return name if name and number.isdigit() else item.path.parent.name + "/" + item.path.stem
+def read_pseudo(path: Path, root: Path, known: Layout, *, least: float) -> list[PointedImage]:
+    """Return the faces of a file of pseudo-labels, each by itself, but for those whose points span less than `least`.
+
+    Raises:
+        DatasetError: if the file is not such a one, or its points are of another layout.
+    """
+    found = []
+    for item in read_pseudo_labels(path, root):
+        for points in item.faces.landmarks:
+            _require_layout(path, len(points), known)
+            if np.ptp(points, axis=0).max() >= least:
+                found.append(PointedImage(item.path, points))
+    return found
+
+
+def _require_layout(path: Path, points: int, known: Layout) -> None:
+    if points != known.points:
+        raise DatasetError(
+            f"{path}: expected {known.points} points of the layout {known.name}, got {points}; pass --set layout=NAME"
+        )
+
+
+def person_of(item: PointedImage, people: str) -> str:
+    """Return whose picture it is, by a setting `people`."""
+    if people == "folder":
+        return item.path.parent.name
+    name, _, number = item.path.stem.rpartition("_")
+    return name if people == "name" and number.isdigit() else item.path.stem
 
 
 def best_precision() -> str:
