@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
-from facereg.errors import WeightsError
+from facereg.errors import DatasetError, WeightsError
 from facereg.evaluation.verification import roc, tpr_at
 from facereg.networks.checkpoints import read_checkpoint, read_safetensors
 from facereg.networks.spec import NetworkSpec
@@ -28,8 +28,8 @@ from facereg.training.schedules import trapezoid
 from facereg.types import FloatArray, IntArray
 
 FAR = 0.01  # at which people kept out are judged
-COLLAPSED_STEPS = 100  # at the margin in a row
-COLLAPSED = 0.02  # share of the margin that the loss may be off it
+COLLAPSED = 0.01  # share of the margin, below which the mean squared distance of vectors is none
+COLLAPSED_STEPS = 100  # of such in a row
 
 
 class DeployedEmbedder(nn.Module):
@@ -182,7 +182,7 @@ class EmbedderTraining(lightning.LightningModule):
 
     Args:
         size: px; that crops are resized to.
-        margin: of a triplet loss, for `watch`.
+        margin: of the triplet loss, by which `watch` measures distances.
     """
 
     def __init__(
@@ -202,7 +202,7 @@ class EmbedderTraining(lightning.LightningModule):
         self.size, self.steps, self.lr, self.weight_decay = size, steps, lr, weight_decay
         self.warmup, self.decay, self.margin = warmup, decay, margin
         self._seen: list[tuple[Tensor, Tensor]] = []  # vectors and labels of people kept out
-        self._at_margin = 0  # steps in a row
+        self._collapsed = 0  # steps in a row
 
     def vectors(self, images: Tensor) -> Tensor:
         """Return unit vectors (B, D) float32 for (B, S, S, 3) uint8 RGB."""
@@ -211,17 +211,16 @@ class EmbedderTraining(lightning.LightningModule):
     def watch(self, loss: Tensor, vectors: Tensor) -> None:
         """Log the loss, and the mean squared distance of a batch's vectors; say where they have collapsed.
 
-        Where all vectors are one, every triplet's two distances are equal: the loss is the margin, and has no slope.
+        Where all vectors are one, the two distances of every triplet are equal: its loss is the margin, for ever.
         """
         spread = 2 * vectors.detach().var(0, correction=0).sum()  # of every two: twice that from their mean
         self.log_dict({"loss": loss, "spread": spread}, prog_bar=True)
-        off = abs(float(loss.detach()) / self.margin - 1)
-        self._at_margin = self._at_margin + 1 if off < COLLAPSED and float(spread) < COLLAPSED * self.margin else 0
-        if self._at_margin == COLLAPSED_STEPS:
+        self._collapsed = self._collapsed + 1 if float(spread) < COLLAPSED * self.margin else 0
+        if self._collapsed == COLLAPSED_STEPS:
             sys.stderr.write(
-                f"step {self.global_step}: collapsed: for {COLLAPSED_STEPS} steps the loss was the margin, "
-                f"{self.margin:g}, as all vectors are one (mean squared distance {float(spread):.2g}); begin anew with "
-                "a lower lr, or with triplets that are less hard\n"
+                f"step {self.global_step}: collapsed: for {COLLAPSED_STEPS} steps all vectors have been one (mean "
+                f"squared distance {float(spread):.2g}, loss {float(loss.detach()):.4g}, margin {self.margin:g}); "
+                "begin anew with a lower lr, or with triplets that are less hard\n"
             )
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
@@ -243,9 +242,18 @@ class EmbedderTraining(lightning.LightningModule):
 
 
 def tpr_of(vectors: FloatArray, labels: IntArray) -> float:
-    """Return the true accepts at 1 % false accepts over all pairs of unit vectors (N, D) with labels (N,)."""
+    """Return the true accepts at 1 % false accepts, or at one of few pairs, over all pairs of unit vectors (N, D).
+
+    Raises:
+        DatasetError: if no two are of one person, or all are.
+    """
     rows, columns = np.triu_indices(len(vectors), 1)
     same = labels[rows] == labels[columns]
-    curve = roc((vectors @ vectors.T)[rows, columns], same)
-    found = tpr_at(curve, FAR, int((~same).sum()))
+    if same.all() or not same.any():
+        raise DatasetError(
+            "keep_out: expected several people with two pictures or more kept out, got none to compare; "
+            "pass --set keep_out=0 or give more people"
+        )
+    impostors = int((~same).sum())
+    found = tpr_at(roc((vectors @ vectors.T)[rows, columns], same), max(FAR, 1 / impostors), impostors)
     return float("nan") if found is None else found

@@ -28,6 +28,7 @@ CHECKPOINT_EVERY = 250  # steps; a killed run loses at most these
 IGNORED_WARNINGS = (  # of Lightning's: they say nothing here
     "Checkpoint directory .* exists and is not empty",  # its log is in there
     "Found .* in eval mode at the start of training",  # a teacher, which is not trained
+    "You defined a `validation_step` but have no `val_dataloader`",  # nobody is kept out
     ".*LeafSpec.* is deprecated",  # in Lightning itself
 )
 BEFORE = "log-before.csv"  # the log of the parts before, while a resumed run goes on
