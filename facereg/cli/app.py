@@ -8,7 +8,20 @@ from typing import Annotated, Any, cast
 import typer
 
 from facereg import __version__
-from facereg.cli import comparing, data, demo, evaluate, gallery, installed, models, people, pictures, training, triton
+from facereg.cli import (
+    comparing,
+    data,
+    demo,
+    evaluate,
+    gallery,
+    installed,
+    models,
+    people,
+    pictures,
+    study,
+    training,
+    triton,
+)
 from facereg.registry.hooks import CommandSpec
 
 
@@ -95,6 +108,7 @@ GROUPS = {  # each with the command that is meant where none is named
     "models": (models.app, "show"),
     "plugins": (installed.plugins, ""),
     "data": (data.app, ""),
+    "study": (study.app, ""),
     "triton": (triton.app, ""),
 }
 

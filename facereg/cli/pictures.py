@@ -9,7 +9,7 @@ import typer
 
 from facereg.cli.copies import Copies, require_others, require_writable
 from facereg.cli.options import Json, Stages, answer, counted, print_json, progress, with_stages
-from facereg.cli.streams import complain, say
+from facereg.cli.streams import complain
 from facereg.cli.tally import Tally
 from facereg.errors import ImageError
 

@@ -39,7 +39,7 @@ def plot_verification(path: Path, curves: Mapping[str, FloatArray], title: str) 
     _axes(right, "false accept rate", "false reject rate", "DET")
     if len(curves) > 1:
         left.legend(loc="lower right", fontsize="small")
-    _save(path)
+    save_figure(path)
 
 
 def plot_detection(path: Path, curves: Mapping[str, FloatArray], title: str) -> None:
@@ -50,7 +50,7 @@ def plot_detection(path: Path, curves: Mapping[str, FloatArray], title: str) -> 
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
     axis.legend(loc="lower left")
     _axes(axis, "recall", "precision", title)
-    _save(path)
+    save_figure(path)
 
 
 def plot_points(path: Path, curves: Mapping[str, FloatArray], shape: FloatArray, means: FloatArray, title: str) -> None:
@@ -66,7 +66,7 @@ def plot_points(path: Path, curves: Mapping[str, FloatArray], shape: FloatArray,
     right.set(aspect="equal", xticks=[], yticks=[], title="mean error of each point, %")
     right.invert_yaxis()  # y runs down
     pyplot.colorbar(drawn, ax=right)
-    _save(path)
+    save_figure(path)
 
 
 def plot_identification(path: Path, curve: FloatArray, title: str) -> None:
@@ -75,7 +75,7 @@ def plot_identification(path: Path, curve: FloatArray, title: str) -> None:
     axis.semilogx(np.maximum(curve[:, 0], 1e-4), curve[:, 1])
     axis.set(xlim=(1e-3, 1), ylim=(0, 1.02))
     _axes(axis, "false positive identification rate", "true positive identification rate", title)
-    _save(path)
+    save_figure(path)
 
 
 def _axes(axis: Axes, x: str, y: str, title: str) -> None:
@@ -83,7 +83,12 @@ def _axes(axis: Axes, x: str, y: str, title: str) -> None:
     axis.grid(alpha=0.3)
 
 
-def _save(path: Path) -> None:
+def save_figure(path: Path) -> None:
+    """Write the figure that is open, and close it.
+
+    Raises:
+        FaceregError: if the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         pyplot.tight_layout()

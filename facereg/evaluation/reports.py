@@ -25,7 +25,7 @@ def write_report(path: Path, figures: Mapping[str, object], *, command: str, mod
         "command": command,
         "models": dict(models),
         "facereg": __version__,
-        "commit": _commit(),
+        "commit": source_commit(),
         "processor": f"{platform.system()} {platform.machine()}",
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -38,7 +38,7 @@ def write_report(path: Path, figures: Mapping[str, object], *, command: str, mod
         ) from error
 
 
-def _commit() -> str | None:
+def source_commit() -> str | None:
     """Return the commit of the source tree, None for an installed package."""
     try:
         asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]

@@ -1,0 +1,219 @@
+"""What a study compares, from a TOML file: its data, its protocol, and a row for each model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from facereg.data.pairs import PAIR_READERS
+from facereg.disk.reading import MAX_SETTINGS, parse_toml, read_text
+from facereg.errors import ContractError
+from facereg.options import REQUIRED, options_of, read_options
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What the recipes of a study learn from: table `train`.
+
+    Args:
+        data: folders with a folder a person, or MXNet records.
+        people: how many of them to draw, by the study's seed; 0 takes all.
+        least: pictures that a person drawn must have.
+    """
+
+    data: tuple[Path, ...] = ()
+    people: int = 0
+    least: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What every model is judged by: table `test`.
+
+    Args:
+        images: folder of the pictures.
+        pairs: the list.
+        format: its layout, one of PAIR_READERS.
+        threshold_pairs: another list, to choose the threshold on; needed where the first has one fold.
+        detector: of the faces; `aligned` for pictures that are crops.
+        aligner: of the faces.
+        flip: what mirrored crops add, see `FlippedEmbedder`.
+        draws: of the people, for intervals; 0 gives none.
+        mapped: people with most pictures in the list, to draw a map of; 0 draws none.
+    """
+
+    images: Path
+    pairs: Path
+    format: str = "lfw"
+    threshold_pairs: Path | None = None
+    detector: str = "mtcnn"
+    aligner: str = "five-point"
+    flip: Literal["sum", "concat", "none"] = "sum"
+    draws: int = 1000
+    mapped: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """One model: an entry of `rows`.
+
+    Args:
+        name: in the table.
+        embedder: as in `facereg models`.
+        recipe: that trains it, as in `facereg train --list`; without one, the embedder is judged as it stands.
+        settings: of the recipe, as `--set` takes them.
+        options: of the embedder.
+        weights: folder or file that stands in for the embedder's own; not with a recipe, which makes some.
+    """
+
+    name: str
+    embedder: str
+    recipe: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+    weights: Path | None = None
+
+    @property
+    def slug(self) -> str:
+        """Return the name of the row's folder."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "row"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRow:
+    """Figures of others, to stand beside ours: an entry of `published`.
+
+    Args:
+        name: in the table.
+        embedding: numbers of a vector; 0 where it is not stated.
+        accuracy: a share, as 0.9593.
+        tpr_at_far: shares by false accept rate.
+    """
+
+    name: str
+    embedding: int = 0
+    accuracy: float | None = None
+    tpr_at_far: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StudyPlan:
+    """A whole study.
+
+    Args:
+        title: of the report.
+        out: folder for all it makes.
+        seed: of the people drawn, of intervals and maps, and of every recipe that has a `seed` and is given no other.
+        train: what is learned from.
+        test: what is judged by.
+        rows: the models.
+        published: figures of others.
+    """
+
+    title: str
+    out: Path
+    test: Protocol
+    rows: tuple[StudyRow, ...]
+    seed: int = 0
+    train: TrainingData = TrainingData()
+    published: tuple[PublishedRow, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            raise ContractError("rows: expected at least one model, got none; write [[rows]]")
+        slugs = [row.slug for row in self.rows]
+        if twice := sorted({slug for slug in slugs if slugs.count(slug) > 1}):
+            raise ContractError(f"rows: expected names that differ, got {twice[0]!r} twice; rename one")
+        for row in self.rows:
+            if row.recipe and row.weights is not None:
+                raise ContractError(f"rows: {row.name}: expected a recipe or weights, got both; leave one out")
+            if row.settings and not row.recipe:
+                raise ContractError(f"rows: {row.name}: expected a recipe to be given settings; name one")
+            if row.recipe and not self.train.data:
+                raise ContractError(f"train: data: expected folders of people for {row.name}, got none")
+        if self.test.format not in PAIR_READERS:
+            raise ContractError(f"test: format: expected one of {', '.join(PAIR_READERS)}, got {self.test.format!r}")
+        for place, value in (("draws", self.test.draws), ("mapped", self.test.mapped), ("people", self.train.people)):
+            if value < 0:
+                raise ContractError(f"{place}: expected 0 or more, got {value}")
+
+
+def read_study(path: Path) -> StudyPlan:
+    """Return the study that a TOML file describes; its paths are relative to the file.
+
+    ```toml
+    title = "Three embedders"
+    out = "study"
+
+    [train]
+    data = ["identities"]
+
+    [test]
+    images = "lfw"
+    pairs = "pairs.txt"
+
+    [[rows]]
+    name = "MobileNetV3 + ArcFace"
+    embedder = "mobilenetv3-arcface"
+    recipe = "mobilenetv3-arcface"
+    settings = { epochs = 30 }
+    ```
+
+    Raises:
+        ContractError: if the file cannot be read, is no TOML, or has a table, key or value that is none.
+    """
+    text = read_text(path, expected="a study", limit=MAX_SETTINGS, error=ContractError)
+    document = parse_toml(text, place=str(path), expected="a study", error=ContractError)
+    given = {key: value for key, value in document.items() if key in ("title", "seed", "out")}
+    tables: dict[str, Callable[..., object]] = {"train": TrainingData, "test": Protocol}
+    lists: dict[str, Callable[..., object]] = {"rows": StudyRow, "published": PublishedRow}
+    known = ["title", "seed", "out", *tables, *lists]
+    if unknown := sorted(set(document) - set(known)):
+        raise ContractError(f"{path}: unknown key {unknown[0]!r:.80}; allowed: {', '.join(known)}")
+    parts: dict[str, Any] = {}
+    for name, kind in tables.items():
+        parts[name] = _made(kind, document.get(name, {}), f"{path}: {name}", path.parent)
+    for name, kind in lists.items():
+        entries = document.get(name, [])
+        if not isinstance(entries, list):
+            raise ContractError(f"{path}: {name}: expected tables, written [[{name}]]")
+        parts[name] = tuple(_made(kind, entry, f"{path}: {name}", path.parent) for entry in entries)
+    head = _made(_Head, given, str(path), path.parent)
+    try:
+        return StudyPlan(title=head.title, out=head.out, seed=head.seed, **parts)
+    except ContractError as error:
+        raise ContractError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    title: str
+    out: Path
+    seed: int = 0
+
+
+def _made(kind: Callable[..., Kind], table: object, place: str, root: Path) -> Kind:
+    """Return a table of the file as `kind`, its paths relative to `root`."""
+    known = options_of(kind) or {}
+    if not isinstance(table, dict):
+        raise ContractError(f"{place}: expected a table, got {table!r:.80}")
+    read = read_options(known, table, owner=place, what="key", place=f"{place}:")
+    for name, option in known.items():
+        if option.default is REQUIRED and name not in read:
+            raise ContractError(f"{place}: expected the key {name}, got none; write {name} = ...")
+        if "Mapping" in str(option.kind) and not isinstance(read.get(name, {}), dict):
+            raise ContractError(f"{place}: {name}: expected a table, got {read[name]!r:.80}")
+    return kind(**{name: _rooted(value, root) for name, value in read.items()})
+
+
+def _rooted(value: object, root: Path) -> object:
+    if isinstance(value, Path):
+        return root / value
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_rooted(one, root) for one in value)
+    return value

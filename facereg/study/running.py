@@ -1,0 +1,174 @@
+"""A study from its plan to its report; what is done is kept, so that one that was stopped goes on where it stood."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facereg.data.lines import absent
+from facereg.data.pairs import PairList, read_pairs
+from facereg.data.records import is_record
+from facereg.data.subsets import write_people
+from facereg.disk.replacing import whole_file
+from facereg.errors import DatasetError, FaceregError, ImageError, MissingExtraError
+from facereg.evaluation.known_faces import KnownFaces, find_main_faces
+from facereg.registry.installed import Registry, default_registry
+from facereg.study.pages import write_pages
+from facereg.study.plan import StudyPlan
+from facereg.study.rows import LearnedFrom, RowResult, describe_data, read_arrays, read_kept, run_row, write_kept
+from facereg.types import Faces
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyResult:
+    """What a study came to.
+
+    Args:
+        rows: those that are finished, in the plan's order.
+        failed: why the others are not, by name.
+        errors: what is wrong with each picture that could not be read or worked on.
+        pages: the reports written, Markdown and HTML.
+    """
+
+    rows: tuple[RowResult, ...]
+    failed: Mapping[str, str]
+    errors: tuple[ImageError, ...]
+    pages: tuple[Path, ...]
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Return the figures of each finished row by the names that the command writes."""
+        return [dict(row.figures) for row in self.rows]
+
+
+def run_study(
+    plan: StudyPlan,
+    *,
+    registry: Registry | None = None,
+    progress: Callable[[int], object] = lambda done: None,
+    notice: Callable[[str], object] = lambda text: None,
+) -> StudyResult:
+    """Train, embed and score every row of a plan, and write the reports; what is done already is kept.
+
+    A row that fails is said and named in the report; the others go on.
+
+    Args:
+        registry: of the models and recipes; None: those installed.
+        progress: called with the number of pictures done since the last call: once for their faces, once a row.
+        notice: called with a line about what is done, kept, or missing.
+    Raises:
+        DatasetError: if the pairs, their pictures or what is learned from are not there.
+        FaceregError: if the detector fails, or `out` cannot be written.
+    """
+    registry = default_registry() if registry is None else registry
+    tested = read_pairs(plan.test.format, plan.test.pairs, plan.test.images)
+    chosen = None
+    if plan.test.threshold_pairs is not None:
+        chosen = read_pairs(plan.test.format, plan.test.threshold_pairs, plan.test.images)
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FaceregError(f"{plan.out}: cannot be made ({error.strerror}); name another folder as out") from error
+    known = _known_faces(plan, registry, [tested, *([] if chosen is None else [chosen])], progress, notice)
+    learned = _learned_from(plan, notice) if any(row.recipe for row in plan.rows) else None
+    done: list[RowResult] = []
+    failed: dict[str, str] = {}
+    for row in plan.rows:
+        try:
+            result = run_row(
+                plan, row, tested, chosen, known, learned, registry=registry, progress=progress, notice=notice
+            )
+        except FaceregError as error:
+            failed[row.name] = str(error)
+            notice(f"{row.name}: failed: {error}")
+            continue
+        done.append(result)
+    maps: Path | None = None
+    try:
+        maps = _draw_maps(plan, tested, known, done)
+    except MissingExtraError as error:
+        notice(str(error))
+    errors = list(dict.fromkeys((error.path, error.reason) for row in done for error in row.faces.errors))
+    pages = write_pages(plan, done, failed, pairs=len(tested.pairs), maps=maps)
+    return StudyResult(tuple(done), failed, tuple(ImageError(*error) for error in errors), pages)
+
+
+def _draw_maps(plan: StudyPlan, tested: PairList, known: KnownFaces, rows: Sequence[RowResult]) -> Path | None:
+    """Draw the pictures of a few people as every model sees them; None where no people are known or asked for."""
+    from facereg.study.maps import draw_maps, most_pictured
+
+    chosen = most_pictured(tested, list(known.faces), plan.test.mapped)
+    if not chosen or not rows:
+        return None
+    path = plan.out / "people.png"
+    draw_maps(path, {row.name: row.faces for row in rows}, chosen, seed=plan.seed)
+    return path
+
+
+def _learned_from(plan: StudyPlan, notice: Callable[[str], object]) -> LearnedFrom:
+    """Return the folders to learn from; of records, and where people are drawn, they are written first."""
+    folders = []
+    for source in plan.train.data:
+        if not plan.train.people and not is_record(source):
+            folders.append(source)
+            continue
+        folder = plan.out / "data" / (source.parent.name if source.suffix == ".rec" else source.name)
+        if not folder.is_dir():
+            notice(f"{source}: writing people to {folder}")
+            people = plan.train.people
+            written = write_people(source, folder, people=people, least=plan.train.least, seed=plan.seed, notice=notice)
+            for error in written.errors:
+                notice(str(error))
+        folders.append(folder)
+    return describe_data(folders)
+
+
+def _known_faces(
+    plan: StudyPlan,
+    registry: Registry,
+    lists: Sequence[PairList],
+    progress: Callable[[int], object],
+    notice: Callable[[str], object],
+) -> KnownFaces:
+    """Return the face of every picture of the lists: found once, and kept for all rows."""
+    paths = list(dict.fromkeys(path for held in lists for path in held.paths))
+    if missing := absent(paths):
+        raise DatasetError(f"{len(missing)} of {len(paths)} pictures are missing, such as {missing[0]}; check images")
+    path, note = plan.out / "faces.npz", plan.out / "faces.json"
+    with registry.make(plan.test.detector, {}, role="detector") as detector:
+        hashed = hashlib.sha256(repr((plan.test.detector, detector.networks.fingerprint)).encode())
+        for picture in paths:
+            hashed.update(f"{picture} {picture.stat().st_size}\n".encode(errors="surrogatepass"))
+        key, before = hashed.hexdigest(), read_kept(note)
+        if before is not None and before.get("key") == key and (kept := _kept_faces(path, paths, before)) is not None:
+            progress(len(paths))
+            return kept
+        notice(f"finding faces in {len(paths):,} pictures with {plan.test.detector}")
+        known = find_main_faces(detector, paths, progress=progress, notice=notice)
+    found = np.array([bool(len(faces)) for faces in known.faces.values()], np.bool_)
+    faces = [one for one in known.faces.values() if len(one)]
+    points = np.stack([one.landmarks[0] for one in faces]) if faces else np.empty((0, 5, 2), np.float32)
+    boxes = np.concatenate([one.boxes for one in faces]) if faces else np.empty((0, 4), np.float32)
+    scores = np.concatenate([one.scores for one in faces]) if faces else np.empty(0, np.float32)
+    with whole_file(path) as stream:
+        np.savez(stream, found=found, boxes=boxes, scores=scores, points=points)
+    write_kept(note, {"key": key, "errors": [(error.path, error.reason) for error in known.errors]})
+    return known
+
+
+def _kept_faces(path: Path, paths: Sequence[Path], note: Mapping[str, Any]) -> KnownFaces | None:
+    """Return the faces that were found before; None where the file is damaged."""
+    arrays = read_arrays(path, ("found", "boxes", "scores", "points"))
+    if arrays is None or len(arrays[0]) != len(paths):
+        return None
+    found, boxes, scores, points = arrays
+    known, row = {}, 0
+    for picture, there in zip(paths, found, strict=True):
+        rows = slice(row, row + int(there))
+        known[picture] = Faces(boxes[rows], scores[rows], points[rows]) if there else Faces.empty()
+        row += int(there)
+    return KnownFaces(known, tuple(ImageError(one, reason) for one, reason in note.get("errors", [])))
