@@ -15,8 +15,9 @@ from facereg.errors import ImageError
 
 if TYPE_CHECKING:
     from facereg.folders.walking import Found
-    from facereg.types import Face
+    from facereg.types import Face, Image
 
+CELL = 240  # px of a face on a sheet
 Pictures = Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")]
 DrawInto = Annotated[Path | None, typer.Option("--draw", help="Folder for drawn copies.")]
 
@@ -64,20 +65,33 @@ def detect(images: Pictures, draw: DrawInto = None, json: Json = False, *, stage
 
 
 @with_stages
-def landmarks(images: Pictures, draw: DrawInto = None, json: Json = False, *, stages: Stages) -> None:
+def landmarks(
+    images: Pictures,
+    draw: DrawInto = None,
+    sheet: Annotated[Path | None, typer.Option(help="Draw every face, close up, on this one picture.")] = None,
+    json: Json = False,
+    *,
+    stages: Stages,
+) -> None:
     """Find the points of the faces in pictures: those of the aligner, as many as its layout has.
 
     The aligner five-point takes the detector's own five.
 
-    Example: facereg landmarks holiday/ --aligner onnx-landmarks --weights aligner=landmarks.onnx --draw out
+    Example: facereg landmarks holiday/ --aligner onnx-landmarks --weights aligner=landmarks.onnx --sheet faces.png
     """
+    from facereg.data.sheet import faces_close_up, in_rows
     from facereg.folders.walking import find_pictures
+    from facereg.images import write_image
     from facereg.pipeline.points import find_points
     from facereg.pipeline.showing import draw_found_points, points_as_json
 
+    if sheet is not None:
+        require_writable(sheet)
     found, tally = find_pictures(images), Tally()
     _leave_out(found, tally, json)
+    require_others("--sheet", [sheet] if sheet else [], found.pictures)
     copies = Copies(draw, images, found.pictures)
+    cells: list[Image] = []
     with (
         stages.detector_alone() as detector,
         stages.aligner_alone() as aligner,
@@ -99,6 +113,8 @@ def landmarks(images: Pictures, draw: DrawInto = None, json: Json = False, *, st
                 f"{path}: {counted(len(faces), 'face')}",
                 *(f"  score {line['score']:.3f}  {line.get('reason', points)}" for line in lines),
             )
+            if sheet is not None:
+                cells += faces_close_up(picture.image, faces, own, side=CELL)
             if draw is not None:
                 try:
                     copies.draw(path, draw_found_points(picture.image, faces, own), done="found")
@@ -106,6 +122,9 @@ def landmarks(images: Pictures, draw: DrawInto = None, json: Json = False, *, st
                     tally.fail(error)
                     continue
             tally.done += 1
+    if sheet is not None:
+        write_image(sheet, in_rows(cells, side=CELL))
+        complain(f"drew {counted(len(cells), 'face')} on {sheet}")
     tally.finish()
 
 

@@ -231,6 +231,19 @@ def test_landmarks_of_pictures_are_given_and_drawn(painted: Sequence[str], tmp_p
     assert [line.split()[-2:] for line in shown] == [["2", "faces"], ["5", "points"], ["5", "points"]]
 
 
+def test_faces_are_drawn_close_up_on_one_sheet(painted: Sequence[str], tmp_path: Path, run: Run) -> None:
+    images = tmp_path / "images"
+    write_image(images / "a.png", picture(1, 2))
+    write_image(images / "b.png", picture(*range(3, 8)))
+    called = run("landmarks", images, "--sheet", tmp_path / "sheet.png", *painted[:2])
+    assert called.status == 0
+    assert "drew 7 faces on" in called.err
+    height, width = read_image(tmp_path / "sheet.png").shape[:2]
+    assert (height, width) == (2 * 244 + 4, 6 * 244 + 4)  # six in a row
+    refused = run("landmarks", images, "--sheet", images / "a.png", *painted[:2])
+    assert (refused.status, "would replace" in refused.err) == (2, True)
+
+
 def test_the_worst_faces_are_drawn_by_the_command(painted: Sequence[str], tmp_path: Path, run: Run) -> None:
     painted_tree(tmp_path / "images", "a")
     (tmp_path / "list.txt").write_text(" ".join(["a.jpg", *(str(value + 3) for value in TEMPLATE_112.reshape(-1))]))

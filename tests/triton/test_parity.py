@@ -12,7 +12,7 @@ import pytest
 from facereg.builtin.alignment import FivePointAligner
 from facereg.folders.walking import find_images
 from facereg.images import read_image
-from facereg.networks.opening import open_network
+from facereg.networks.opening import Where, open_network
 from facereg.networks.spec import NetworkSpec
 from facereg.networks.triton.over_grpc import GrpcTransport
 from facereg.networks.triton.transport import Request, WireTensor
@@ -20,7 +20,7 @@ from facereg.pipeline.composer import Pipeline
 from facereg.registry.installed import Registry, default_registry
 from facereg.roles import Detector
 from facereg.serving.check import check_server, inputs_from_picture
-from facereg.testing.pictures import crops, photograph
+from facereg.testing.pictures import crops, photograph, portraits
 from facereg.types import Faces, FloatArray, Image
 from tests.fakes import PaintedDetector, picture
 from tests.triton.conftest import Served
@@ -124,6 +124,34 @@ def test_a_published_detector_finds_the_same_faces(served: Served, face_data: Pa
     here, there = detectors(served, "yunet", served.server.address)
     with here, there:
         assert_same_faces(here.detect(images), there.detect(images))
+
+
+def assert_same_points(served: Served, name: str, options: dict[str, object]) -> None:
+    """Compare the points and crops of an aligner by a landmark network, here and on the server, of two portraits."""
+    people, registry = portraits(), default_registry()
+    places = [Where(weights=served.weights.get(name), runner=way) for way in ("onnx", served.server.address)]
+    with (
+        registry.make(name, options, role="aligner", where=places[0]) as here,
+        registry.make(name, options, role="aligner", where=places[1]) as there,
+    ):
+        faces = [Faces(person.box[None], np.ones(1, np.float32)) for person in people]
+        mine, theirs = (each.align([person.image for person in people], faces, size=112) for each in (here, there))
+    assert theirs.refused == mine.refused
+    assert len(mine) == len(people)
+    np.testing.assert_allclose(theirs.landmarks, mine.landmarks, atol=0.1)  # px
+    assert np.abs(theirs.pixels.astype(int) - mine.pixels).mean() < 0.5
+
+
+def test_a_landmark_file_of_a_users_gives_the_same_points(served: Served) -> None:
+    assert_same_points(served, "onnx-landmarks", {"layout": "five", "passes": 1, "margin": 1.0})
+
+
+@pytest.mark.parametrize("name", ["adnet-68", "adnet-98"])
+def test_our_landmark_networks_give_the_same_points(served: Served, name: str) -> None:
+    [built] = [entry for entry in served.built if entry.network == name]
+    if built.reason:
+        pytest.skip(built.reason)
+    assert_same_points(served, name, {})
 
 
 def assert_same_embeddings(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from facereg.geometry import template
 from facereg.networks.runner import Networks
 from facereg.networks.spec import NetworkSpec, TensorSpec
 from facereg.registry.hooks import ModelSpec, hookimpl
@@ -50,6 +51,34 @@ class Plugin:
     @hookimpl
     def facereg_models(self) -> list[ModelSpec]:
         return [ModelSpec("mean-colour", "embedder", "tests.triton.third_party:MeanColour", networks=(COLOURS,))]
+
+
+def write_landmarks(path: Path) -> Path:
+    """Write a landmark network of a user's: the five of an upright face, the brighter the crop the lower: (B, 10)."""
+    shares = (template(112) + 0.5) / 112
+    nodes = [
+        helper.make_node("ReduceMean", ["crop", "all"], ["mean"], keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "last"], ["column"]),
+        helper.make_node("Mul", ["column", "lower"], ["moved"]),
+        helper.make_node("Add", ["moved", "face"], ["points"]),
+    ]
+    constants = [
+        helper.make_tensor("all", TensorProto.INT64, [3], [1, 2, 3]),
+        helper.make_tensor("last", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("lower", TensorProto.FLOAT, [10], [0.0, 0.1] * 5),
+        helper.make_tensor("face", TensorProto.FLOAT, [10], shares.reshape(-1).tolist()),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "landmarks",
+        [helper.make_tensor_value_info("crop", TensorProto.FLOAT, ["batch", 3, "height", "width"])],
+        [helper.make_tensor_value_info("points", TensorProto.FLOAT, ["batch", 10])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return path
 
 
 def third_party_registry() -> Registry:

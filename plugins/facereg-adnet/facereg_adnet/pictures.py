@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from facereg import FloatArray, Image, Layout, crops_of_boxes, read_image, resize, transform_points, warp
 from facereg.training import PointedImage
+from facereg_adnet.plugin import MARGIN
 
-MARGIN = 1.25  # the crop's side over the longer side of the box about all points: also the aligner's
 # What an aligner takes for that box, from a detector's, lies so beside it: sides, and its centre's sigma and range. As
 # measured on pictures with 68 points, with mtcnn, yolov5s-face and yunet.
 BOX_SIDES = (0.88, 1.25)

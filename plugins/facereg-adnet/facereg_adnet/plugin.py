@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facereg import NetworkSpec, RecipeSpec, TensorSpec, hookimpl
+from facereg import ModelSpec, NetworkSpec, RecipeSpec, TensorSpec, hookimpl
 
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 
@@ -29,7 +29,26 @@ def network(points: int, *, side: int, sha256: str | None = None) -> NetworkSpec
     )
 
 
-ADNET_98, ADNET_68 = network(98, side=128), network(68, side=128)
+SIDES = {68: 128, 98: 128}  # px of the crops, by the number of points
+MARGIN = 1.25  # the crop's side over the longer side of the box about all points, in training and at inference
+ADNET_98, ADNET_68 = network(98, side=SIDES[98]), network(68, side=SIDES[68])
+
+
+@hookimpl
+def facereg_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            name=f"adnet-{points}",
+            role="aligner",
+            factory=f"facereg_adnet.aligner:Adnet{points}",
+            options_from="facereg_adnet.options:AdnetOptions",
+            networks=(own,),
+            licence="MIT code; no weights ship, train them with recipe adnet-star",
+            paper=PAPER,
+            summary=f"{points} points of a face from its box alone, numbered as {known}'s",
+        )
+        for points, own, known in ((68, ADNET_68, "300-W"), (98, ADNET_98, "WFLW"))
+    ]
 
 
 @hookimpl
