@@ -18,7 +18,6 @@ from facereg.builtin.layouts import W300_68
 from facereg.data.boxes import LabelledImage, read_pseudo_labels, read_wider, unknown_points, without_area
 from facereg.data.lines import read_lines
 from facereg.data.points import read_68_points, read_five_points
-from facereg.data.readable import readable
 from facereg.data.splits import held_out
 from facereg.errors import DatasetError
 from facereg.geometry import box_overlap
@@ -53,12 +52,21 @@ class BoxFit:
         return np.concatenate([centre - half, centre + half], 1).astype(np.float32)
 
 
-def read_recipe_sources(
-    data: Sequence[Path], *, crowds: str, pseudo: str, points: str, images: str = "", keep_out: bool = True
-) -> tuple[list[LabelledImage], list[LabelledImage]]:
-    """Return what `read_sources` does, for a recipe: from its `--data`, and names with commas between them.
+@dataclass(frozen=True)  # no slots: settings of a recipe may have another base beside it
+class SourceSettings:
+    """Settings of recipes that learn boxes; names of lists are relative to the data folder, commas between several."""
 
-    Pictures that cannot be read are left out; see `readable`.
+    crowds: str = "faces-in-crowds/dev_bbx_gt.txt"  # WIDER FACE list
+    images: str = ""  # folder of its pictures; empty is `images` beside the list
+    keep_out: bool = True  # leave out the fifth kept for evaluation; no where a set has a part of its own for that
+    pseudo: str = ""  # pseudo-labels, also of the crowds
+    points: str = "landmarks-68pt/train_68pt.txt,landmarks-5pt/train_5pt.txt"  # lists beside `images`
+
+
+def read_recipe_sources(
+    data: Sequence[Path], settings: SourceSettings
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Return what `read_sources` does, for a recipe, from its `--data`; no picture is looked at.
 
     Raises:
         DatasetError: if it is not one folder, or a file is missing.
@@ -67,10 +75,14 @@ def read_recipe_sources(
         raise DatasetError(
             f"data: expected the one folder that the settings' files lie in, got {len(data)}; pass --data DIR"
         )
-    hand, rest = read_sources(
-        data[0], crowds=crowds, pseudo=_names(pseudo), points=_names(points), images=images, keep_out=keep_out
+    return read_sources(
+        data[0],
+        crowds=settings.crowds,
+        pseudo=_names(settings.pseudo),
+        points=_names(settings.points),
+        images=settings.images,
+        keep_out=settings.keep_out,
     )
-    return readable(hand, path=lambda item: item.path), readable(rest, path=lambda item: item.path)
 
 
 def _names(text: str) -> list[str]:

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from facereg.data.formats import read_boxes as read_boxes
     from facereg.data.points import PointedImage as PointedImage
     from facereg.data.points import read_points as read_points
+    from facereg.data.readable import read_each as read_each
     from facereg.data.readable import readable as readable
     from facereg.data.records import Record as Record
     from facereg.data.records import RecordPicture as RecordPicture
     from facereg.data.records import is_record as is_record
     from facereg.data.sources import BoxFit as BoxFit
+    from facereg.data.sources import SourceSettings as SourceSettings
     from facereg.data.sources import read_recipe_sources as read_recipe_sources
     from facereg.data.sources import read_sources as read_sources
     from facereg.data.splits import held_out as held_out
@@ -67,9 +69,9 @@ _HOMES = {
     "facereg.data.boxes": "LabelledImage read_pseudo_labels",
     "facereg.data.formats": "read_boxes",
     "facereg.data.points": "PointedImage read_points",
-    "facereg.data.readable": "readable",
+    "facereg.data.readable": "read_each readable",
     "facereg.data.records": "Record RecordPicture is_record",
-    "facereg.data.sources": "BoxFit read_recipe_sources read_sources",
+    "facereg.data.sources": "BoxFit SourceSettings read_recipe_sources read_sources",
     "facereg.data.splits": "held_out",
     "facereg.data.subsets": "WrittenPeople write_people",
     "facereg.disk.replacing": "file_sha256 whole_file",

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from facereg.data.readable import left_out, readable
-from facereg.data.sources import read_recipe_sources
+from facereg.data.readable import left_out, read_each, readable
 from facereg.errors import DatasetError, ImageError
 from facereg.folders.walking import find_images
-from facereg.images import write_image
+from facereg.images import read_image, write_image
 from facereg.registry.hooks import RecipeSpec, hookimpl
 from facereg.registry.installed import default_registry
 from tests.calling import Run
@@ -53,17 +52,18 @@ def test_a_recipe_learns_from_the_others_and_the_command_says_which_failed(
     assert called.err.endswith("2 pictures could not be read and taught nothing; the others did\n")
 
 
-def test_sources_of_a_recipe_are_looked_at(pictures: Path) -> None:
-    (pictures.parent / "list.txt").write_text(
-        "".join(f"{name}.jpg\n1\n10 10 40 40 0 0 0 0 0 0\n" for name in ("1", "2", "cut")), encoding="utf-8"
-    )
-    (pictures.parent / "images").symlink_to(pictures)
+def test_what_is_read_is_kept_and_read_once(pictures: Path) -> None:
+    asked: list[Path] = []
+
+    def read(path: Path) -> tuple[int, ...]:
+        asked.append(path)
+        return read_image(path).shape
+
     failed: list[ImageError] = []
     with left_out(failed.append):
-        hand, rest = read_recipe_sources([pictures.parent], crowds="list.txt", pseudo="", points="", keep_out=False)
-    assert [item.path.name for item in hand] == ["1.jpg", "2.jpg"]
-    assert rest == []
-    assert [Path(error.path).name for error in failed] == ["cut.jpg"]
+        assert len(read_each(sorted(pictures.iterdir()), read)) == 2
+    assert asked == sorted(pictures.iterdir())
+    assert {Path(error.path).name for error in failed} == {"text.jpg", "cut.jpg"}
 
 
 def test_without_a_listener_the_first_bad_picture_is_an_error(pictures: Path) -> None:

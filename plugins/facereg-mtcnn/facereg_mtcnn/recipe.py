@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from facereg import FloatArray, Image, Networks, open_network
-from facereg.training import LabelledImage, parse_settings, read_recipe_sources
+from facereg.training import LabelledImage, SourceSettings, parse_settings, read_recipe_sources, readable
 from facereg_mtcnn.detector import MtcnnDetector
 from facereg_mtcnn.fitting import Schedule, fit
 from facereg_mtcnn.networks import BUILDERS
@@ -30,12 +30,9 @@ LANDMARK_WEIGHTS = {"pnet": 0.5, "rnet": 0.5, "onet": 1.0}  # the paper, section
 
 
 @dataclass(frozen=True, slots=True)
-class MtcnnSettings:
+class MtcnnSettings(SourceSettings):
     """Settings of the recipe; names of files are relative to the data folder, commas between several."""
 
-    crowds: str = "faces-in-crowds/dev_bbx_gt.txt"  # WIDER FACE list beside `images`
-    pseudo: str = ""  # pseudo-labels, also of the crowds
-    points: str = "landmarks-68pt/train_68pt.txt,landmarks-5pt/train_5pt.txt"  # lists beside `images`
     min_face: float = 10.0  # px; the smallest face looked for when mining
     pnet_steps: int = 20000
     rnet_steps: int = 5000
@@ -66,7 +63,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
         DatasetError: if no data folder was given or a file is missing.
     """
     settings = parse_settings(MtcnnSettings, given)
-    hand, rest = read_recipe_sources(data, crowds=settings.crowds, pseudo=settings.pseudo, points=settings.points)
+    hand, rest = (readable(part, path=lambda item: item.path) for part in read_recipe_sources(data, settings))
     if settings.limit:
         hand, rest = hand[: settings.limit], rest[:: max(1, len(rest) // settings.limit)][: settings.limit]
     scores = {}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from facereg import DatasetError, FloatArray, Image, read_image, resize
-from facereg.training import LabelledImage, step_seed
+from facereg.training import LabelledImage, read_each, step_seed
 from facereg_ssd.plugin import SIDE
 
 MEAN = (123, 117, 104)  # the network's mean pixel: what lies outside pictures, and over ignored faces
@@ -29,7 +27,7 @@ class FacePictures(Dataset[Sample]):
     their own, and each is distorted by itself. So a run that goes on sees what it would have seen.
 
     Args:
-        items: the labelled pictures.
+        items: the labelled pictures; those that cannot be read are left out, see `read_each`.
         longest: px; longer pictures are made smaller.
         rows: samples of the whole run.
         augment: photometric distortion, zooming out, crops by IoU and mirroring; False only stretches.
@@ -43,10 +41,7 @@ class FacePictures(Dataset[Sample]):
     ) -> None:
         if not items:
             raise DatasetError("pictures: expected at least one labelled picture, got none; check the lists")
-        self.pictures = [
-            read_sample(item, longest=longest)
-            for item in track(items, "reading pictures", console=Console(file=sys.stderr))
-        ]
+        self.pictures = read_each(items, partial(read_sample, longest=longest))
         self.rows, self.seed = rows, seed
         changes = [
             v2.RandomPhotometricDistort(),

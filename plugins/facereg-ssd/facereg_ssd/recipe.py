@@ -17,7 +17,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from facereg import ContractError
-from facereg.training import device_count, fit, parse_settings, publish, read_recipe_sources, warm_cosine, warm_steps
+from facereg.training import (
+    SourceSettings,
+    device_count,
+    fit,
+    parse_settings,
+    publish,
+    read_recipe_sources,
+    warm_cosine,
+    warm_steps,
+)
 from facereg_ssd.networks import DeployedSsd, build_network, vgg_convolutions
 from facereg_ssd.pictures import FacePictures, Sample, collate
 from facereg_ssd.plugin import NETWORK
@@ -30,13 +39,9 @@ SCHEDULES: Mapping[str, Callable[[int, int, int], float]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class SsdSettings:
+class SsdSettings(SourceSettings):
     """Settings of the recipe; names of lists are relative to the data folder, commas between several."""
 
-    crowds: str = "faces-in-crowds/dev_bbx_gt.txt"  # WIDER FACE list
-    images: str = ""  # folder of its pictures; empty is `images` beside the list
-    keep_out: bool = True  # leave out the fifth kept for evaluation; no where a set has a part of its own for that
-    pseudo: str = ""  # pseudo-labels, also of the crowds
     points: str = "landmarks-68pt/train_68pt.txt"  # lists beside `images`; only their boxes are learned
     longest: int = 600  # px; longer pictures are made smaller when read
     augment: bool = True  # no shows pictures as they are, for trying the recipe on a few
@@ -109,14 +114,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     """
     settings = parse_settings(SsdSettings, given)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
-    hand, rest = read_recipe_sources(
-        data,
-        crowds=settings.crowds,
-        pseudo=settings.pseudo,
-        points=settings.points,
-        images=settings.images,
-        keep_out=settings.keep_out,
-    )
+    hand, rest = read_recipe_sources(data, settings)
     module = SsdTraining(settings)
     pictures = FacePictures(
         [*hand, *rest],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from torchvision.models import vgg16
 from torchvision.models.detection.ssd import SSD
 
 from facereg.data.boxes import LabelledImage
-from facereg.errors import ContractError, DatasetError, WeightsError
+from facereg.data.readable import left_out
+from facereg.errors import ContractError, DatasetError, ImageError, WeightsError
 from facereg.images import write_image
 from facereg.registry.installed import Registry
 from facereg.testing.pictures import noise, photograph
@@ -86,6 +88,15 @@ def test_without_augmentation_pictures_are_only_stretched(tmp_path: Path) -> Non
 def test_no_picture_is_an_error() -> None:
     with pytest.raises(DatasetError, match="at least one labelled picture"):
         FacePictures([], longest=200, rows=1)
+
+
+def test_a_picture_that_cannot_be_read_teaches_nothing(tmp_path: Path) -> None:
+    good, failed = labelled(tmp_path), list[ImageError]()
+    (tmp_path / "cut.png").write_bytes(good.path.read_bytes()[:200])
+    with left_out(failed.append):
+        pictures = FacePictures([replace(good, path=tmp_path / "cut.png"), good], longest=200, rows=1)
+    assert len(pictures.pictures) == 1
+    assert [Path(error.path).name for error in failed] == ["cut.png"]
 
 
 def test_the_rates_by_hand() -> None:

@@ -6,22 +6,20 @@ there at four sizes, each half of the one before, so that a scene that shows it 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from facereg import BoolArray, DatasetError, FloatArray, Image, IntArray, read_image, resize
-from facereg.training import LabelledImage, whole_file
+from facereg.training import LabelledImage, read_each, whole_file
 
 LEVELS = 4
 QUALITY = 92  # of JPEG
@@ -74,22 +72,16 @@ class Pack:
 def pack_pictures(hand: Sequence[LabelledImage], rest: Sequence[LabelledImage], *, longest: int) -> Pack:
     """Encode pictures, made smaller where their longer side is over `longest` px, and their labels.
 
+    Those that cannot be read are left out, see `read_each`.
+
     Raises:
         DatasetError: if there is no picture.
         ImageError: if one cannot be read.
     """
-    items = [*hand, *rest]
-    if not items:
+    if not hand and not rest:
         raise DatasetError("pictures: expected at least one labelled picture, got none; check the lists")
-    encoded, labels = [], []
-    for item in track(items, "packing pictures", console=Console(file=sys.stderr)):
-        image = read_image(item.path, whole=True)
-        small = resize(image, min(1.0, longest / max(image.shape[:2])))
-        pixels = cv2.cvtColor(small.pixels, cv2.COLOR_RGB2BGR)
-        _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        encoded.append(content.reshape(-1))
-        boxes = small.points_there(item.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
-        labels.append(replace(item, boxes=boxes, points=small.points_there(item.points)))
+    parts = [read_each(part, partial(_packed, longest=longest), doing="packing pictures") for part in (hand, rest)]
+    encoded, labels = zip(*(packed for part in parts for packed in part), strict=True)
     return Pack(
         np.concatenate(encoded).astype(np.uint8),
         np.cumsum([len(part) for part in encoded]).astype(np.int64),
@@ -97,8 +89,19 @@ def pack_pictures(hand: Sequence[LabelledImage], rest: Sequence[LabelledImage], 
         np.concatenate([item.ignored for item in labels]),
         np.concatenate([item.points for item in labels]),
         np.array([len(item.boxes) for item in labels], np.int64),
-        len(hand),
+        len(parts[0]),
     )
+
+
+def _packed(item: LabelledImage, *, longest: int) -> tuple[npt.NDArray[np.uint8], LabelledImage]:
+    """Return a picture as JPEG, and its labels there."""
+    image = read_image(item.path, whole=True)
+    small = resize(image, min(1.0, longest / max(image.shape[:2])))
+    pixels = cv2.cvtColor(small.pixels, cv2.COLOR_RGB2BGR)
+    _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    boxes = small.points_there(item.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
+    labels = replace(item, boxes=boxes, points=small.points_there(item.points))
+    return np.asarray(content.reshape(-1), np.uint8), labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

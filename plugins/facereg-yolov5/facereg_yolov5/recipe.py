@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from facereg import WeightsError
 from facereg.training import (
+    SourceSettings,
     adamw,
     average_weights,
     device_count,
@@ -45,14 +46,9 @@ PARTS = ("loss", "box", "objectness", "landmark")
 
 
 @dataclass(frozen=True, slots=True)
-class YoloSettings(Look):
+class YoloSettings(SourceSettings, Look):
     """Settings of the recipe; names of lists are relative to the data folder, commas between several."""
 
-    crowds: str = "faces-in-crowds/dev_bbx_gt.txt"  # WIDER FACE list
-    images: str = ""  # folder of its pictures; empty is `images` beside the list
-    keep_out: bool = True  # leave out the fifth kept for evaluation; no where a set has a part of its own for that
-    pseudo: str = ""  # pseudo-labels, also of the crowds
-    points: str = "landmarks-68pt/train_68pt.txt,landmarks-5pt/train_5pt.txt"  # lists beside `images`
     pack: str = ""  # file of packed pictures, read where it exists; empty is OUT/pictures.npz
     longest: int = 800  # px; longer pictures are made smaller when packed
     anchors: str = ""  # nine `w,h` pairs, as yolov5-anchors prints them; empty is those for faces
@@ -187,15 +183,7 @@ def open_pack(data: Sequence[Path], out: Path, settings: YoloSettings) -> Pack:
 
 
 def _pack(data: Sequence[Path], settings: YoloSettings) -> Pack:
-    hand, rest = read_recipe_sources(
-        data,
-        crowds=settings.crowds,
-        pseudo=settings.pseudo,
-        points=settings.points,
-        images=settings.images,
-        keep_out=settings.keep_out,
-    )
-    return pack_pictures(hand, rest, longest=settings.longest)
+    return pack_pictures(*read_recipe_sources(data, settings), longest=settings.longest)
 
 
 def write_pack(data: Path, out: Path, given: Mapping[str, str]) -> int:

@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from typer.testing import CliRunner
 
 from facereg.data.boxes import LabelledImage
-from facereg.errors import ContractError, DatasetError, FaceregError
+from facereg.data.readable import left_out
+from facereg.errors import ContractError, DatasetError, FaceregError, ImageError
 from facereg.images import write_image
 from facereg.testing.pictures import noise
 from facereg.training import average_weights, fitting
@@ -280,6 +281,16 @@ def test_a_pack_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "other.npz").write_bytes(b"nothing")
     with pytest.raises(DatasetError, match="expected a pack"):
         Pack.open(tmp_path / "other.npz")
+
+
+def test_a_picture_that_cannot_be_read_is_in_no_pack(tmp_path: Path) -> None:
+    good, failed = face(tmp_path / "a.png", noise(100, 200), [20, 10, 60, 50]), list[ImageError]()
+    (tmp_path / "cut.png").write_bytes(good.path.read_bytes()[:200])
+    bad = replace(good, path=tmp_path / "cut.png")
+    with left_out(failed.append):
+        pack = pack_pictures([bad, good], [good], longest=100)
+    assert (len(pack.ends), pack.hand) == (2, 1)
+    assert [Path(error.path).name for error in failed] == ["cut.png"]
 
 
 def test_the_pack_command_keeps_the_file_that_is_there_where_it_fails(tmp_path: Path) -> None:
