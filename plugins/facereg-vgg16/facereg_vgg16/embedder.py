@@ -22,7 +22,6 @@ class Vgg16Triplet(Embedder):
     open = Opener("vgg16-online-triplet", Opening)
     crop_size = 256  # ArcFace's template, scaled to it
     dim = 256
-    batch_size = 8
 
     def __init__(self, networks: Networks, options: EmbedderOptions | None = None) -> None:
         options = options or EmbedderOptions()

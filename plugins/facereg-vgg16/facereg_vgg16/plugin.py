@@ -14,7 +14,7 @@ NETWORK = NetworkSpec(
     outputs=(TensorSpec("embedding", "float32", (None, 256)),),
     package="facereg_vgg16",
     file="vgg16-online-triplet.onnx",
-    max_batch=16,
+    max_batch=8,
     module="facereg_vgg16.networks:build_deployed",
 )
 
