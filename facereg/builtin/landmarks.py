@@ -19,6 +19,7 @@ from facereg.types import Crops, Faces, FloatArray, Image
 
 BLOCK = 64  # faces whose crops are held at a time
 LEAST_SIDE = 1.0  # px of a box
+TINY = 1e-6  # the scale of what no turning and scaling makes a face of
 # Mean distance of the five landmarks from the template, over that of its eyes: labelled faces have at most 0.28.
 WORST_FIT = 0.4
 
@@ -105,17 +106,21 @@ class LandmarkAligner(Aligner):
         return transform_points(in_crops, inverted(matrices)), sure
 
     def _about(self, points: FloatArray, before: FloatArray) -> FloatArray:
-        """Return the matrices (N, 2, 3) of upright crops about points (N, P, 2); those before where points coincide."""
-        matrices = before.copy()
-        five = self.layout.five_of(points)
-        for row in np.flatnonzero(np.ptp(five, axis=1).max(1) > LEAST_SIDE):
-            linear = similarity_from_points(five[row], TEMPLATE_112)[:, :2]
-            upright = linear / np.hypot(linear[0, 0], linear[1, 0])
-            turned = points[row] @ upright.T
-            low, high = turned.min(0), turned.max(0)
-            scale = self.side / (self.margin * float((high - low).max()))
-            shift = (self.side - 1) / 2 - scale * (low + high) / 2
-            matrices[row] = np.concatenate([scale * upright, shift[:, None]], 1)
+        """Return the matrices (N, 2, 3) of upright crops about points (N, P, 2).
+
+        Those before where the points show no upright: they lie on one another, or as in a mirror.
+        """
+        matrices, five = before.copy(), self.layout.five_of(points)
+        rows = np.flatnonzero(np.ptp(five, axis=1).max(1) > LEAST_SIDE)
+        linear = similarity_from_points(five[rows], TEMPLATE_112)[:, :, :2]  # (M, 2, 2)
+        scales = np.hypot(linear[:, 0, 0], linear[:, 1, 0])
+        rows, linear, scales = rows[scales > TINY], linear[scales > TINY], scales[scales > TINY]
+        upright = linear / scales[:, None, None]
+        turned = points[rows] @ upright.transpose(0, 2, 1)
+        low, high = turned.min(1), turned.max(1)
+        larger = self.side / (self.margin * (high - low).max(1))  # (M,)
+        shifts = (self.side - 1) / 2 - larger[:, None] * (low + high) / 2
+        matrices[rows] = np.concatenate([larger[:, None, None] * upright, shifts[:, :, None]], 2)
         return matrices
 
     def _no_face(self, points: FloatArray, sure: float, moved: float) -> str:

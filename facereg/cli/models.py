@@ -108,8 +108,9 @@ def _print_document(spec: ModelSpec) -> None:
     ]
     thresholds = {f"{far:g}": cosine for far, cosine in spec.thresholds.items()}
     tags = [_listed(spec.tagged(weights)) for weights in weights_of(spec)]
+    square = None if spec.square is None else dict(zip(("factor", "shift"), spec.square, strict=True))
     more = {"summary": spec.summary, "paper": spec.paper, "thresholds": thresholds, "tags": tags, "options": options}
-    print_json({**_listed(spec), **more})
+    print_json({**_listed(spec), **more, "square": square})
 
 
 def _print_whole(spec: ModelSpec) -> None:
@@ -118,6 +119,9 @@ def _print_whole(spec: ModelSpec) -> None:
 
     say(f"{spec.full_name}: {spec.role}, {spec.summary}")
     say(f"paper: {spec.paper or 'none stated'}")
+    if spec.square is not None:
+        factor, shift = spec.square
+        say(f"square of a face's points: {factor:g} of the box's longer side, its centre {shift:g} of that lower")
     _print_weights(spec)
     for weights in weights_of(spec):
         tagged = spec.tagged(weights)

@@ -180,6 +180,23 @@ def test_what_is_no_face_is_refused_with_a_reason_and_harms_no_other(
     assert re.fullmatch(reason, got), got
 
 
+def test_points_that_no_turning_makes_a_face_are_refused_at_any_number_of_looks() -> None:
+    """Their best similarity to a face has no size: there is no upright to look again at."""
+
+    class Square(MeanFace):
+        layout = FIVE
+
+        def _find(self, crops: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+            goal = TEMPLATE_112 - TEMPLATE_112.mean(0)
+            flat = np.linalg.norm(goal[:, 0]) / np.linalg.norm(goal[:, 1])
+            mirrored = goal * [-1, flat] / 4 + SIDE / 2  # so that the sums of both axes cancel
+            return np.tile(mirrored, (len(crops), 1, 1)).astype(np.float32), np.ones(len(crops), np.float32)
+
+    with Square() as aligner:
+        crops = aligner.align([noise(200, 200)], [faces_in([10, 10, 60, 60])], size=112)
+    assert crops.refused[0].startswith("no face: ")
+
+
 def test_a_bad_box_between_good_ones_keeps_their_order() -> None:
     boxes = [[10, 10, 90, 90], [5, 5, 5, 5], [100, 50, 180, 130]]
     with MeanFace() as aligner:

@@ -266,9 +266,11 @@ def test_a_model_is_shown_whole(run: Run) -> None:
     assert "arXiv:1604.02878" in str(shown["paper"])
     weights = cast("list[dict[str, str]]", shown["weights"])
     assert [len(one["sha256"]) for one in weights] == [64, 64, 64]
+    assert shown["square"] == {"factor": 0.89, "shift": 0.01}
     [first, *_] = cast("list[dict[str, str]]", shown["options"])
     assert (first["name"], first["type"], first["default"]) == ("min_face", "float", "20.0")
     assert first["meaning"] == "side in px of the smallest face looked for."
+    assert "square of a face's points: 0.89 of the box's longer side" in run("models", "mtcnn").out
     text = run("models", "mobilenetv3-arcface").out
     assert "option flip (bool, default True): add the vector of the mirrored crop" in text
     assert "did you mean 'mtcnn'" in run("models", "mtcn").error
