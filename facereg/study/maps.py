@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,7 +47,9 @@ def draw_maps(
         MissingExtraError: if umap-learn is not installed.
     """
     try:
-        from umap import UMAP
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it names packages that it could use and that are not installed
+            from umap import UMAP
     except ImportError as error:
         raise MissingExtraError(
             "no map of people is drawn, which needs umap-learn; pip install 'facereg-core[study]'"
