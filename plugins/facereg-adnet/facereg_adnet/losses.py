@@ -51,8 +51,8 @@ DISTANCES: dict[str, Distance] = {"smooth-l1": smooth_l1, "wing": wing, "l2": l2
 
 def moments(shares: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the second moments xx, xy, yy (B, P) about `middle` (B, P, 2) of maps (B, P, h, w) that sum to one."""
-    xs = cell_centres(shares.shape[3], shares.device) - middle[..., :1]  # (B, P, w)
-    ys = cell_centres(shares.shape[2], shares.device) - middle[..., 1:]
+    xs = cell_centres(shares.shape[3], shares) - middle[..., :1]  # (B, P, w)
+    ys = cell_centres(shares.shape[2], shares) - middle[..., 1:]
     xx = (shares.sum(2) * xs**2).sum(2)
     yy = (shares.sum(3) * ys**2).sum(2)
     xy = (torch.einsum("bphw,bpw->bph", shares, xs) * ys).sum(2)
@@ -70,7 +70,7 @@ def along_axes(errors: Tensor, xx: Tensor, xy: Tensor, yy: Tensor) -> tuple[Tens
         errors: (..., 2).
     """
     mean, half = (xx + yy) / 2, (xx - yy) / 2
-    spread = (half**2 + xy**2 + (MEETING * mean.detach()) ** 2 + 1e-20).sqrt()
+    spread = (half**2 + xy**2 + (MEETING * mean) ** 2 + 1e-20).sqrt()
     cosine, sine = half / spread, xy / spread  # of twice the angle
     x, y = errors.unbind(-1)
     whole = (x**2 + y**2) / 2

@@ -33,9 +33,9 @@ class StackMaps(NamedTuple):
     point_logits: Tensor  # (B, P, ...)
 
 
-def cell_centres(size: int, device: torch.device) -> Tensor:
-    """Return (size,) float32: the centre of each cell in -1..1, which are the outer sides of the first and last."""
-    return (torch.arange(size, dtype=torch.float32, device=device) * 2 + 1) / size - 1
+def cell_centres(size: int, like: Tensor) -> Tensor:
+    """Return (size,), of the dtype of `like`: each cell's centre in -1..1, the outer sides of the first and last."""
+    return (torch.arange(size, dtype=like.dtype, device=like.device) * 2 + 1) / size - 1
 
 
 class CoordConv(nn.Module):
@@ -132,8 +132,8 @@ class Stack(nn.Module):
 def soft_argmax(heat: Tensor) -> Tensor:
     """Return the mean place (B, P, 2) in -1..1 of heat maps (B, P, h, w) that are not negative."""
     shares = normalised(heat)
-    x = torch.einsum("bphw,w->bp", shares, cell_centres(heat.shape[3], heat.device))
-    y = torch.einsum("bphw,h->bp", shares, cell_centres(heat.shape[2], heat.device))
+    x = torch.einsum("bphw,w->bp", shares, cell_centres(heat.shape[3], heat))
+    y = torch.einsum("bphw,h->bp", shares, cell_centres(heat.shape[2], heat))
     return torch.stack([x, y], -1)
 
 

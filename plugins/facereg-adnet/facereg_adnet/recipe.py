@@ -248,7 +248,7 @@ def begin(network: AdNet, path: Path) -> None:
 
 def point_maps(points: Tensor, cells: int, *, spread: float) -> Tensor:
     """Return Gaussians (B, P, cells, cells) about points (B, P, 2) px; `spread`, their sigma, is in cells."""
-    at = (cell_centres(cells, points.device) + 1) * cells / 2  # cells
+    at = (cell_centres(cells, points) + 1) * cells / 2  # cells
     near = torch.exp(-(((points[..., None] + 0.5) / STRIDE - at) ** 2) / (2 * spread**2))  # (B, P, 2, cells)
     return near[:, :, 1, :, None] * near[:, :, 0, None, :]
 
