@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import onnx
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
@@ -77,17 +78,70 @@ def require_finite(state: object, path: Path) -> None:
             raise WeightsError(f"{path}: {name!a}: expected finite weights, got NaN or infinity; copy the file again")
 
 
+def read_tensors(path: Path, *, expected: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a `.safetensors` file, or of an ONNX file: its initializers, by their names.
+
+    Raises:
+        WeightsError: if the file is missing or damaged, keeps tensors in others, or holds a number that is NaN or
+            infinite.
+    """
+    if path.suffix != ".onnx":
+        return read_safetensors(path, expected=expected)
+    state = {}
+    for one in _read_onnx(path, expected=expected).graph.initializer:
+        try:
+            if one.data_location == one.EXTERNAL:
+                raise ValueError(f"{one.name} lies in another file")
+            state[one.name] = torch.from_numpy(onnx.numpy_helper.to_array(one).copy())
+        except Exception as error:  # onnx's, numpy's and torch's, of damaged files
+            raise WeightsError(f"{path}: expected {expected}, got another file ({words_of(error, 160)})") from error
+    require_finite(state, path)
+    return state
+
+
 def load_checkpoint(module: nn.Module, path: Path) -> None:
-    """Fill a module from a .safetensors file, and tell it the file's metadata where it has some (`HasMetadata`).
+    """Fill a module from a `.safetensors` file, or from an ONNX file that `facereg.training.export_onnx` wrote.
+
+    The module is told the file's metadata where it has some (`HasMetadata`).
 
     Raises:
         WeightsError: if the file is missing or damaged, or holds other tensors or numbers that are none.
     """
-    state = read_safetensors(path, expected="a checkpoint there")
+    state = read_tensors(path, expected="a checkpoint there")
+    if path.suffix == ".onnx":
+        own = module.state_dict()
+        state = {name: tensor for name, tensor in state.items() if name in own}  # others are the graph's
+        if missing := [name for name in own if name not in state]:
+            raise WeightsError(
+                f"{path}: expected the weights of {type(module).__name__} by their names, got an ONNX file without "
+                f"{missing[0]}; it is of another network, or of another exporter, which folds and renames them"
+            )
     try:
         module.load_state_dict(state)
         if isinstance(module, HasMetadata):
-            with safe_open(path, "pt") as stream:
-                module.read_checkpoint_metadata(stream.metadata() or {})
+            module.read_checkpoint_metadata(_metadata(path))
     except (RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{path}: expected the weights of {type(module).__name__}, got other tensors") from error
+
+
+def checkpoint_of(path: Path) -> Path:
+    """Return what a torch module is filled from, of an ONNX file: the .safetensors file beside it, else itself."""
+    beside = path.with_suffix(".safetensors")
+    return beside if beside.is_file() else path
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    if path.suffix == ".onnx":
+        held = _read_onnx(path, expected="a checkpoint there")
+        return {entry.key: entry.value for entry in held.metadata_props}
+    with safe_open(path, "pt") as stream:
+        return stream.metadata() or {}
+
+
+def _read_onnx(path: Path, *, expected: str) -> onnx.ModelProto:
+    if not path.is_file():
+        raise WeightsError(f"{path}: expected {expected}, found none; train the model, or check the path")
+    try:
+        return onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's, of damaged files
+        raise WeightsError(f"{path}: expected {expected}, got another file ({words_of(error, 160)})") from error

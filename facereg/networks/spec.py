@@ -40,7 +40,7 @@ class NetworkSpec:
         sha256: of that file; None where no weights ship.
         max_batch: the largest batch one call may carry.
         module: `package.module:callable` that builds the torch module with the same tensors, for
-            TorchRunner and for the check of an export; its checkpoint is `file` with `.safetensors`.
+            TorchRunner and for the check of an export; it is filled from the tensors of the ONNX file.
         tensors_by_position: files of many origins fit, whatever they name their tensors; the first is the first.
         bounded_calls: the plugin's calls are all of bounded size, whatever the pictures, though `dims` leave them open.
         installed: the file of another distribution that holds the weights, or that they are made of.

@@ -15,7 +15,7 @@ from facereg.networks.spec import NetworkSpec, import_object
 try:
     import torch
 
-    from facereg.networks.checkpoints import load_checkpoint
+    from facereg.networks.checkpoints import checkpoint_of, load_checkpoint
 except ImportError as error:
     raise MissingExtraError(
         "runner 'torch' needs torch; pip install 'facereg-core[train]', or use runner='onnx'"
@@ -23,21 +23,20 @@ except ImportError as error:
 
 
 class TorchRunner(Runner):
-    """Runs the torch module of a network with the checkpoint beside its ONNX file.
+    """Runs the torch module of a network with the tensors of its ONNX file.
 
     Args:
         spec: names the module.
-        path: the ONNX file; its checkpoint has the same name and ends in `.safetensors`.
+        path: the ONNX file; a checkpoint of the same name that ends in `.safetensors` goes before it.
         device: `cpu` or `cuda`.
         sha256: of the ONNX file, where it is known already.
     Raises:
         RunnerError: if the network names no module.
-        WeightsError: if the checkpoint is missing or of another network.
+        WeightsError: if its tensors are not those of the module.
         DeviceError: if the device is not there.
     """
 
     def __init__(self, spec: NetworkSpec, path: Path, *, device: str = "cpu", sha256: str | None = None) -> None:
-        checkpoint = path.with_suffix(".safetensors")
         if spec.module is None:
             raise RunnerError(f"{spec.name}: its plugin names no torch module; use runner='onnx'")
         if device == "cuda" and not torch.cuda.is_available():
@@ -46,7 +45,7 @@ class TorchRunner(Runner):
             )
         super().__init__(spec, fingerprint=sha256 or file_sha256(path))
         module = import_object(spec.module)()
-        load_checkpoint(module, checkpoint)
+        load_checkpoint(module, checkpoint_of(path))
         self.device = torch.device(device)
         self.module = module.eval().to(self.device)
 

@@ -192,6 +192,7 @@ def served_network(spec: NetworkSpec, path: Path) -> ServedNetwork:
         RunnerError: if the file is no network, or its tensors are not those of the spec.
     """
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only: they come back as exceptions
     options.add_session_config_entry(EXTERNAL_FOLDER, os.path.abspath(path))  # only this one file is served
     try:
         session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])

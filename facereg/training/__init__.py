@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from facereg.folders.people import read_people as read_people
     from facereg.networks.checkpoints import load_checkpoint as load_checkpoint
     from facereg.networks.checkpoints import read_checkpoint as read_checkpoint
-    from facereg.networks.checkpoints import read_safetensors as read_safetensors
+    from facereg.networks.checkpoints import read_tensors as read_tensors
     from facereg.networks.checkpoints import require_finite as require_finite
     from facereg.training.batches import Batches as Batches
     from facereg.training.batches import count_steps as count_steps
@@ -76,7 +76,7 @@ _HOMES = {
     "facereg.data.subsets": "WrittenPeople write_people",
     "facereg.disk.replacing": "file_sha256 whole_file",
     "facereg.folders.people": "read_people",
-    "facereg.networks.checkpoints": "load_checkpoint read_checkpoint read_safetensors require_finite",
+    "facereg.networks.checkpoints": "load_checkpoint read_checkpoint read_tensors require_finite",
     "facereg.training.batches": "Batches count_steps step_seed",
     "facereg.training.curves": "draw_curves read_log",
     "facereg.training.embedders": "DeployedEmbedder EmbedderTraining fit_and_publish freeze_norms load_embedder "

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from facereg.errors import DatasetError, WeightsError
 from facereg.evaluation.verification import roc, tpr_at
-from facereg.networks.checkpoints import read_checkpoint, read_safetensors
+from facereg.networks.checkpoints import read_checkpoint, read_tensors
 from facereg.networks.spec import NetworkSpec
 from facereg.training.fitting import Judged, device_count, fit
 from facereg.training.identities import Identities
@@ -92,14 +92,14 @@ def freeze_norms(network: nn.Module) -> None:
 
 
 def load_embedder(network: nn.Module, path: Path) -> None:
-    """Fill a network from a recipe's `.safetensors` or Lightning `.ckpt`, in which its tensors begin with `network.`.
+    """Fill a network from a run's `.onnx`, `.safetensors` or Lightning `.ckpt`: tensors that begin with `network.`.
 
     Raises:
         WeightsError: if the file is missing or of another network.
     """
-    expected = "a .safetensors or .ckpt file"
-    if path.suffix == ".safetensors":
-        state = read_safetensors(path, expected=expected)
+    expected = "an .onnx, .safetensors or .ckpt file"
+    if path.suffix in (".onnx", ".safetensors"):
+        state = read_tensors(path, expected=expected)
     else:
         state = read_checkpoint(path, expected=expected).get("state_dict", {})
     state = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -145,6 +146,7 @@ def _quantize(spec: NetworkSpec, choice: StageChoice, rows: Sequence[Row], targe
         raise ContractError(f"out: expected another folder than that of the float32 file {source}; name a new one")
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         prepared, made = Path(folder) / "prepared.onnx", Path(folder) / spec.file
+        onnxruntime.set_default_logger_severity(3)  # it warns of every tensor that is for training alone
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         graph = onnx.load(prepared).graph
         layers = [node.name for node in graph.node if node.op_type in LAYERS]

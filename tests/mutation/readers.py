@@ -138,10 +138,18 @@ def _read_onnx(path: Path) -> object:
         return {name: value.tolist() for name, value in runner.infer({tensor.name: batch}).items()}
 
 
-def _read_safetensors(path: Path) -> object:
-    from facereg.networks.checkpoints import read_safetensors
+def _safetensors(folder: Path) -> Path:
+    import torch
+    from safetensors.torch import save_file
 
-    state = read_safetensors(path, expected="weights")
+    save_file({"network.weight": torch.linspace(-1, 1, 60).reshape(5, 12)}, folder / "w.safetensors")
+    return folder / "w.safetensors"
+
+
+def _read_tensors(path: Path) -> object:
+    from facereg.networks.checkpoints import read_tensors
+
+    state = read_tensors(path, expected="weights")
     return {name: value.tolist() for name, value in state.items()}
 
 
@@ -279,7 +287,8 @@ READERS = (
     Reader("BMP", lambda folder: _bmp(folder), _read_picture),
     Reader("video", _video, _read_video),
     Reader("ONNX", _shipped("pnet.onnx"), _read_onnx),
-    Reader("safetensors", _shipped("pnet.safetensors"), _read_safetensors),
+    Reader("ONNX tensors", _shipped("pnet.onnx"), _read_tensors),
+    Reader("safetensors", _safetensors, _read_tensors),
     Reader("checkpoint", _checkpoint, _read_checkpoint),
     Reader("gallery", _gallery, _read_gallery, sealed=True),
     Reader("export", _export, _read_export, sealed=True),

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from facereg.errors import WeightsError
-from facereg.networks.checkpoints import load_checkpoint, read_checkpoint, read_safetensors
+from facereg.networks.checkpoints import load_checkpoint, read_checkpoint, read_tensors
 from facereg.training.fitting import fit
 
 pytestmark = pytest.mark.train
@@ -105,7 +105,7 @@ def test_a_safetensors_file_of_no_numbers_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"x", b"\x00" * 100, b"PK\x03\x04" + b"\x00" * 40, b"\x80\x02."])
 def test_a_damaged_file_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(content)
-    for read in (read_checkpoint, read_safetensors):
+    for read in (read_checkpoint, read_tensors):
         with pytest.raises(WeightsError, match="expected weights"):
             read(tmp_path / "w", expected="weights")
     with pytest.raises(WeightsError, match="found none"):

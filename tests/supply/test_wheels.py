@@ -17,6 +17,12 @@ UNWANTED = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", "*.png",
 TEMPLATES = {f"facereg/registry/templates/{path.format(role='matcher')}" for path in FILES}
 
 
+def test_no_checkpoint_lies_beside_the_networks_that_ship() -> None:
+    found = {path.suffix for path in ROOT.glob("plugins/*/facereg_*/weights/*")}
+    assert ".onnx" in found
+    assert found <= {".onnx", ".json", ".npz"}, "training goes on from the ONNX file: see CONTRIBUTING.md"
+
+
 @pytest.mark.parametrize(
     ("project", "carried"),
     [
@@ -49,4 +55,5 @@ def test_a_wheel_carries_its_licences_and_files(project: str, carried: set[str],
         [metadata] = [name for name in file.namelist() if name.endswith("/METADATA")]
         text = file.read(metadata).decode()
     assert carried <= names
+    assert [name for name in names if name.endswith((".safetensors", ".ckpt", ".pt"))] == []  # training's
     assert "\nLicense-Expression: MIT" in text

@@ -69,7 +69,7 @@ def test_an_onnx_file_of_other_numbers_than_torch_is_not_shipped() -> None:
     spec = next(spec for spec in networks() if spec.file == "rnet.onnx")
     assert spec.module is not None
     module = import_object(spec.module)()
-    load_checkpoint(module, WEIGHTS / "rnet.safetensors")
+    load_checkpoint(module, WEIGHTS / "rnet.onnx")
     module.eval()
     assert compare_with_torch(module, spec, WEIGHTS / "rnet.onnx") < 1e-4
     with torch.no_grad():
@@ -81,15 +81,18 @@ def test_an_onnx_file_of_other_numbers_than_torch_is_not_shipped() -> None:
 @pytest.mark.train
 def test_a_checkpoint_that_does_not_fit_is_named(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from facereg_mtcnn.networks import RNet
+    from facereg_mtcnn.networks import PNet, RNet
+    from safetensors.torch import save_file
 
     from facereg.networks.checkpoints import load_checkpoint
 
+    save_file(PNet().state_dict(), tmp_path / "pnet.safetensors")
     (tmp_path / "text.safetensors").write_text("no tensors")
     for path, words in (
         (tmp_path / "gone.safetensors", "expected a checkpoint there, found none; train the model"),
         (tmp_path / "text.safetensors", "expected a checkpoint there, got another file"),
-        (WEIGHTS / "pnet.safetensors", "expected the weights of RNet, got other tensors"),
+        (tmp_path / "pnet.safetensors", "expected the weights of RNet, got other tensors"),
+        (WEIGHTS / "pnet.onnx", "expected the weights of RNet by their names, got an ONNX file without conv1.weight"),
     ):
         with pytest.raises(WeightsError, match=words) as caught:
             load_checkpoint(RNet(), path)

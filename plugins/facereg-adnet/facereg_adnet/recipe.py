@@ -34,7 +34,7 @@ from facereg.training import (
     publish,
     read_points,
     read_pseudo_labels,
-    read_safetensors,
+    read_tensors,
     readable,
     warm_steps,
 )
@@ -72,7 +72,7 @@ class AdnetSettings(Look):
     keep_out: int = 10  # one person in so many is not learned from, to choose settings on; 0: none is kept out
     people: str = "name"  # whose a picture is: by name, as NAME_12.jpg, by folder, or each picture by itself: picture
     look: int = 1000  # steps between two measurements on them
-    init: str = ""  # safetensors file of this recipe to start from
+    init: str = ""  # ONNX or safetensors file of a run to start from
     precision: str = "auto"  # Lightning's; auto is bf16-mixed where the device has bfloat16, else 32-true
     workers: int = 0  # processes that draw crops
     devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
@@ -229,12 +229,12 @@ class AdnetTraining(lightning.LightningModule):
 
 
 def begin(network: AdNet, path: Path) -> None:
-    """Fill a network from a `.safetensors` file of this recipe; stacks that the file lacks begin anew.
+    """Fill a network from the `.onnx` or `.safetensors` file of a run; stacks that the file lacks begin anew.
 
     Raises:
         WeightsError: if the file is missing, or of another width or layout.
     """
-    held = read_safetensors(path, expected="a .safetensors file of this recipe")
+    held = read_tensors(path, expected="the .onnx or .safetensors file of a run")
     state = {key.removeprefix("network."): value for key, value in held.items()}
     own = network.state_dict()
     wrong = [key for key, value in state.items() if key in own and value.shape != own[key].shape]

@@ -49,7 +49,7 @@ class TripletSettings:
     weight_decay: float = 0.05
     dropout: float = 0.2
     degrees: float = 10.0  # of Random Rotation, either way
-    init: str = ""  # checkpoint or safetensors file to start from
+    init: str = ""  # ONNX, safetensors or checkpoint file to start from
     precision: str = "32-true"  # Lightning's: bf16-mixed on a GPU, and on CPUs that have bfloat16
     devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
     compile: bool = False

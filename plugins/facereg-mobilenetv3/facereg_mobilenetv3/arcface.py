@@ -1,6 +1,6 @@
 """Recipe `mobilenetv3-arcface`: the paper's section 4.2.1, ArcFace on labelled identities.
 
-`facereg train mobilenetv3-arcface --data PEOPLE [--set init=DISTILLED.safetensors]`
+`facereg train mobilenetv3-arcface --data PEOPLE [--set init=DISTILLED.onnx]`
 
 PEOPLE holds a folder of aligned crops for each person. The class weights belong to the loss, are trained by
 the same optimiser and are dropped at inference.
@@ -59,7 +59,7 @@ class ArcFaceSettings:
     light: bool = False  # augment light and sharpness too
     freeze_norm: bool = False  # batch norms keep their running statistics
     average: float = 0.0  # share of the averaged weights kept at each step; what is written is the average
-    init: str = ""  # checkpoint or safetensors file to start from
+    init: str = ""  # ONNX, safetensors or checkpoint file to start from
     anchor: float = 0.0  # weight of 1 - cosine to the vectors of the network started from
     precision: str = "32-true"
     devices: int = 0  # that train together; 0: every GPU, or one process on the CPU

@@ -62,7 +62,7 @@ class DistillSettings:
     freeze_norm: bool = False  # batch norms keep their running statistics: for the last phases, from `init`
     average: float = 0.0  # share of the averaged weights kept at each step; what is written is the average
     keep_out: int = 0  # one person's folder in so many is not learned from; 0: none is kept out
-    init: str = ""  # checkpoint or safetensors file to start from
+    init: str = ""  # ONNX, safetensors or checkpoint file to start from
     init_head: int = 0  # whose head (0: the first teacher's) that file holds; least squares begin the others
     precision: str = "32-true"  # Lightning's: 16-mixed or bf16-mixed on a GPU
     devices: int = 0  # that train together; 0: every GPU, or one process on the CPU

@@ -7,7 +7,7 @@ from facereg import ModelSpec, NetworkSpec, RecipeSpec, TensorSpec, hookimpl
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 
 PAPER = "MobileNetV3 (Howard et al. 2019); ArcFace (Deng et al. 2019)"
-SHA256 = "e7a9305a21ba10722461ce52f1558d9792e15dd5e7896836d412abf8aa9bc40c"
+SHA256 = "81d4c5258a3a80f66f546c7cfbc6aa2f113f6f837a376973c6fbbd79af2b3074"
 
 NETWORK = NetworkSpec(
     name="mobilenetv3-arcface",

@@ -24,10 +24,11 @@ def test_the_answers_are_those_of_the_checkpoint_in_torch(tmp_path: Path) -> Non
     torch = pytest.importorskip("torch")
     from facereg_mobilenetv3.embedder import MobileNetV3ArcFace
     from facereg_mobilenetv3.networks import build_deployed
-    from safetensors.torch import load_file
+
+    from facereg.training import load_checkpoint
 
     network = build_deployed()
-    network.load_state_dict(load_file(MobileNetV3ArcFace.answers.with_name("mobilenetv3-arcface.safetensors")))
+    load_checkpoint(network, MobileNetV3ArcFace.answers.with_name("mobilenetv3-arcface.onnx"))
     with torch.no_grad(), Registry.load().create("mobilenetv3-arcface", role="embedder", threads=1) as stage:
         assert isinstance(stage, Embedder)
         vectors = network(torch.from_numpy(face_crops(stage.crop_size))).numpy()

@@ -109,7 +109,7 @@ def test_a_network_starts_from_the_checkpoint_given(tmp_path: Path) -> None:
     assert not any(parameter.requires_grad for parameter in module.anchor.parameters())
     torch.save({"state_dict": {"network.x": torch.zeros(1)}}, tmp_path / "other.ckpt")
     for path, words in (
-        ("gone.ckpt", "gone.ckpt: expected a .safetensors or .ckpt file, found none"),
+        ("gone.ckpt", "gone.ckpt: expected an .onnx, .safetensors or .ckpt file, found none"),
         ("other.ckpt", "expected the weights of MobileNetV3Embedder"),
     ):
         with pytest.raises(WeightsError, match=words):

@@ -69,7 +69,7 @@ def test_the_weights_that_ship_give_in_onnx_what_they_give_in_torch(spec: object
 
     assert isinstance(spec, NetworkSpec)
     module = BUILDERS[spec.name.removeprefix("mtcnn-")]()
-    load_checkpoint(module, spec.locate().with_suffix(".safetensors"))
+    load_checkpoint(module, spec.locate())
     assert compare_with_torch(module, spec, spec.locate()) < 1e-4  # relative; the export's own tolerance
 
 

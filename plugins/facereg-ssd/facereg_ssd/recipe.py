@@ -52,7 +52,7 @@ class SsdSettings(SourceSettings):
     weight_decay: float = 5e-4
     warmup: int = 500  # steps
     schedule: str = "cosine"  # or steps: a tenth of the rate from 2/3 of the steps on, a hundredth from 11/12
-    init: str = ""  # file to start from: .safetensors of this recipe, or torchvision's VGG16 features
+    init: str = ""  # file to start from: .onnx or .safetensors of a run, or torchvision's VGG16 features
     frozen: int = 0  # convolutions of VGG16, the first, that stay as they are (torchvision: 2, of ImageNet)
     workers: int = 0  # processes that make samples
     precision: str = "32-true"  # Lightning's: bf16-mixed on a GPU

@@ -14,14 +14,14 @@ VGG_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # the convolution
 
 
 def load_network(network: SSD, path: Path) -> None:
-    """Fill a network from a `.safetensors` file of the recipe, or its VGG16 part from torchvision's features.
+    """Fill a network from the ONNX or `.safetensors` file of a run, or its VGG16 part from torchvision's features.
 
     Raises:
         WeightsError: if the file is missing or of another network.
     """
     if not path.is_file():
         raise WeightsError(f"init: expected a file of weights, found none at {path}; check --set init")
-    if path.suffix == ".safetensors":
+    if path.suffix in (".onnx", ".safetensors"):
         load_checkpoint(DeployedSsd(network), path)
         return
     state = read_checkpoint(path, expected="VGG16's weights as torchvision names them")

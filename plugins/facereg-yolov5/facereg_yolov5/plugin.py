@@ -10,7 +10,7 @@ FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written 
 
 CARD = "README of facereg-yolov5"
 PAPER = "YOLOv5 v6 (Jocher et al. 2020); five landmarks as in YOLO5Face (Qi et al. 2021), arXiv:2105.12931"
-SHA256 = "25aaa4e2cd5bc2e602f66a059fef24f8f76fa47a98cc5a20c3b6bce7f46f511d"
+SHA256 = "fb7d9d4ec4fefe34aea94be799e7264c886993e03bd17bc777ad4d90b32ac82f"
 SMALL_SHA256 = "70f3870b342676b6b9123bb887f870cd4ac8739829beeb511c4a1a33b15270a4"
 
 NETWORK = NetworkSpec(

@@ -60,7 +60,7 @@ class YoloSettings(SourceSettings, Look):
     warmup: int = 500  # steps
     weight_decay: float = 0.02
     average: float = 0.999  # share of the averaged weights kept at each step
-    init: str = ""  # safetensors file to start from
+    init: str = ""  # ONNX or safetensors file to start from
     hold: str = "device"  # where the decoded pictures lie: device, or host where they do not fit it
     precision: str = "32-true"  # Lightning's: bf16-mixed on a GPU
     devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
@@ -126,13 +126,13 @@ class YoloTraining(lightning.LightningModule):
 
 
 def load_network(network: YoloV5s, path: Path) -> None:
-    """Fill a network from a `.safetensors` file of this recipe; the anchors come with it.
+    """Fill a network from the ONNX or `.safetensors` file of a run; the anchors come with it.
 
     Raises:
         WeightsError: if the file is missing or of another network.
     """
     if not path.is_file():
-        raise WeightsError(f"init: expected a .safetensors file of this recipe, found none at {path}")
+        raise WeightsError(f"init: expected the .onnx or .safetensors file of a run, found none at {path}")
     load_checkpoint(DeployedYolo(network), path)
 
 
