@@ -122,7 +122,7 @@ def landmarks(
                     tally.fail(error)
                     continue
             tally.done += 1
-    if sheet is not None:
+    if sheet is not None and cells:
         write_image(sheet, in_rows(cells, side=CELL))
         complain(f"drew {counted(len(cells), 'face')} on {sheet}")
     tally.finish()
