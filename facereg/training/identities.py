@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -13,13 +15,17 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from facereg.data.readable import readable
+from facereg.data.readable import read_each
+from facereg.data.records import Record, RecordPicture, is_record
 from facereg.data.splits import held_out
 from facereg.errors import ContractError, DatasetError
 from facereg.folders.left_out import LeftOut
 from facereg.folders.people import FoundPeople, find_people, require_pictures
 from facereg.images import read_image
-from facereg.types import IntArray
+from facereg.types import Image, IntArray
+
+Source: TypeAlias = Path | RecordPicture
+Row: TypeAlias = tuple[int, str, Source]  # number of a person, name of a picture, the picture
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,11 +73,12 @@ class Identities:
 
 
 def read_identities(folders: Sequence[Path], *, least: int = 2, size: int = 112) -> Identities:
-    """Return the crops of all people in folders that hold a folder a person.
+    """Return the crops of all people in folders that hold a folder a person, or an MXNet record (`train.rec`).
 
-    What is left out is counted in one line on stderr: entries that are no pictures of a person, people with fewer than
-    `least` pictures. Folders of one data folder whose names differ by case only are one person's, as they are where
-    file names have no case. A name that two data folders have is that of two people.
+    What is left out is counted in one line on stderr: entries that are no pictures of a person, people without a
+    picture or with fewer than `least`; so are grey pictures, which are kept. Folders of one data folder whose names
+    differ by case only are one person's, as they are where file names have no case. A name that two data folders have
+    is that of two people. Of a record that is cut off, the rest is read.
 
     Args:
         least: pictures that a person must have.
@@ -85,34 +92,31 @@ def read_identities(folders: Sequence[Path], *, least: int = 2, size: int = 112)
     if len({folder.resolve().name for folder in folders}) < len(folders):
         raise ContractError(f"data: expected folders of different names, got {_listed(folders)}; rename one")
     notes: list[str] = []
-    people: list[tuple[str, list[tuple[str, Path]]]] = []
-    for folder in folders:
-        found = find_people(folder)
-        require_pictures(found, folder)
-        notes += _entries_left_out(found)
-        for names in _by_case(found.people):
-            if len(names) > 1:
-                notes.append(f"{', '.join(names)} in {folder}: names that differ by case only, taken as one person")
-            paths = [path for name in names for path in found.people[name]]
-            files = [f"{folder.resolve().name}/{path.parent.name}/{path.name}" for path in paths]
-            people.append((names[0], list(zip(files, paths, strict=True))))
-    rows = [(person, file, path) for person, (_, own) in enumerate(people) for file, path in own]
-    rows = readable(rows, path=lambda row: row[2])
-    counts = np.bincount([person for person, _, _ in rows], minlength=len(people))
-    few = int((counts < least).sum())
-    if few:
+    people: list[tuple[str, list[tuple[str, Source]]]] = []
+    with ExitStack() as opened:
+        for folder in folders:
+            if is_record(folder):
+                people += _people_of_record(opened.enter_context(Record(folder, notice=_tell)))
+            else:
+                people += _people_of_folder(folder, notes)
+        rows = [(person, file, source) for person, (_, own) in enumerate(people) for file, source in own]
+        crops = np.empty((len(rows), size, size, 3), np.uint8)
+        kept, is_grey = _read(rows, crops)
+    counts = np.bincount([person for person, _, _ in kept], minlength=len(people))
+    if few := int((counts < least).sum()):
         notes.append(f"{few:,} people with fewer than {least} pictures")
     chosen = np.flatnonzero(counts >= least)
     if len(chosen) < 2:
         raise DatasetError(f"{_listed(folders)}: expected two people with {least} pictures, got {len(chosen)}")
-    rows = [row for row in rows if counts[row[0]] >= least]
-    told = f"{len(chosen):,} people with {len(rows):,} pictures"
-    sys.stderr.write(f"{told}; left out: {'; '.join(notes)}\n" if notes else f"{told}\n")
+    enough = np.flatnonzero([counts[person] >= least for person, _, _ in kept])
+    grey = sum(is_grey[row] for row in enough)
+    told = f"{len(chosen):,} people with {len(enough):,} pictures" + (f", {grey:,} of them grey" if grey else "")
+    _tell(f"{told}; left out: {'; '.join(notes)}" if notes else told)
     return Identities(
-        read_crops([path for _, _, path in rows], size=size),
-        np.unique([person for person, _, _ in rows], return_inverse=True)[1].astype(np.int64),
+        crops[: len(kept)] if len(enough) == len(kept) else crops[enough],  # not copied where all stay
+        np.unique([kept[row][0] for row in enough], return_inverse=True)[1].astype(np.int64),
         tuple(people[person][0] for person in chosen),
-        tuple(file for _, file, _ in rows),
+        tuple(kept[row][1] for row in enough),
     )
 
 
@@ -120,10 +124,53 @@ def read_crops(paths: Sequence[Path], *, size: int = 112) -> npt.NDArray[np.uint
     """Return (N, size, size, 3) uint8 RGB of aligned crops of any size."""
     crops = np.empty((len(paths), size, size, 3), np.uint8)
     for row, path in enumerate(track(paths, "reading faces", console=Console(file=sys.stderr))):
-        image = read_image(path)
-        same = image.shape[:2] == (size, size)
-        crops[row] = image if same else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        crops[row] = _resized(read_image(path), size)
     return crops
+
+
+def _read(rows: Sequence[Row], crops: npt.NDArray[np.uint8]) -> tuple[list[Row], list[bool]]:
+    """Fill `crops` from its beginning with those that can be read; return their rows, and which are grey."""
+    grey: list[bool] = []
+
+    def read(row: Row) -> Row:
+        source = row[2]
+        image = read_image(source.open() if isinstance(source, RecordPicture) else source)
+        crops[len(grey)] = _resized(image, crops.shape[1])
+        grey.append(bool((image[:, :, :1] == image).all()))
+        return row
+
+    return read_each(rows, read, doing="reading faces"), grey
+
+
+def _resized(image: Image, size: int) -> Image:
+    if image.shape[:2] == (size, size):
+        return image
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _people_of_folder(folder: Path, notes: list[str]) -> list[tuple[str, list[tuple[str, Source]]]]:
+    found = find_people(folder)
+    require_pictures(found, folder)
+    notes += _entries_left_out(found)
+    people: list[tuple[str, list[tuple[str, Source]]]] = []
+    for names in _by_case(found.people):
+        if len(names) > 1:
+            notes.append(f"{', '.join(names)} in {folder}: names that differ by case only, taken as one person")
+        paths = [path for name in names for path in found.people[name]]
+        people.append((names[0], [(f"{folder.resolve().name}/{path.parent.name}/{path.name}", path) for path in paths]))
+    return people
+
+
+def _people_of_record(record: Record) -> list[tuple[str, list[tuple[str, Source]]]]:
+    name = record.path.resolve().parent.name
+    return [
+        (person, [(f"{name}/{person}/{picture.key:08d}", picture) for picture in own])
+        for person, own in record.people(notice=_tell).items()
+    ]
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _by_case(people: dict[str, list[Path]]) -> list[list[str]]:

@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 from facereg.errors import ContractError, DatasetError, ImageError
 from facereg.images import write_image
 from facereg.training.identities import read_crops, read_identities
+from tests.data.layouts import jpeg, write_record
 
 
 def write(folder: Path, *pictures: str, size: int = 8) -> Path:
@@ -38,7 +39,7 @@ def test_what_is_left_out_is_counted_in_one_line_and_the_rest_goes_on(
     assert found.people == ("a", "b")
     lines = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
     [line] = lines
-    assert line.startswith("2 people with 4 pictures; left out: ")
+    assert line.startswith("2 people with 4 pictures, 4 of them grey; left out: ")
     assert "1 people with fewer than 2 pictures" in line
     assert "notes.txt" in line or "stray.png" in line
 
@@ -62,6 +63,28 @@ def test_a_name_in_two_data_folders_is_two_people(tmp_path: Path) -> None:
 def test_grey_pictures_and_those_of_other_sizes_are_read(tmp_path: Path) -> None:
     PillowImage.new("L", (30, 20), 77).save(tmp_path / "grey.png")
     assert read_crops([tmp_path / "grey.png"], size=16).tolist() == np.full((1, 16, 16, 3), 77).tolist()
+
+
+def test_people_of_a_record_are_read_as_those_of_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grey, colour = jpeg(77, mode="L"), jpeg(10)
+    write_record(tmp_path / "ms1m", [[colour, colour], [colour], [], [grey, colour, colour]])
+    write(tmp_path / "set", "0/1.png", "0/2.png")
+    found = read_identities([tmp_path / "ms1m", tmp_path / "set"], size=16)
+    assert found.people == ("0", "3", "0")
+    assert found.labels.tolist() == [0, 0, 1, 1, 1, 2, 2]
+    assert found.files[:3] == ("ms1m/0/00000001", "ms1m/0/00000002", "ms1m/3/00000004")
+    assert np.abs(found.images[2].astype(int) - 77).max() <= 1
+    line = "3 people with 7 pictures, 3 of them grey; left out: 2 people with fewer than 2 pictures\n"
+    assert capsys.readouterr().err.endswith(line)  # those of `write` are grey, too
+
+
+def test_a_record_that_is_cut_off_gives_its_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_record(tmp_path / "ms1m", [[jpeg(10 * person)] * 2 for person in range(4)], ranges=False)
+    content = (folder / "train.rec").read_bytes()
+    (folder / "train.rec").write_bytes(content[:-10])
+    found = read_identities([folder], size=16)
+    assert found.people == ("0", "1", "2")
+    assert "left out 1 of 8 records, which are cut off or damaged" in capsys.readouterr().err
 
 
 def test_a_picture_that_cannot_be_read_counts_for_nobody(tmp_path: Path) -> None:

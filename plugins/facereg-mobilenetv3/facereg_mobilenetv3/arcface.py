@@ -2,20 +2,19 @@
 
 `facereg train mobilenetv3-arcface --data PEOPLE [--set init=DISTILLED.onnx]`
 
-PEOPLE holds a folder of aligned crops for each person. The class weights belong to the loss, are trained by
-the same optimiser and are dropped at inference.
+PEOPLE holds a folder of aligned crops for each person, or is the folder of an MXNet record. The class weights belong to
+the loss, are trained by the same optimiser and are dropped at inference.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
-import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities import rank_zero_only
@@ -25,19 +24,16 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 from torchvision.transforms import v2
 
-from facereg import DatasetError
 from facereg.training import (
     count_steps,
     fit_and_publish,
     network_input,
     parse_settings,
-    read_people,
-    readable,
+    read_identities,
     trapezoid,
 )
 from facereg_mobilenetv3.networks import EMBEDDING, begin_network
 from facereg_mobilenetv3.plugin import NETWORK
-from facereg_mobilenetv3.views import read_crops
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +150,8 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     """
     settings = parse_settings(ArcFaceSettings, given)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
-    images, labels = _read_identities(data, least=settings.least)
+    people = read_identities(data, least=settings.least)
+    images, labels = torch.from_numpy(people.images), torch.from_numpy(people.labels)
     steps = count_steps(len(images), batch=settings.batch, epochs=settings.epochs)
     module = ArcFaceTraining(settings, classes=int(labels.max()) + 1, steps=steps)
     if settings.init:
@@ -171,24 +168,3 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
         steps=steps,
         resume=resume,
     )
-
-
-def _read_identities(folders: Sequence[Path], *, least: int) -> tuple[Tensor, Tensor]:
-    """Return (N, 112, 112, 3) uint8 crops and (N,) int64 class numbers."""
-    found = [(row, path) for row, paths in enumerate(_people(folders)) for path in paths]
-    kept: dict[int, list[Path]] = {}
-    for row, path in readable(found, path=lambda pair: pair[1]):
-        kept.setdefault(row, []).append(path)
-    people = [paths for paths in kept.values() if len(paths) >= least]
-    if len(people) < 2:
-        raise DatasetError(
-            f"{', '.join(map(str, folders))}: expected two people with {least} images, got {len(people)}"
-        )
-    crops = read_crops([path for paths in people for path in paths])
-    labels = np.repeat(np.arange(len(people)), [len(paths) for paths in people])
-    return torch.from_numpy(crops), torch.from_numpy(labels)
-
-
-def _people(folders: Sequence[Path]) -> Iterator[list[Path]]:
-    for folder in folders:
-        yield from read_people(folder).values()

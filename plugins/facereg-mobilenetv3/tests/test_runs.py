@@ -37,6 +37,7 @@ from facereg.networks.spec import NetworkSpec
 from facereg.testing.pictures import crops
 from facereg.training import DeployedEmbedder, fitting, load_embedder, network_input, publishing
 from facereg.training.fitting import fit
+from facereg.training.identities import read_identities
 
 pytestmark = pytest.mark.train
 Begin = Callable[[], tuple[lightning.LightningModule, Dataset[tuple[Tensor, ...]]]]
@@ -188,7 +189,8 @@ def test_arcface_learns_its_classes_and_publishes_without_them(tmp_path: Path, m
     given = {"size": SMALL, "batch": 16, "epochs": 20, "class_lr": 0.1, "warmup": 1, "devices": 1}
     arcface.run([tmp_path / "people"], tmp_path / "out", False, {key: str(value) for key, value in given.items()})
 
-    images, labels = arcface._read_identities([tmp_path / "people"], least=2)
+    people = read_identities([tmp_path / "people"])
+    images, labels = torch.from_numpy(people.images), torch.from_numpy(people.labels)
     assert labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
     settings = ArcFaceSettings(size=SMALL)
     torch.manual_seed(0)  # as the recipe began
