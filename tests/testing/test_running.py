@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from facereg.builtin.alignment import FivePointAligner
 from facereg.cli.app import app
-from facereg.registry.installed import Registry
+from facereg.registry.installed import Registry, default_registry
 from facereg.roles import Stage
-from facereg.testing import AlignerContract, DetectorContract, pictures
+from facereg.testing import AlignerContract, DetectorContract, contracts, pictures
 from facereg.testing.checking import CheckFailedError
-from facereg.testing.contracts import CONTRACTS, checks_of, run_checks, run_contract
+from facereg.testing.contracts import CONTRACTS, Outcome, checks_of, run_checks, run_contract
 from facereg.testing.every_role import StageContract
 from tests.testing.planting import look
 
@@ -143,6 +143,19 @@ def test_optimised_python_changes_nothing() -> None:
         command, env=os.environ | {"PYTHONPATH": path}, cwd=root, capture_output=True, text=True, check=False
     )
     assert done.stdout.startswith("expected the face of the photograph, got no face; give boxes"), done.stderr
+
+
+def test_a_plugin_is_checked_with_every_tag_whose_weights_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contracts, "run_checks", lambda contract, model: iter([Outcome(model, "it", passed=True)]))
+
+    def checked(name: str, weights: str | None = None) -> list[str]:
+        return [outcome.model for outcome in run_contract(name, default_registry(), weights=weights)]
+
+    assert checked("yolov5") == ["yolov5s-face", "yolov5s-face:int8"]
+    assert checked("yolov5s-face:int8") == ["yolov5s-face:int8"]
+    assert checked("yolov5", weights="mine.onnx") == ["yolov5s-face"]
+    monkeypatch.setattr(contracts, "find_weights", lambda network: None)
+    assert checked("yolov5") == ["yolov5s-face"]
 
 
 def test_the_kit_asserts_nothing() -> None:

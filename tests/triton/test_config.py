@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import shutil
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -40,6 +41,10 @@ NETWORK = ServedNetwork(
 def parsed(options: ServingOptions | None = None, *, backend: Any = "onnxruntime") -> Any:
     text = config_text(NETWORK, options or ServingOptions(), backend=backend)
     return text_format.Parse(text, model_config_pb2.ModelConfig())
+
+
+def parsed_file(path: Path) -> Any:
+    return text_format.Parse(path.read_text("utf-8"), model_config_pb2.ModelConfig())
 
 
 def shipped_networks() -> list[NetworkSpec]:
@@ -186,11 +191,24 @@ def test_a_third_partys_network_is_built_with_the_names_and_sizes_of_its_file(tm
         tmp_path / "out", registry=third_party_registry(), weights={"mean-colour": file}, models=["mean-colour"]
     )
     folder = tmp_path / "out" / COLOURS.name
-    text = (folder / "config.pbtxt").read_text("utf-8")
-    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    config = parsed_file(folder / "config.pbtxt")
     assert built.sha256 == file_sha256(file) == file_sha256(folder / str(built.version) / "model.onnx")
     assert [(t.name, list(t.dims)) for t in config.input] == [("x", [-1, -1, 3])]
     assert [(t.name, list(t.dims)) for t in config.output] == [("mean", [3]), ("all", [1])]
+
+
+@pytest.mark.parametrize("name", ["yolov5s-face:int8", "yolov5s-face-int8"], ids=["tag", "old name"])
+def test_weights_with_a_tag_have_a_network_of_their_own_on_the_server(name: str, tmp_path: Path) -> None:
+    [built] = build_repository(tmp_path, registry=default_registry(), models=[name])
+    assert (built.network, built.model) == ("yolov5s-face-int8", "yolov5s-face:int8")  # no colon may be in its name
+    config = parsed_file(tmp_path / built.network / "config.pbtxt")
+    assert config.name == "yolov5s-face-int8"
+    [spec] = default_registry().model(name).networks
+    assert file_sha256(tmp_path / built.network / str(built.version) / "model.onnx") == spec.sha256
+    file = tmp_path / "mine.onnx"
+    shutil.copy(spec.locate(), file)
+    [mine] = build_repository(tmp_path, registry=default_registry(), models=[name], weights={name: file})
+    assert mine == built
 
 
 def test_networks_without_weights_are_left_out_with_the_reason(tmp_path: Path) -> None:

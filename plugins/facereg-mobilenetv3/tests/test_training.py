@@ -20,11 +20,12 @@ from facereg_mobilenetv3.distill import (
     make_views,
 )
 from facereg_mobilenetv3.networks import EMBEDDING, MobileNetV3Embedder
+from facereg_mobilenetv3.plugin import NETWORK
 from facereg_mobilenetv3.views import SIZE
 
 from facereg.errors import ContractError, WeightsError
 from facereg.testing.pictures import crops
-from facereg.training import load_embedder, network_input
+from facereg.training import load_embedder, network_input, read_tensors
 from facereg.training.schedules import trapezoid
 
 pytestmark = pytest.mark.train
@@ -107,6 +108,9 @@ def test_a_network_starts_from_the_checkpoint_given(tmp_path: Path) -> None:
     for network in (module.network, module.anchor):
         assert all(torch.equal(value, source.state_dict()[key]) for key, value in network.state_dict().items())
     assert not any(parameter.requires_grad for parameter in module.anchor.parameters())
+    load_embedder(source, NETWORK.locate())  # the ONNX file that ships
+    stored = read_tensors(NETWORK.locate(), expected="weights")
+    assert all(torch.equal(value, stored[f"network.{key}"]) for key, value in source.state_dict().items())
     torch.save({"state_dict": {"network.x": torch.zeros(1)}}, tmp_path / "other.ckpt")
     for path, words in (
         ("gone.ckpt", "gone.ckpt: expected an .onnx, .safetensors or .ckpt file, found none"),

@@ -144,9 +144,10 @@ def test_a_run_starts_from_the_features_of_vgg16(tmp_path: Path, monkeypatch: py
     assert {id(p) for p in network.parameters() if not p.requires_grad} == held
 
 
-def test_a_run_starts_from_a_run(weights: Path, thin: Callable[[], SSD]) -> None:
+@pytest.mark.parametrize("suffix", ["onnx", "safetensors"])
+def test_a_run_starts_from_a_run(suffix: str, weights: Path, thin: Callable[[], SSD]) -> None:
     network = thin()
-    load_network(network, weights / "ssd300-vgg16.safetensors")
+    load_network(network, weights / f"ssd300-vgg16.{suffix}")
     stored = load_file(weights / "ssd300-vgg16.safetensors")
     assert all(torch.equal(value, stored[f"network.{key}"]) for key, value in network.state_dict().items())
 

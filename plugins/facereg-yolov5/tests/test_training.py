@@ -16,17 +16,18 @@ from facereg_yolov5.commands import anchors_app, pack_app
 from facereg_yolov5.losses import Labels, box_overlaps, covered, losses, wing_loss
 from facereg_yolov5.networks import YoloV5s, decode
 from facereg_yolov5.pictures import Pack, Pictures, pack_pictures
-from facereg_yolov5.recipe import YoloSettings, YoloTraining
+from facereg_yolov5.plugin import NETWORK
+from facereg_yolov5.recipe import YoloSettings, YoloTraining, load_network
 from facereg_yolov5.scenes import Look, Plan, change_light, colour_matrices, draw_pixels, place_faces, plan_scenes
 from torch.utils.data import DataLoader, TensorDataset
 from typer.testing import CliRunner
 
 from facereg.data.boxes import LabelledImage
 from facereg.data.readable import left_out
-from facereg.errors import ContractError, DatasetError, FaceregError, ImageError
+from facereg.errors import ContractError, DatasetError, FaceregError, ImageError, WeightsError
 from facereg.images import write_image
 from facereg.testing.pictures import noise
-from facereg.training import average_weights, fitting
+from facereg.training import average_weights, fitting, read_tensors
 from facereg.types import Image
 
 pytestmark = pytest.mark.train
@@ -327,6 +328,17 @@ def fitted(module: YoloTraining, out: Path, *, resume: bool = False) -> dict[str
     steps = module.settings.steps
     fitting.fit(module, DataLoader(TensorDataset(torch.arange(steps))), out, steps=steps, resume=resume, devices=1)
     return module.state_dict()
+
+
+def test_a_run_starts_from_the_onnx_file_that_ships(tmp_path: Path) -> None:
+    shipped = NETWORK.locate()
+    settings = YoloSettings(size=64, batch=2, init=str(shipped))
+    module = YoloTraining(settings, marked(tmp_path))
+    stored = read_tensors(shipped, expected="weights")
+    for network in (module.network, module.averaged):
+        assert all(torch.equal(value, stored[f"network.{key}"]) for key, value in network.state_dict().items())
+    with pytest.raises(WeightsError, match=r"init: expected the .onnx or .safetensors file of a run, found none at"):
+        load_network(module.network, tmp_path / "gone.onnx")
 
 
 class Interrupted(YoloTraining):
