@@ -25,7 +25,7 @@ def label_images(
         aligner: its points stand for the detector's landmarks, and faces that it refuses are left out; None, and the
             one that takes the detector's five, leave what was found as it is.
     """
-    if aligner is None or isinstance(aligner, FivePointAligner):
+    if aligner is None or type(aligner) is FivePointAligner:
         for path, outcome in detect_files(detector, paths, chunk=CHUNK):
             if isinstance(outcome, ImageError):
                 yield outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import cv2
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg import FloatArray, Image, Layout, crops_of_boxes, read_image, resize, transform_points, warp
-from facereg.training import PointedImage
+from facereg.training import PointedImage, read_each
 from facereg_adnet.plugin import MARGIN
 
 # What an aligner takes for that box, from a detector's, lies so beside it: sides, and its centre's sigma and range. As
@@ -55,15 +55,19 @@ class Drawn:
 class Pictures:
     """Decoded pictures and their points: of each, what lies about its face, no larger than crops need it.
 
+    Those that cannot be read are left out, see `read_each`.
+
     Args:
         known: the layout of the points.
         side: px of the crops.
+    Raises:
+        ImageError: if one cannot be read.
     """
 
     def __init__(self, items: Sequence[PointedImage], known: Layout, *, side: int) -> None:
         self.layout, self.side = known, side
-        decode = lru_cache(1)(read_image)  # faces of one picture come one after another
-        cuts = [_cut(decode(item.path), item.points, side) for item in items]
+        decode = lru_cache(1)(partial(read_image, whole=True))  # faces of one picture come one after another
+        cuts = read_each(items, lambda item: _cut(decode(item.path), item.points, side))
         self.images = [pixels for pixels, _ in cuts]
         self.points = np.stack([points for _, points in cuts])  # (N, P, 2)
         self.boxes = np.concatenate([self.points.min(1), self.points.max(1)], 1)  # about all points

@@ -35,7 +35,6 @@ from facereg.training import (
     read_points,
     read_pseudo_labels,
     read_tensors,
-    readable,
     warm_steps,
 )
 from facereg_adnet.losses import DISTANCES, MAP_WEIGHT, adaptive_wing, direction, neighbours, star, tangents
@@ -305,7 +304,11 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
 
 
 def read_items(data: Sequence[Path], settings: AdnetSettings, known: Layout) -> list[PointedImage]:
-    """Return the pictures of all lists that can be read."""
+    """Return the faces of all lists.
+
+    Raises:
+        DatasetError: if there is no list, or one is not as stated, or of another layout.
+    """
     if len(data) != 1:
         raise DatasetError(
             f"data: expected the one folder that the settings' files lie in, got {len(data)}; pass --data DIR"
@@ -320,7 +323,7 @@ def read_items(data: Sequence[Path], settings: AdnetSettings, known: Layout) -> 
         items += read_pseudo(data[0] / name, data[0], known, least=settings.least)
     if not items:
         raise DatasetError("points and pseudo: expected a list of either, got none; pass --set points=LIST")
-    return readable(items, path=lambda item: item.path)
+    return items
 
 
 def read_pseudo(path: Path, root: Path, known: Layout, *, least: float) -> list[PointedImage]:

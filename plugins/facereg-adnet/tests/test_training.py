@@ -17,7 +17,8 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
 from facereg_adnet.networks import AdNet, DeployedAdNet, build_68  # noqa: E402
-from facereg_adnet.pictures import MARGIN, EdgeMaps, Look, Pictures  # noqa: E402
+from facereg_adnet.pictures import EdgeMaps, Look, Pictures  # noqa: E402
+from facereg_adnet.plugin import MARGIN  # noqa: E402
 from facereg_adnet.recipe import AdnetSettings, AdnetTraining, Steps, begin, person_of, read_items, run  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
