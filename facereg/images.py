@@ -13,8 +13,8 @@ import numpy.typing as npt
 from facereg.decoding.containers import START, kind_of
 from facereg.decoding.decoder import opened
 from facereg.decoding.source import Source
-from facereg.disk.replacing import write_atomically
-from facereg.errors import ImageError, words_of
+from facereg.disk.replacing import write_atomically, writing
+from facereg.errors import ImageError
 from facereg.types import Faces, Image, check_image
 
 # By format; of HEIC too, so that such files are named where its reader is not installed.
@@ -146,13 +146,9 @@ def write_image(path: str | Path, image: Image) -> None:
         wanted = f"at most {longest:,} pixels a side in a {path.suffix}"
         raise ImageError(path, f"cannot be written: expected {wanted}, got {max(image.shape):,}; name a .png or .tif")
     _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    try:
+    with writing(path, ImageError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, encoded.tobytes())
-    except OSError as error:
-        raise ImageError(
-            path, f"cannot be written ({words_of(error, 120)}); check the folder's rights and space"
-        ) from error
 
 
 def load_pictures(paths: Iterable[Path]) -> Iterator[tuple[Path, Picture | ImageError]]:

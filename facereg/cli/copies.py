@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from facereg.disk.paths import inside
+from facereg.disk.replacing import writing
 from facereg.errors import ContractError, ImageError
 from facereg.names import shown
 from facereg.types import Image
@@ -95,15 +96,13 @@ def require_folder(folder: Path) -> None:
 
 def require_writable(path: Path) -> None:
     """Raise ImageError where a file could not be written: before the work whose result it is to hold."""
-    try:
+    with writing(path, ImageError):
         if path.is_dir():
             raise ImageError(path, "expected the name of a file to write, got a folder; add a name")
         if not path.parent.is_dir():
             raise ImageError(path, "expected it in a folder that is there, found none; make the folder")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise ImageError(path, f"cannot be written ({error.strerror}); check the folder's rights and space") from error
 
 
 def require_others(option: str, written: Iterable[Path], read: Iterable[Path]) -> None:

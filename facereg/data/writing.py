@@ -13,7 +13,7 @@ import numpy as np
 
 from facereg.data.boxes import LabelledImage
 from facereg.disk.paths import inside, relative_parts
-from facereg.disk.replacing import whole_folder, write_atomically
+from facereg.disk.replacing import whole_folder, write_atomically, writing
 from facereg.errors import ContractError, DatasetError, ImageError
 from facereg.images import image_size
 
@@ -224,11 +224,9 @@ def _add(files: dict[PurePosixPath, str], name: PurePosixPath, text: str, item: 
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
-    try:
+    with writing(path, DatasetError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be written ({error}); check the folder's rights and space") from error
 
 
 def _write_folder(out: Path, files: Mapping[PurePosixPath, str]) -> None:

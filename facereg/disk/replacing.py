@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from facereg.errors import FaceregError, ImageError
+
 PRIVATE = 0o600  # of whatever holds vectors: they are biometric data
 
 
@@ -23,6 +25,16 @@ def write_atomically(path: Path, content: bytes, *, private: bool = False) -> No
     """
     with whole_file(path, private=private) as stream:
         stream.write(content)
+
+
+@contextmanager
+def writing(path: str | Path, error: type[FaceregError] = FaceregError) -> Iterator[None]:
+    """Make one error, of the kind given, of whatever keeps a file or folder from being written in the block."""
+    try:
+        yield
+    except OSError as cause:
+        reason = f"cannot be written ({cause.strerror or cause}); check the folder's rights and space"
+        raise (ImageError(path, reason) if error is ImageError else error(f"{path}: {reason}")) from cause
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.errors import FaceregError, MissingExtraError
+from facereg.disk.replacing import writing
+from facereg.errors import MissingExtraError
 from facereg.types import FloatArray
 
 try:
@@ -90,12 +91,9 @@ def save_figure(path: Path) -> None:
         FaceregError: if the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pyplot.tight_layout()
-        pyplot.savefig(path, dpi=110)
-    except OSError as error:
-        raise FaceregError(
-            f"{path}: cannot be written ({error.strerror}); check the folder's rights and space"
-        ) from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pyplot.tight_layout()
+            pyplot.savefig(path, dpi=110)
     finally:
         pyplot.close("all")

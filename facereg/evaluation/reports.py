@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facereg import __version__
-from facereg.disk.replacing import write_atomically
-from facereg.errors import FaceregError
+from facereg.disk.replacing import write_atomically, writing
 
 
 def write_report(path: Path, figures: Mapping[str, object], *, command: str, models: Mapping[str, str]) -> None:
@@ -29,13 +28,9 @@ def write_report(path: Path, figures: Mapping[str, object], *, command: str, mod
         "processor": f"{platform.system()} {platform.machine()}",
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, (json.dumps(report, indent=2) + "\n").encode())
-    except OSError as error:
-        raise FaceregError(
-            f"{path}: cannot be written ({error.strerror}); check the folder's rights and space"
-        ) from error
 
 
 def source_commit() -> str | None:

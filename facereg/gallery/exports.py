@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from facereg.disk.reading import open_file
-from facereg.disk.replacing import whole_file
+from facereg.disk.replacing import whole_file, writing
 from facereg.errors import ContractError, GalleryError, words_of
 from facereg.gallery.files import companions
 from facereg.gallery.rows import JOINED, LONGEST_SOURCE, Source
@@ -71,19 +71,17 @@ def export_gallery(gallery: Access, path: str | Path) -> int:
             found = connection.execute(f"SELECT {name} FROM {JOINED} ORDER BY name, embeddings.id")
             return (cell for (cell,) in found)
 
-        try:
-            with (
-                whole_file(Path(path), private=True) as stream,
-                zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
-            ):
-                for key, (name, _) in TEXTS.items():
-                    _write(archive, key, np.dtype(f"<U{longest[key]}"), (state.embeddings,), column(name))
-                vectors = (np.frombuffer(blob, "<f4") for blob in column("vector"))
-                _write(archive, "vectors", np.dtype("<f4"), (state.embeddings, state.dim), vectors)
-                for key, text in (("space", state.space), ("key", sealer.fingerprint), ("seal", digest.hexdigest())):
-                    _write(archive, key, np.dtype(f"<U{max(len(text), 1)}"), (), [text])
-        except OSError as error:
-            raise GalleryError(f"{path}: cannot be written ({error}); check the folder's rights and space") from error
+        with (
+            writing(path, GalleryError),
+            whole_file(Path(path), private=True) as stream,
+            zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
+            for key, (name, _) in TEXTS.items():
+                _write(archive, key, np.dtype(f"<U{longest[key]}"), (state.embeddings,), column(name))
+            vectors = (np.frombuffer(blob, "<f4") for blob in column("vector"))
+            _write(archive, "vectors", np.dtype("<f4"), (state.embeddings, state.dim), vectors)
+            for key, text in (("space", state.space), ("key", sealer.fingerprint), ("seal", digest.hexdigest())):
+                _write(archive, key, np.dtype(f"<U{max(len(text), 1)}"), (), [text])
     return state.embeddings
 
 

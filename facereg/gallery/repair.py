@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.disk.replacing import PRIVATE
+from facereg.disk.replacing import PRIVATE, writing
 from facereg.errors import GalleryError
 from facereg.gallery.access import Access, make_gallery, migrated_copy, named
 from facereg.gallery.checking import structure_problems
@@ -150,11 +150,8 @@ def _beside(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     new = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:12]}")
     try:
-        yield new
-    except OSError as error:
-        raise GalleryError(
-            f"{path}: cannot be written ({error.strerror}); check the folder's rights and space"
-        ) from error
+        with writing(path, GalleryError):
+            yield new
     finally:
         for file in (new, *companions(new)):
             with suppress(OSError):

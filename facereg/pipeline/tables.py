@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from facereg.builtin.main_face import main_face_of
-from facereg.disk.replacing import whole_file
+from facereg.disk.replacing import whole_file, writing
 from facereg.errors import ImageError
 from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.files import run_files
@@ -42,21 +42,16 @@ class EmbeddedFiles:
         Raises:
             ImageError: if it cannot be written.
         """
-        try:
-            with whole_file(path, private=True) as stream:
-                np.savez_compressed(
-                    stream,
-                    vectors=self.embeddings.vectors,
-                    boxes=self.boxes,
-                    scores=self.scores,
-                    images=np.array([str(image) for image in self.images], np.str_),
-                    main=self.main,
-                    space=np.array(self.embeddings.space),
-                )
-        except OSError as error:
-            raise ImageError(
-                path, f"cannot be written ({error.strerror}); check the folder's rights and space"
-            ) from error
+        with writing(path, ImageError), whole_file(path, private=True) as stream:
+            np.savez_compressed(
+                stream,
+                vectors=self.embeddings.vectors,
+                boxes=self.boxes,
+                scores=self.scores,
+                images=np.array([str(image) for image in self.images], np.str_),
+                main=self.main,
+                space=np.array(self.embeddings.space),
+            )
 
 
 def embed_files(
