@@ -40,23 +40,12 @@ class OnnxRunner(Runner):
         if own:
             spec.require_own(path, self.fingerprint)
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors only: they come back as exceptions
         options.enable_cpu_mem_arena = spec.keeps_memory
         options.enable_mem_pattern = False
         if threads is not None:
             options.intra_op_num_threads = threads
-        # tensors kept in other files are not in the fingerprint, and could be anybody's: below a file there are none
-        options.add_session_config_entry(EXTERNAL_FOLDER, os.path.abspath(path))
         provider = _provider(device)
-        try:
-            self._session: onnxruntime.InferenceSession | None = onnxruntime.InferenceSession(
-                content, options, providers=[provider]
-            )
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise BrokenNetworkError(
-                f"{path}: not a network that ONNX Runtime {onnxruntime.__version__} can open: {words_of(error, 300)}; "
-                f"copy it again, export it again with its weights in the one file, or pass other weights"
-            ) from error
+        self._session: onnxruntime.InferenceSession | None = open_session(content, path, options, provider)
         if self._session.get_providers()[0] != provider:
             raise DeviceError(
                 f"{device}: ONNX Runtime could not start {provider}; check the driver, or use device='cpu'"
@@ -96,6 +85,26 @@ class OnnxRunner(Runner):
 
     def close(self) -> None:
         self._session = None
+
+
+def open_session(
+    content: bytes, path: Path, options: onnxruntime.SessionOptions, provider: str = PROVIDERS["cpu"]
+) -> onnxruntime.InferenceSession:
+    """Return the session of one ONNX file's bytes; nothing beside the file is read.
+
+    Raises:
+        BrokenNetworkError: if they are no ONNX network.
+    """
+    options.log_severity_level = 3  # errors only: they come back as exceptions
+    # tensors kept in other files are not in the fingerprint, and could be anybody's: below a file there are none
+    options.add_session_config_entry(EXTERNAL_FOLDER, os.path.abspath(path))
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=[provider])
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise BrokenNetworkError(
+            f"{path}: not a network that ONNX Runtime {onnxruntime.__version__} can open: {words_of(error, 300)}; "
+            f"copy it again, export it again with its weights in the one file, or pass other weights"
+        ) from error
 
 
 def _provider(device: str) -> str:

@@ -7,7 +7,6 @@ these weights or by none, and several weights of one network lie side by side.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import onnxruntime
 from facereg.disk.replacing import file_sha256, whole_folder, write_atomically
 from facereg.errors import PluginError, RunnerError, WeightsError
 from facereg.networks.matching import Kind, dims_fit, rows_of_declared
-from facereg.networks.onnx import EXTERNAL_FOLDER
+from facereg.networks.onnx import open_session
 from facereg.networks.spec import NetworkSpec, TensorSpec, weights_version
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import Registry
@@ -191,15 +190,8 @@ def served_network(spec: NetworkSpec, path: Path) -> ServedNetwork:
     Raises:
         RunnerError: if the file is no network, or its tensors are not those of the spec.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only: they come back as exceptions
-    options.add_session_config_entry(EXTERNAL_FOLDER, os.path.abspath(path))  # only this one file is served
-    try:
-        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no base class
-        raise RunnerError(
-            f"{path}: not a network that ONNX Runtime can open: {' '.join(str(error).split())[:300]}"
-        ) from error
+    content = path.read_bytes()
+    session = open_session(content, path, onnxruntime.SessionOptions())
     for node in (*session.get_inputs(), *session.get_outputs()):
         if not node.name.isprintable() or set(node.name) & set('"\\'):
             raise RunnerError(
@@ -210,7 +202,7 @@ def served_network(spec: NetworkSpec, path: Path) -> ServedNetwork:
         _matched(path, spec, "inputs", session.get_inputs()),
         _matched(path, spec, "outputs", session.get_outputs()),
         spec.max_batch,
-        file_sha256(path),
+        hashlib.sha256(content).hexdigest(),
         spec.keeps_memory,
     )
 
