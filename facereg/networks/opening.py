@@ -114,4 +114,6 @@ def _open_served(spec: NetworkSpec, runner: str, weights: str | Path | None) -> 
     address = parse_address(runner)  # first: a wrong address is the error, whether or not the extra is installed
     from facereg.networks.triton.runner import TritonRunner
 
-    return TritonRunner(spec, address, sha256=spec.sha256 if weights is None else file_sha256(spec.locate(weights)))
+    yours = spec.local is not None and spec.local.is_file()  # whose checksum need not be stated
+    given = weights is not None or (spec.sha256 is None and yours)
+    return TritonRunner(spec, address, sha256=file_sha256(spec.locate(weights)) if given else spec.sha256)

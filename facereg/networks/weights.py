@@ -6,6 +6,7 @@ Looking for it brings nothing from the network: that is `facereg models fetch`, 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -60,16 +61,22 @@ def find_weights(spec: NetworkSpec) -> FoundWeights | None:
     """Return where a network's own ONNX file is, None where it is nowhere; nothing is read, made or brought."""
     if spec.local is not None and spec.local.is_file():
         return FoundWeights(spec.local, "yours")
-    if spec.package and (shipped := _shipped(spec)).is_file():
+    if (shipped := _shipped(spec)) is not None and shipped.is_file():
         return FoundWeights(shipped, "plugin")
     if spec.installed is not None and not spec.installed.convert and (path := spec.installed.find()) is not None:
         return FoundWeights(path, "distribution")
     cached = cached_file(spec)
-    return FoundWeights(cached, "cache") if cached is not None and cached.is_file() else None
+    if cached is not None and os.path.isfile(cached):  # which a folder of somebody else's says no to
+        return FoundWeights(cached, "cache")
+    return None
 
 
-def _shipped(spec: NetworkSpec) -> Path:
-    return Path(str(resources.files(spec.package))) / "weights" / spec.file
+def _shipped(spec: NetworkSpec) -> Path | None:
+    """Return where a plugin has, or would have, a network's file; None where there is no such plugin."""
+    try:
+        return Path(str(resources.files(spec.package))) / "weights" / spec.file if spec.package else None
+    except ImportError:
+        return None
 
 
 def cached_file(spec: NetworkSpec) -> Path | None:
@@ -120,7 +127,7 @@ def _missing(spec: NetworkSpec) -> str:
     if spec.local is not None:
         return f"expected the weights file {spec.local}, found none; correct its place where you added it"
     return (
-        f"no weights ship with {spec.package} ({_shipped(spec)} is missing); "
+        f"no weights ship with {spec.package} ({_shipped(spec) or 'the package'} is missing); "
         f"train or export them and pass their folder: weights= in Python, --weights on the command line"
     )
 

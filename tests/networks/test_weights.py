@@ -94,6 +94,13 @@ def test_a_distribution_that_is_not_installed_is_named() -> None:
             open_network(spec)
 
 
+def test_a_package_that_is_not_there_has_no_weights() -> None:
+    gone = replace(RNET, package="no_such_package")
+    assert find_weights(gone) is None
+    with pytest.raises(WeightsError, match=r"no weights ship with no_such_package \(the package is missing\)"):
+        gone.locate()
+
+
 def test_a_network_is_made_of_anothers_file_once_and_kept(site: Path, tmp_path: Path) -> None:
     assert find_weights(MADE) is None  # looking makes nothing
     kept = tmp_path / f"cache/weights/mtcnn-rnet-{sha256_of(CONTENT)[:12]}.onnx"

@@ -11,6 +11,7 @@ import pytest
 from facereg.disk.replacing import file_sha256
 from facereg.errors import FaceregError, PluginError, UnknownNameError, WeightsError
 from facereg.gallery.thresholds import calibration_for
+from facereg.networks.opening import open_network
 from facereg.networks.spec import NetworkSpec, TensorSpec
 from facereg.registry.added import FILE
 from facereg.registry.hooks import ModelSpec, hookimpl
@@ -173,6 +174,21 @@ def test_a_users_file_is_weights_by_a_tag(home: Path) -> None:
         assert mine.space == f"mobilenetv3-arcface:{str(own.sha256)[:12]}"
         assert not mine.networks.own_weights
     assert spec.full_name in [one.full_name for one in default_registry().models("embedder", tagged=True)]
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["stated", "not stated"])
+def test_a_server_must_hold_a_users_file(stated: bool, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "x.onnx").write_bytes(b"x")
+    digest = file_sha256(home / "x.onnx")
+    line = f'sha256 = "{digest}"\n' if stated else ""
+    (home / FILE).write_text(f'["yunet:mine"]\nfile = "x.onnx"\n{line}')
+    asked: list[str | None] = []
+    monkeypatch.setattr(
+        "facereg.networks.triton.runner.TritonRunner", lambda spec, address, *, sha256: asked.append(sha256)
+    )
+    [spec] = default_registry().model("yunet:mine").networks
+    open_network(spec, runner="triton://127.0.0.1:1")
+    assert asked == [digest]
 
 
 def test_a_users_folder_has_the_files_of_several_networks(home: Path) -> None:

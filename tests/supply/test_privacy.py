@@ -151,6 +151,7 @@ COMMANDS = {
     "check": ["plugins", "check", "mobilenetv3-arcface"],
     "new": ["plugins", "new", "mine", "--role", "detector", "--out", "out"],
     "models": ["models"],
+    "fetch": ["models", "fetch", "yolov5s-face:int8"],
 }
 
 
