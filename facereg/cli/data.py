@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from facereg.cli.cleaning import clean
 from facereg.cli.copies import require_others
 from facereg.cli.evaluate import Format
 from facereg.cli.fetching import fetch
@@ -28,6 +29,7 @@ from facereg.errors import ContractError, ImageError
 
 app = typer.Typer(help="Prepare data: convert, check, look, fetch, label.", no_args_is_help=True)
 app.command()(fetch)
+app.command()(clean)
 Annotations = Annotated[
     Path, typer.Option("--annotations", help="The list (wider, pseudo) or folder (voc, yolo, celeba).")
 ]

@@ -55,10 +55,10 @@ def write_people(
         for left_out in (*found.skipped, *found.failed):
             if not left_out.minor:
                 notice(f"left out {left_out}")
-        return _write(draw_people(found.people, people, least=least, seed=seed, source=source), out, progress)
+        return write_drawn(draw_people(found.people, people, least=least, seed=seed, source=source), out, progress)
     with Record(source, notice=notice) as record:
         chosen = draw_people(record.people(notice=notice), people, least=least, seed=seed, source=source)
-        return _write(chosen, out, progress)
+        return write_drawn(chosen, out, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,12 @@ def draw_people(
     return DrawnPeople({name: found[name] for name in names}, few)
 
 
-def _write(drawn: DrawnPeople, out: Path, progress: Callable[[int], object]) -> WrittenPeople:
+def write_drawn(drawn: DrawnPeople, out: Path, progress: Callable[[int], object]) -> WrittenPeople:
+    """Write the pictures of people as `OUT/PERSON/PICTURE`; see `write_people`.
+
+    Raises:
+        DatasetError: if the folder cannot be written.
+    """
     errors: list[ImageError] = []
     written = kept = 0
     try:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from facereg.data.wider import read_wider_truth as read_wider_truth
     from facereg.evaluation.bootstrap import Intervals as Intervals
     from facereg.evaluation.bootstrap import bootstrap as bootstrap
+    from facereg.evaluation.cleaning import CleanedPeople as CleanedPeople
+    from facereg.evaluation.cleaning import Removed as Removed
+    from facereg.evaluation.cleaning import clean_people as clean_people
+    from facereg.evaluation.cleaning import write_cleaned as write_cleaned
     from facereg.evaluation.comparing import CalibrationResult as CalibrationResult
     from facereg.evaluation.comparing import Comparison as Comparison
     from facereg.evaluation.comparing import VerificationResult as VerificationResult
@@ -65,6 +69,7 @@ _HOMES = {
     "facereg.data.templates": "TemplateList read_templates",
     "facereg.data.wider": "WiderTruth read_wider_truth",
     "facereg.evaluation.bootstrap": "Intervals bootstrap",
+    "facereg.evaluation.cleaning": "CleanedPeople Removed clean_people write_cleaned",
     "facereg.evaluation.comparing": (
         "CalibrationResult Comparison VerificationResult compare_pictures measure_thresholds measure_verification"
     ),
