@@ -112,7 +112,7 @@ def options_of(settings: Callable[..., object], *, skip: frozenset[str] = frozen
         return None
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
-    hints, meanings = _hints(settings), _meanings(inspect.getdoc(settings) or "")
+    hints, meanings = _hints(settings), _all_meanings(settings)
     return {
         one.name: Option(
             one.name, _kind(hints.get(one.name, REQUIRED), one.default), one.default, meanings.get(one.name, "")
@@ -302,6 +302,14 @@ def _hints(settings: Any) -> dict[str, Any]:
 def _kind(hint: Any, default: object) -> Any:
     """Return a parameter's type: that of its default where it states none."""
     return type(default) if hint in (REQUIRED, Any, object) and type(default) in (bool, int, float, str) else hint
+
+
+def _all_meanings(settings: Callable[..., object]) -> dict[str, str]:
+    """Return the meaning of each name: what a class does not say, the class that it inherits from does."""
+    found: dict[str, str] = {}
+    for each in reversed(getattr(settings, "__mro__", (settings,))):
+        found |= _meanings(inspect.cleandoc(each.__doc__ or ""))
+    return found
 
 
 def _meanings(text: str) -> dict[str, str]:

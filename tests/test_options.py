@@ -57,6 +57,29 @@ def test_meanings_come_from_the_docstring() -> None:
     assert known()["three"].type == "3 float with commas between"
 
 
+def test_what_a_class_does_not_say_the_one_it_inherits_from_does() -> None:
+    @dataclass(frozen=True)
+    class More(Options):
+        """Options of another model.
+
+        Args:
+            low: another meaning.
+            depth: of it.
+        """
+
+        depth: int = 1
+
+    options = options_of(More)
+    assert options is not None
+    meanings = {name: options[name].meaning for name in ("steps", "low", "high", "depth")}
+    assert meanings == {
+        "steps": "how often it looks: more is slower.",
+        "low": "another meaning.",
+        "high": "scores between.",
+        "depth": "of it.",
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "word", "value"),
     [

@@ -9,10 +9,9 @@ from facereg import LandmarkOptions
 
 @dataclass(frozen=True, slots=True)
 class AdnetOptions(LandmarkOptions):
-    """Options of `adnet-68` and `adnet-98`.
+    """Options of `adnet-68` and `adnet-98`, beside those of every landmark network.
 
     Args:
-        factor, shift, passes, moved: as of every landmark network.
         least: how sure the network must be of a face: the mean, over the points, of the peak of each one's map.
     Raises:
         ContractError: if an option is out of range.

@@ -54,10 +54,9 @@ class ArcFaceOptions(EmbedderOptions):
 
 @dataclass(frozen=True, slots=True)
 class OnnxLandmarkOptions(LandmarkOptions):
-    """Options of `onnx-landmarks`.
+    """Options of `onnx-landmarks`, beside those of every landmark network.
 
     Args:
-        factor, shift, passes, least, moved: as of every landmark network.
         layout: of the points that come out: wflw-98, 300w-68, cofw-29 or five.
         side: px of the crop that goes in.
         margin: the crop's side over the longer side of the box about all points, as in the file's training.
