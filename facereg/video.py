@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -31,6 +32,7 @@ SILENCE_S = 10.0  # a stream that says nothing for so long is connected again
 RECONNECTS = 10  # tries in a row, 1, 2, 4 ... 30 s apart, before a stream counts as gone
 LONGEST_PAUSE_S = 30.0
 DEMUX_FAILURES = 100  # in a row: then the rest of the file cannot be read
+_DURATION = re.compile(r"([0-9]{1,4}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,9})?)", re.ASCII)
 CUT_S = 0.2  # a file that ends so much, and two frames, before the end that its header states was cut
 
 
@@ -174,11 +176,13 @@ class Video:
         base = video.time_base or 0
         start = None if video.start_time is None else float(video.start_time * base)
         packets, ends, failures, reached = 0, 0.0, 0, False
+        own_length = _stated_length(video)
         while not reached and failures <= failures_allowed:
             try:
                 for packet in container.demux():
                     failures = 0
-                    if packet.pts is not None and packet.time_base is not None:
+                    counts = own_length is None or packet.stream is video  # sound may go on after the pictures
+                    if counts and packet.pts is not None and packet.time_base is not None:
                         ends = max(ends, float((packet.pts + (packet.duration or 0)) * packet.time_base))
                     if packet.stream is not video:
                         continue
@@ -203,6 +207,7 @@ class Video:
                 if self._live:
                     raise self._error(_why(error)) from error
         begins, lasts = ((moment or 0) / av.time_base for moment in (container.start_time, container.duration))
+        lasts = lasts if own_length is None else own_length
         if 0 < packets < video.frames:
             self.missing += video.frames - packets
         elif packets and lasts - (ends - begins) > max(CUT_S, 2 / rate):
@@ -294,6 +299,12 @@ class _Slot:
             frame, self._frame = self._frame, None
             self._changed.notify_all()
             return frame
+
+
+def _stated_length(video: VideoStream) -> float | None:
+    """Return the seconds that Matroska says its pictures take; other containers count frames, or say nothing of it."""
+    found = _DURATION.fullmatch(video.metadata.get("DURATION", ""))
+    return None if found is None else float(found[1]) * 3600 + float(found[2]) * 60 + float(found[3])
 
 
 def _upright(frame: VideoFrame) -> Image:

@@ -116,6 +116,26 @@ def test_a_cut_file_gives_what_is_there_and_says_how_much_is_missing(tmp_path: P
     assert found == levels(whole)[0][: len(found)]
 
 
+def test_a_cut_file_whose_sound_goes_on_is_missing_no_more_frames_than_it_had(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "whole.mkv"), "w") as container:
+        pictures, sound = container.add_stream("mpeg4", rate=20), container.add_stream("pcm_s16le", rate=8000)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        for tenth in range(60):  # 3 s of pictures, 6 s of sound
+            for level in range(2 * tenth, 2 * tenth + 2) if tenth < 30 else ():
+                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), format="rgb24")
+                container.mux(pictures.encode(frame))
+            heard = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+            heard.rate, heard.pts = 8000, 800 * tenth
+            container.mux(sound.encode(heard))
+        container.mux(pictures.encode())
+    assert levels(tmp_path / "whole.mkv")[1].missing == 0
+    content = (tmp_path / "whole.mkv").read_bytes()
+    for share in (0.3, 0.45, 0.9):
+        (tmp_path / "cut.mkv").write_bytes(content[: int(len(content) * share)])
+        found, read = levels(tmp_path / "cut.mkv")
+        assert len(found) + read.missing == pytest.approx(60, abs=2), share
+
+
 def index_first(path: Path) -> bytes:
     with (
         av.open(str(path)) as source,
