@@ -52,7 +52,7 @@ class OnlineTripletSettings:
     warmup: int = 200  # steps
     decay: float = 0.7  # share of the steps, at the end, over which the rate falls to zero
     weight_decay: float = 0.05
-    dropout: float = 0.5
+    dropout: float = 0.0  # torchvision's 0.5 would drown the distances of a network that has not learned yet
     degrees: float = 10.0  # of random rotation, either way
     init: str = ""  # checkpoint or safetensors file to start from
     precision: str = "32-true"  # Lightning's: bf16-mixed on a GPU, and on CPUs that have bfloat16
