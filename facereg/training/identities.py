@@ -12,8 +12,6 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import track
 
 from facereg.data.readable import read_each
 from facereg.data.records import Record, RecordPicture, is_record
@@ -121,11 +119,15 @@ def read_identities(folders: Sequence[Path], *, least: int = 2, size: int = 112)
 
 
 def read_crops(paths: Sequence[Path], *, size: int = 112) -> npt.NDArray[np.uint8]:
-    """Return (N, size, size, 3) uint8 RGB of aligned crops of any size."""
+    """Return (N, size, size, 3) uint8 RGB of aligned crops of any size, but for those that cannot be read.
+
+    Raises:
+        ImageError: for a picture that cannot be read, where nobody listens (`facereg.data.readable.left_out`).
+        DatasetError: if there are pictures, and none can be read.
+    """
     crops = np.empty((len(paths), size, size, 3), np.uint8)
-    for row, path in enumerate(track(paths, "reading faces", console=Console(file=sys.stderr))):
-        crops[row] = _resized(read_image(path), size)
-    return crops
+    kept, _ = _read([(0, path.name, path) for path in paths], crops)
+    return crops[: len(kept)]
 
 
 def _read(rows: Sequence[Row], crops: npt.NDArray[np.uint8]) -> tuple[list[Row], list[bool]]:

@@ -62,7 +62,11 @@ def test_a_name_in_two_data_folders_is_two_people(tmp_path: Path) -> None:
 
 def test_grey_pictures_and_those_of_other_sizes_are_read(tmp_path: Path) -> None:
     PillowImage.new("L", (30, 20), 77).save(tmp_path / "grey.png")
-    assert read_crops([tmp_path / "grey.png"], size=16).tolist() == np.full((1, 16, 16, 3), 77).tolist()
+    right = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    write_image(tmp_path / "right.png", right)
+    read = read_crops([tmp_path / "grey.png", tmp_path / "right.png"], size=16)
+    assert (read[0] == 77).all()
+    assert (read[1] == right).all()
 
 
 def test_people_of_a_record_are_read_as_those_of_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

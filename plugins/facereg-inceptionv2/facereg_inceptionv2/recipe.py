@@ -2,8 +2,8 @@
 
 `facereg train inceptionv2-triplet --data PEOPLE --out OUT`
 
-PEOPLE holds a folder of aligned crops for each person. The triplets are written to OUT/triplets.csv, which a later run
-reads.
+PEOPLE holds a folder of aligned crops for each person, or is an MXNet record. The triplets are
+written to OUT/triplets.csv, which a later run reads.
 """
 
 from __future__ import annotations

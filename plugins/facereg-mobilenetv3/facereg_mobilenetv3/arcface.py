@@ -153,7 +153,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     people = read_identities(data, least=settings.least)
     images, labels = torch.from_numpy(people.images), torch.from_numpy(people.labels)
     steps = count_steps(len(images), batch=settings.batch, epochs=settings.epochs)
-    module = ArcFaceTraining(settings, classes=int(labels.max()) + 1, steps=steps)
+    module = ArcFaceTraining(settings, classes=len(people.people), steps=steps)
     if settings.init:
         module.centre_classes(images, labels)
     fit_and_publish(

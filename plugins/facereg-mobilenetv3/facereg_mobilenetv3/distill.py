@@ -31,12 +31,12 @@ from facereg.training import (
     held_out,
     network_input,
     parse_settings,
-    readable,
+    read_crops,
     trapezoid,
 )
 from facereg_mobilenetv3.networks import begin_network, make_head
 from facereg_mobilenetv3.plugin import NETWORK
-from facereg_mobilenetv3.views import Views, make_shard, open_teacher, read_crops
+from facereg_mobilenetv3.views import Views, make_shard, open_teacher
 
 SAMPLE = 8192  # views that begin a head
 RIDGE = 1e-3  # of the features' variance, which the batch norm makes 1
@@ -209,6 +209,6 @@ def make_views(data: Sequence[Path], folder: Path, settings: DistillSettings) ->
     paths = find_images(data)
     if settings.keep_out:
         paths, _ = held_out(paths, key=lambda path: path.parent.name, one_in=settings.keep_out)
-    crops = read_crops(readable(paths, path=lambda path: path))
+    crops = read_crops(paths)
     for index in missing:
         make_shard(crops, teachers, folder, index=index, seed=settings.seed)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from facereg import FloatArray, MissingExtraError, WeightsError, read_image
+from facereg import FloatArray, MissingExtraError, WeightsError
 from facereg.training import whole_file
 
 Pixels = npt.NDArray[np.uint8]
@@ -60,15 +60,6 @@ def _prepared(*, takes_bytes: bool) -> Callable[[Pixels], npt.NDArray[np.generic
     if takes_bytes:
         return np.ascontiguousarray
     return lambda pixels: ((pixels.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
-
-
-def read_crops(paths: Sequence[Path]) -> Pixels:
-    """Return (N, 112, 112, 3) uint8 RGB of aligned crops of any one size."""
-    crops = np.empty((len(paths), SIZE, SIZE, 3), np.uint8)
-    for row, path in enumerate(track(paths, "reading faces", console=_stderr())):
-        image = read_image(path)
-        crops[row] = image if image.shape[0] == SIZE else cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-    return crops
 
 
 def make_view(crop: Pixels, other: Pixels, rng: np.random.Generator) -> Pixels:

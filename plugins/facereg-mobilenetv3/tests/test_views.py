@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from facereg_mobilenetv3.views import SIZE, Pixels, Views, make_shard, make_view, open_teacher, read_crops
+from facereg_mobilenetv3.views import SIZE, Pixels, Views, make_shard, make_view, open_teacher
 
 from facereg.errors import WeightsError
-from facereg.images import write_image
-from facereg.testing.pictures import crops, noise
+from facereg.testing.pictures import crops
 from facereg.types import FloatArray
 
 
@@ -114,15 +113,6 @@ def test_shards_are_one_table(tmp_path: Path) -> None:
         pixels, target = views[row]
         assert np.array_equal(pixels, held[row // 3][0][row % 3])
         assert np.array_equal(target, held[row // 3][1][row % 3])
-
-
-def test_crops_of_any_size_are_read_at_one(tmp_path: Path) -> None:
-    small, right = noise(64, 64), noise(SIZE, SIZE)
-    write_image(tmp_path / "a.png", small)
-    write_image(tmp_path / "b.png", right)
-    read = read_crops([tmp_path / "a.png", tmp_path / "b.png"])
-    assert read.shape == (2, SIZE, SIZE, 3)
-    assert np.array_equal(read[1], right)
 
 
 def test_a_missing_teacher_is_named(tmp_path: Path) -> None:

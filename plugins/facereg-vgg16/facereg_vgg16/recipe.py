@@ -2,7 +2,8 @@
 
 `facereg train vgg16-online-triplet --data PEOPLE --out OUT --set size=64`
 
-PEOPLE holds a folder of aligned crops for each person. A batch holds `each` images of each of `people` people.
+PEOPLE holds a folder of aligned crops for each person, or is an MXNet record. A batch holds
+`each` images of each of `people` people.
 """
 
 from __future__ import annotations
