@@ -155,7 +155,7 @@ def test_our_landmark_networks_give_the_same_points(served: Served, name: str) -
 
 
 def assert_same_embeddings(
-    registry: Registry, name: str, served: Served, faces: npt.NDArray[np.uint8], weights: Path | None
+    registry: Registry, name: str, served: Served, faces: npt.NDArray[np.uint8], weights: str | Path | None
 ) -> None:
     with (
         registry.create(name, role="embedder", weights=weights) as here,
@@ -166,12 +166,15 @@ def assert_same_embeddings(
         assert (mine.vectors * theirs.vectors).sum(1).min() >= 0.99999
 
 
-@pytest.mark.parametrize(("name", "size"), [("mobilenetv3-arcface", 112), ("dlib-resnet", 150)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("mobilenetv3-arcface", 112), ("dlib-resnet", 150), ("inceptionv2-triplet", 112), ("vgg16-online-triplet", 256)],
+)
 def test_the_embedder_gives_the_same_vectors(name: str, size: int, served: Served) -> None:
     [built] = [entry for entry in served.built if entry.network == name]
     if built.reason:
         pytest.skip(built.reason)
-    assert_same_embeddings(default_registry(), name, served, crops(40, size), None)
+    assert_same_embeddings(default_registry(), name, served, crops(40, size), served.weights.get(name))
 
 
 @pytest.mark.data

@@ -115,3 +115,30 @@ def write_colours(path: Path, *, gain: float = 1.0, batch: str | int = "batch") 
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return path
+
+
+def write_embedder(spec: NetworkSpec, path: Path) -> Path:
+    """Write a network of an embedder's tensors: random mixtures of the means of 8 x 8 places, (B, D)."""
+    [side], [dim] = {*spec.inputs[0].dims[1:3]}, spec.outputs[0].dims[1:]
+    assert side is not None
+    assert dim is not None
+    mixing = np.random.default_rng(0).normal(size=(192, dim)).astype(np.float32)
+    place = [side // 8] * 2
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["floats"], ["channels"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["channels"], ["places"], kernel_shape=place, strides=place),
+        helper.make_node("Flatten", ["places"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "mixing"], ["embedding"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        spec.name,
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", side, side, 3])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", dim])],
+        [onnx.numpy_helper.from_array(mixing, "mixing")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return path
