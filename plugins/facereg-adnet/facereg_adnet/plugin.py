@@ -58,6 +58,6 @@ def facereg_recipes() -> list[RecipeSpec]:
             name="adnet-star",
             run="facereg_adnet.recipe:run",
             summary="ADNet of one to four stacks with STAR or direction loss, on lists of points or pseudo-labels",
-            settings_from="facereg_adnet.recipe:AdnetSettings",
+            settings_from="facereg_adnet.settings:AdnetSettings",
         )
     ]

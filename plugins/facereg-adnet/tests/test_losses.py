@@ -12,6 +12,7 @@ from facereg import Edge, layout
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
+from facereg_adnet.fitting import point_maps  # noqa: E402
 from facereg_adnet.losses import (  # noqa: E402
     DISTANCES,
     WING,
@@ -28,7 +29,6 @@ from facereg_adnet.losses import (  # noqa: E402
     wing,
 )
 from facereg_adnet.networks import StackMaps, soft_argmax  # noqa: E402
-from facereg_adnet.recipe import point_maps  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 NONE = torch.zeros(0)

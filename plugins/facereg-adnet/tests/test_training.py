@@ -16,10 +16,12 @@ from facereg.training import PointedImage, load_checkpoint, parse_settings
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.train
 
+from facereg_adnet.fitting import AdnetTraining, Steps, begin  # noqa: E402
 from facereg_adnet.networks import AdNet, DeployedAdNet, build_68  # noqa: E402
 from facereg_adnet.pictures import EdgeMaps, Look, Pictures  # noqa: E402
 from facereg_adnet.plugin import MARGIN  # noqa: E402
-from facereg_adnet.recipe import AdnetSettings, AdnetTraining, Steps, begin, person_of, read_items, run  # noqa: E402
+from facereg_adnet.recipe import person_of, read_items, run  # noqa: E402
+from facereg_adnet.settings import AdnetSettings  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from facereg.data.boxes import PseudoLabels, write_pseudo_labels  # noqa: E402
