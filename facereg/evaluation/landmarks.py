@@ -19,9 +19,10 @@ from facereg.images import Picture
 from facereg.pipeline.points import find_points
 from facereg.pipeline.stages import require_landmarks
 from facereg.roles import Aligner, Detector
-from facereg.types import BoolArray, Faces, FloatArray
+from facereg.types import BoolArray, Faces, FloatArray, IntArray
 
 FAILED, STRICT = 0.10, 0.05  # errors over which a face has failed (WFLW's and COFW's), and 300-W's
+BROWS_TO_CHIN = 68  # points that a layout has at least, whose box is that of the face
 STEP = 1e-4  # of the curve of errors, which goes up to FAILED
 
 
@@ -70,6 +71,8 @@ class LandmarkResult:
         scores: over all pictures; one that cannot be read is missed.
         subsets: over the faces of each attribute that the labels name, as WFLW's `pose`.
         refused: how many faces were found, and refused by the aligner: missed, too.
+        square: how the square about the labelled points lies by the detector's boxes, where points go from brows to
+            chin and a face was found: `factor shift factor_std shift_std`, medians and deviations; see `ModelSpec`.
         enlarge: how much larger the pictures were made.
         errors: what is wrong with each file that could not be read or worked on.
     """
@@ -82,6 +85,7 @@ class LandmarkResult:
     scores: LandmarkScores
     subsets: Mapping[str, LandmarkScores]
     refused: int
+    square: Mapping[str, float]
     enlarge: float
     errors: tuple[ImageError, ...]
 
@@ -102,6 +106,8 @@ class LandmarkResult:
             "normaliser": self.normaliser,
             "enlarge": self.enlarge,
         }
+        if self.square:
+            figures["square"] = dict(self.square)
         if self.subsets:
             figures["nme_of"] = {name: own.known_nme for name, own in self.subsets.items()}
             figures["fr10_of"] = {name: own.fr10 for name, own in self.subsets.items()}
@@ -159,9 +165,12 @@ def measure_landmarks(
     middles = labelled.mean(1)
 
     def about(row: int, picture: Picture, faces: Faces) -> Faces:
-        return _about(picture.in_file(faces), faces, middles[row])
+        in_file = picture.in_file(faces)
+        chosen = _about(in_file, middles[row])
+        boxes.update(zip([row] * len(chosen), in_file.boxes[chosen], strict=True))
+        return faces[chosen]
 
-    found = list[FloatArray | None]()
+    found, boxes = list[FloatArray | None](), dict[int, FloatArray]()
     errors, refused = list[ImageError](), 0
     outcomes = find_points(
         EnlargingDetector(detector, enlarge),
@@ -182,7 +191,8 @@ def measure_landmarks(
                 points = picture.in_file(Faces(faces.boxes, faces.scores, own.points)).landmarks[0]
         found.append(points)
         progress(1)
-    return _result(items, found, labelled, of_labels, refused, enlarge, errors)
+    square = _square(boxes, labelled)
+    return _result(items, found, labelled, of_labels, refused, square, enlarge, errors)
 
 
 def _result(
@@ -191,6 +201,7 @@ def _result(
     labelled: FloatArray,
     layout: Layout,
     refused: int,
+    square: Mapping[str, float],
     enlarge: float,
     errors: Sequence[ImageError],
 ) -> LandmarkResult:
@@ -222,6 +233,7 @@ def _result(
         scored(np.ones(len(items), np.bool_)),
         {name: scored(chosen) for name, chosen in rows.items() if chosen.any()},
         refused,
+        square,
         enlarge,
         tuple(errors),
     )
@@ -272,10 +284,24 @@ def mean_shape(labelled: FloatArray, layout: Layout) -> FloatArray:
     return mean
 
 
-def _about(in_file: Faces, faces: Faces, middle: FloatArray) -> Faces:
-    """Return the best-scored face whose box, in the file, holds the middle of the labelled points; or no face."""
-    inside = (in_file.boxes[:, :2] <= middle).all(1) & (middle <= in_file.boxes[:, 2:]).all(1)
-    return faces[np.flatnonzero(inside)[:1]]  # faces come best first
+def _about(faces: Faces, middle: FloatArray) -> IntArray:
+    """Return the row of the best-scored face whose box holds the middle of the labelled points; or no row."""
+    inside = (faces.boxes[:, :2] <= middle).all(1) & (middle <= faces.boxes[:, 2:]).all(1)
+    return np.flatnonzero(inside)[:1]  # faces come best first
+
+
+def _square(boxes: Mapping[int, FloatArray], labelled: FloatArray) -> dict[str, float]:
+    """Return how the square about labelled points (N, P, 2) lies by the boxes (4,) of some of their pictures."""
+    if labelled.shape[1] < BROWS_TO_CHIN or not boxes:
+        return {}
+    found, points = np.stack(list(boxes.values())), labelled[list(boxes)]
+    longer = (found[:, 2:] - found[:, :2]).max(1)
+    low, high = points.min(1), points.max(1)
+    factors = (high - low).max(1) / longer
+    shifts = ((low + high)[:, 1] - found[:, 1] - found[:, 3]) / 2 / longer
+    both = {"factor": factors, "shift": shifts}
+    middles = {name: float(np.median(values)) for name, values in both.items()}
+    return middles | {f"{name}_std": float(values.std()) for name, values in both.items()}
 
 
 def _curve(errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -149,6 +149,21 @@ def test_points_of_another_layout_are_compared_by_the_five(labels: FloatArray, t
     assert (result.layout.points, result.normaliser) == (5, "inter-ocular")
 
 
+def test_how_the_boxes_lie_by_the_labelled_points_is_measured(tmp_path: Path) -> None:
+    points = points_98()
+    points[0], points[16], points[32] = [10, 60], [50, 110], [90, 60]  # with the brows at 40: a box of 80 x 70 px
+    found = faces(([0, 0, 100, 80], FACE)), faces(([0, 0, 100, 80], FACE)), faces(([0, 20, 50, 100], FACE))
+    result = measure_landmarks(Planted(*found), labelled(tmp_path, points, points, points))
+    # 80 / 100 and 80 / 80; centres at 75, and at 40 and 60
+    assert result.figures()["square"] == {
+        "factor": pytest.approx(0.8),
+        "shift": pytest.approx(0.35),
+        "factor_std": pytest.approx(0.2 * np.sqrt(2) / 3),
+        "shift_std": pytest.approx((0.35 - 15 / 80) * np.sqrt(2) / 3),
+    }
+    assert "square" not in measure_landmarks(Planted(*found), labelled(tmp_path, FACE)).figures()
+
+
 def test_a_face_that_the_aligner_refuses_is_missed_and_counted(tmp_path: Path) -> None:
     aligner = Numbered(FACE, "no face")
     result = measure_landmarks(Planted(faces((BOX, FACE))), labelled(tmp_path, FACE), aligner=aligner)
