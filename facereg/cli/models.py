@@ -39,9 +39,7 @@ def show(
             print_json(_listed(spec))
             continue
         typer.echo(f"{spec.role:9} {spec.full_name:22} {spec.summary}")
-        here = sum(find_weights(network) is not None for network in spec.networks)
-        weights = f"; weights: {here} of {counted(len(spec.networks), 'network')} here" if spec.networks else ""
-        say(f"{'':32} licence: {spec.licence}{weights}")
+        say(f"{'':32} licence: {spec.licence}{_summed(spec)}")
 
 
 @app.command()
@@ -68,6 +66,17 @@ def fetch(
             else:
                 state = "brought" if fetched.brought else "is here"
                 say(f"{fetched.network} {state}: {fetched.path}, {counted(fetched.size, 'byte')}")
+
+
+def _summed(spec: ModelSpec) -> str:
+    """Return how many of a model's files are here, where and of what size."""
+    found = [one for one in map(find_weights, spec.networks) if one is not None]
+    if not spec.networks:
+        return ""
+    places = ", ".join(sorted({one.place for one in found}))
+    size = sum(one.path.stat().st_size for one in found) / 1e6
+    here = f" ({places}, {size:.1f} MB)" if found else ""
+    return f"; weights: {len(found)} of {counted(len(spec.networks), 'network')} here{here}"
 
 
 def _weights(network: NetworkSpec) -> dict[str, object]:

@@ -21,7 +21,7 @@ def require_name(kind: str, name: object) -> None:
     if not isinstance(name, str) or len(name) > 80 or not NAME.fullmatch(name):
         raise PluginError(
             f"{kind}: name: expected small letters and digits, with single hyphens, dots or underscores between, "
-            f"got {name!r}"
+            f"got {name!r:.120}"
         )
 
 
@@ -32,7 +32,7 @@ def require_reference(place: str, reference: object) -> None:
 
 def require_line(place: str, text: object) -> None:
     if not isinstance(text, str) or not text.isprintable():
-        raise PluginError(f"{place}: expected one line of text, got {text!r}")
+        raise PluginError(f"{place}: expected one line of text, got {text!r:.120}")
 
 
 def require_network_specs(model: str, networks: object) -> None:
@@ -53,7 +53,7 @@ def require_network_specs(model: str, networks: object) -> None:
 
 def _require_sha256(place: str, sha256: object) -> None:
     if not re.fullmatch("[0-9a-f]{64}", str(sha256)):
-        raise PluginError(f"{place}: sha256: expected 64 small hex digits, got {sha256!r}")
+        raise PluginError(f"{place}: sha256: expected 64 small hex digits, got {sha256!r:.120}")
 
 
 def _require_installed(network: NetworkSpec, file: InstalledFile) -> None:
@@ -72,7 +72,7 @@ def _require_installed(network: NetworkSpec, file: InstalledFile) -> None:
     if file.convert:
         require_reference(f"{place}: convert", file.convert)
     if network.sha256 is None or (file.sha256 != network.sha256 and not file.convert):
-        raise PluginError(f"{network.name}: sha256: expected that of the ONNX file, got {network.sha256!r}")
+        raise PluginError(f"{network.name}: sha256: expected that of the ONNX file, got {network.sha256!r:.120}")
 
 
 def _require_addresses(network: NetworkSpec) -> None:

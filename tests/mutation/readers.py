@@ -34,6 +34,7 @@ from facereg.gallery.thresholds import Calibration, calibration_for, store_calib
 from facereg.images import read_image
 from facereg.networks.onnx import OnnxRunner
 from facereg.pipeline.composition import Composition
+from facereg.registry.added import added_weights
 from facereg.registry.installed import default_registry
 from facereg.testing.pictures import noise, vectors
 from facereg.video import Video
@@ -272,12 +273,18 @@ def _read_record(path: Path) -> object:
         return [(name, [picture.read() for picture in own]) for name, own in found.items()]
 
 
+def _read_weights_table(path: Path) -> object:
+    os.environ["FACEREG_HOME"] = str(path.parent)
+    return repr(added_weights(default_registry().model("yunet")))
+
+
 FACES = [[b"one", b"two"], [b"three"]]
 VOC = """<annotation><filename>a.jpg</filename><object><name>face</name><difficult>0</difficult><bndbox>
 <xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"""
 PSEUDO = json.dumps({"image": "images/a.jpg", "boxes": [[1, 2, 30, 40]], "scores": [0.9], "points": [[[1, 2]] * 5]})
 PTS = "version: 1\nn_points: 2\n{\n1.5 2.5\n3 4\n}\n"
 PIPELINE = '[detector]\nname = "mtcnn"\nthreads = 2\noptions = { min_face = 40 }\n[matcher]\nthreshold = 0.4\n'
+WEIGHTS = f'["yunet:mine"]\nfile = "a.onnx"\naddress = ["https://a.org/x"]\nsha256 = "{"0" * 64}"\nsize = 9\n'
 SOURCES = f'[faces]\naddress = ["https://a.org/x.zip"]\nsha256 = "{"0" * 64}"\nunpack = true\n'
 READERS = (
     Reader("JPEG with EXIF", _picture(".jpg"), _read_picture),
@@ -294,6 +301,7 @@ READERS = (
     Reader("export", _export, _read_export, sealed=True),
     Reader("calibrations", _calibrations, _read_calibrations, sealed=True),
     Reader("pipeline TOML", _text("pipeline.toml", PIPELINE), lambda path: repr(Composition.read(path))),
+    Reader("weights TOML", _text("weights.toml", WEIGHTS), _read_weights_table),
     Reader("sources TOML", _text("sources.toml", SOURCES), lambda path: repr(read_sources(path))),
     Reader("WIDER list", _text("list.txt", "a.jpg\n1\n1 2 30 40 0 0 0 0 0 0\nb/c.jpg\n0\n0 0 0 0\n"), _boxes("wider")),
     Reader("VOC", _text("voc/a.xml", VOC), _boxes("voc", folder=True)),
