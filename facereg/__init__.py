@@ -38,6 +38,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
     from facereg.builtin.alignment import FivePointAligner as FivePointAligner
+    from facereg.builtin.embedding import EmbedderOpening as EmbedderOpening
+    from facereg.builtin.embedding import NetworkEmbedder as NetworkEmbedder
     from facereg.builtin.exact import ExactMatcher as ExactMatcher
     from facereg.builtin.landmarks import LandmarkAligner as LandmarkAligner
     from facereg.builtin.landmarks import crops_of_boxes as crops_of_boxes
@@ -134,6 +136,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "facereg.builtin.alignment": "FivePointAligner",
+    "facereg.builtin.embedding": "EmbedderOpening NetworkEmbedder",
     "facereg.builtin.exact": "ExactMatcher",
     "facereg.builtin.landmarks": "LandmarkAligner crops_of_boxes",
     "facereg.builtin.layouts": "LAYOUTS Edge Layout layout layout_with",

@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from facereg import Embedder, EmbedderOptions, FloatArray, Networks, Opener, Where
-from facereg_dlib.plugin import NETWORK
+from facereg import EmbedderOpening, FloatArray, NetworkEmbedder, Opener
 
 # Where the five landmarks lie in dlib's chip of 150 px with padding 0.25, which it cuts by landmarks of its own:
 # eye, eye, nose, mouth corner, mouth corner; the median over 395 faces.
 TEMPLATE = ((48.23, 45.41), (101.45, 45.86), (74.70, 78.98), (50.77, 100.51), (98.09, 100.74))  # px
 
 
-@dataclass(frozen=True)
-class Opening(EmbedderOptions, Where):
-    """What `DlibResNet.open` takes."""
-
-
-class DlibResNet(Embedder):
+class DlibResNet(NetworkEmbedder):
     """dlib's face recognition ResNet: 128 numbers a face (Davis King 2017).
 
     It was trained for Euclidean distances between vectors that are not of unit length; the cosine serves as well. All
     vectors have a large part in common, so cosines are high: two people are at 0.83 rather than at 0.
     """
 
-    open = Opener("dlib-resnet", Opening)
+    open = Opener("dlib-resnet", EmbedderOpening)
     crop_size = 150
     dim = 128
     answers = Path(__file__).with_name("answers.npz")  # dlib's own, by tests/dlib_answers.cpp
-
-    def __init__(self, networks: Networks, options: EmbedderOptions | None = None) -> None:
-        options = options or EmbedderOptions()
-        super().__init__(networks, flip=options.flip)
 
     @cached_property
     def template(self) -> FloatArray:
         """Return where the five landmarks lie in dlib's chip."""
         return np.array(TEMPLATE, np.float32)
-
-    def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
-        vectors: FloatArray = self.networks[NETWORK.name].infer({"images": pixels})["embedding"]
-        return vectors
