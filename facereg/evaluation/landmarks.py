@@ -121,7 +121,8 @@ class LandmarkResult:
         curves = {f"{self.layout.points} points, AUC {self.scores.auc10:.3f}": self.scores.curve}
         curves |= {f"{name}, AUC {own.auc10:.3f}": own.curve for name, own in self.subsets.items()}
         shape = mean_shape(self.labelled, self.layout)
-        plot_points(path, curves, shape, self.scores.per_point, f"{title}, {self.scores.faces} pictures")
+        lines = [(*edge.points, edge.points[0]) if edge.closed else edge.points for edge in self.layout.edges]
+        plot_points(path, curves, shape, self.scores.per_point, lines, f"{title}, {self.scores.faces} pictures")
 
     def draw_worst(self, folder: Path) -> list[Path]:
         """Draw the faces with the largest errors into a folder, then those missed; return their files.

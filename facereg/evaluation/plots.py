@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +54,30 @@ def plot_detection(path: Path, curves: Mapping[str, FloatArray], title: str) -> 
     save_figure(path)
 
 
-def plot_points(path: Path, curves: Mapping[str, FloatArray], shape: FloatArray, means: FloatArray, title: str) -> None:
-    """Draw the share of faces with at most an error, and on a face (P, 2) the mean error of each point, in percent."""
+def plot_points(
+    path: Path,
+    curves: Mapping[str, FloatArray],
+    shape: FloatArray,
+    means: FloatArray,
+    lines: Iterable[Sequence[int]],
+    title: str,
+) -> None:
+    """Draw the share of faces with at most an error, and on a face (P, 2) the mean error of each point, in percent.
+
+    Args:
+        lines: of the face, each through these points.
+    """
     _, (left, right) = pyplot.subplots(1, 2, figsize=(10.5, 4.5))
     for name, curve in curves.items():
         left.plot(curve[:, 0], curve[:, 1], label=name)
     left.set(ylim=(0, 1.02))
     left.legend(loc="lower right")
     _axes(left, "error, in distances between the eyes", "share of faces", title)
+    for line in lines:
+        right.plot(*shape[list(line)].T, color="lightgrey", zorder=0)
     known = np.where(np.isfinite(means), means, np.nan)
     drawn = right.scatter(*shape.T, c=known, s=2000 / len(shape) + 10, cmap="viridis_r", plotnonfinite=True)
+    right.margins(0.15)
     right.set(aspect="equal", xticks=[], yticks=[], title="mean error of each point, %")
     right.invert_yaxis()  # y runs down
     pyplot.colorbar(drawn, ax=right)
