@@ -12,9 +12,10 @@ import pytest
 
 from facereg.builtin.alignment import FivePointAligner
 from facereg.errors import DatasetError, RunnerError, UnreachableError
-from facereg.gallery import Gallery
+from facereg.gallery import Gallery, Source
 from facereg.gallery.enrolling import EnrolmentReport, enrol_folder
 from facereg.gallery.quality import Limits, refusal, residual, sharpness, surer_turn
+from facereg.gallery.suspicions import Enrolment, suspicions
 from facereg.geometry import TEMPLATE_112
 from facereg.pipeline.composer import Pipeline
 from facereg.testing.pictures import photograph
@@ -137,6 +138,17 @@ def test_one_picture_under_two_names_is_said(gallery: Gallery, tmp_path: Path) -
         for name in ("Ada", "Bob")
     ]
     assert enrol(gallery, tmp_path / "more").warnings == []  # nothing new, nothing to say
+
+
+@pytest.mark.parametrize(
+    ("same", "cosine", "said"), [(None, 0.96, True), (0.5, 0.96, True), (0.93, 0.96, False), (0.93, 0.995, True)]
+)
+def test_one_picture_is_told_by_how_near_faces_of_one_person_are(same: float | None, cosine: float, said: bool) -> None:
+    """With dlib-resnet, for example, some pictures of two people are at 0.96."""
+    vector = np.array([cosine, np.sqrt(1 - cosine**2)], np.float32)
+    added = [Enrolment("Ada", Path("a.jpg"), Source("a.jpg", "0" * 64), vector)]
+    lines = suspicions(added, ["Bob"], np.array([[1, 0]], np.float32), same=same)
+    assert ["nearly the same picture as Bob" in line for line in lines] == [True] * said
 
 
 def test_a_picture_unlike_the_persons_others_is_said(gallery: Gallery, tmp_path: Path) -> None:
