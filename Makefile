@@ -69,6 +69,14 @@ $(VENV)/dev.installed: $(VENV)/bin/pip $(PROJECTS) constraints.txt
 	$(BIN)/pip $(OURS)
 	touch $@ $(VENV)/app.installed
 
+# make study: trains the paper's three embedders on the same people and sets them side by side; goes on where it stopped.
+# On two cores Inception takes hours and VGG16 days; the report goes to results/study/.
+.PHONY: study
+study: $(VENV)/dev.installed
+	test -d "$(FACEREG_DATA)" || { echo "set FACEREG_DATA to the folder of face data"; exit 1; }
+	$(BIN)/facereg study run benchmarks/study/paper.toml
+	mkdir -p results/study && cp runs/study/report.md runs/study/curves.png results/study/
+
 # The package that ours is compared with; its own pins are too old to install beside ours.
 $(VENV)/peer.installed: $(VENV)/dev.installed requirements/peer.txt
 	$(BIN)/pip $(PINNED) requirements/peer.txt --no-deps

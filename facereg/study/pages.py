@@ -12,9 +12,9 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from facereg.disk.replacing import write_atomically
-from facereg.errors import FaceregError
+from facereg.disk.replacing import write_atomically, writing
 from facereg.evaluation.plots import plot_verification
+from facereg.pipeline.composition import StageChoice
 from facereg.study.plan import PublishedRow, StudyPlan
 from facereg.study.rows import RowResult
 
@@ -53,13 +53,9 @@ def write_pages(
     lines = _introduction(plan, pairs)
     failures = [f"{name} is not in the tables: {reason}" for name, reason in failed.items()]
     written = (plan.out / "report.md", plan.out / "report.html")
-    try:
+    with writing(plan.out):
         write_atomically(written[0], _markdown(plan.title, lines, tables, failures, pictures).encode())
         write_atomically(written[1], _html(plan.title, lines, tables, failures, pictures).encode())
-    except OSError as error:
-        raise FaceregError(
-            f"{plan.out}: cannot be written ({error.strerror}); check the folder's rights and space"
-        ) from error
     return written
 
 
@@ -68,9 +64,11 @@ def _introduction(plan: StudyPlan, pairs: int) -> list[str]:
     chosen = "each fold's threshold is chosen on the others"
     if test.threshold_pairs is not None:
         chosen = f"the threshold is chosen on {test.threshold_pairs.name}"
+    stages = test.stages
     lines = [
         f"{pairs:,} pairs of {test.pairs.name} ({test.format}), none left out: a pair that lacks a face is refused. "
-        f"Faces by {test.detector}, aligned by {test.aligner}; mirrored crops: {test.flip}; {chosen}.",
+        f"Faces by {_stage(stages.detector)}, aligned by {_stage(stages.aligner)}; mirrored crops: {test.flip}; "
+        f"{chosen}.",
     ]
     if test.draws:
         lines.append(
@@ -78,6 +76,13 @@ def _introduction(plan: StudyPlan, pairs: int) -> list[str]:
             "knows who is in a picture)."
         )
     return lines
+
+
+def _stage(choice: StageChoice) -> str:
+    """Return a stage's name, with what was chosen of it."""
+    chosen = [f"{name}={value}" for name, value in choice.options.items()]
+    chosen += [] if choice.weights is None else [f"weights {Path(choice.weights).name}"]
+    return f"{choice.name} ({', '.join(chosen)})" if chosen else choice.name
 
 
 def _tables(figures: Sequence[Mapping[str, Any]], published: Sequence[PublishedRow]) -> list[Table]:

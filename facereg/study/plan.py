@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from facereg.data.pairs import PAIR_READERS
 from facereg.disk.reading import MAX_SETTINGS, parse_toml, read_text
 from facereg.errors import ContractError
 from facereg.options import REQUIRED, options_of, read_options
+from facereg.pipeline.composition import Composition, StageChoice
 
 Kind = TypeVar("Kind")
 
@@ -42,6 +44,8 @@ class Protocol:
         threshold_pairs: another list, to choose the threshold on; needed where the first has one fold.
         detector: of the faces; `aligned` for pictures that are crops.
         aligner: of the faces.
+        pipeline: a pipeline file, whose detector and aligner take the place of these two, with their options and
+            weights; every row's embedder runs where its embedder does.
         flip: what mirrored crops add, see `FlippedEmbedder`.
         draws: of the people, for intervals; 0 gives none.
         mapped: people with most pictures in the list, to draw a map of; 0 draws none.
@@ -53,9 +57,21 @@ class Protocol:
     threshold_pairs: Path | None = None
     detector: str = "mtcnn"
     aligner: str = "five-point"
+    pipeline: Path | None = None
     flip: Literal["sum", "concat", "none"] = "sum"
     draws: int = 1000
     mapped: int = 8
+
+    @property
+    def stages(self) -> Composition:
+        """Return the detector and the aligner, and where embedders run.
+
+        Raises:
+            ContractError: if there is a pipeline file, and it does not read.
+        """
+        if self.pipeline is not None:
+            return Composition.read(self.pipeline)
+        return Composition(StageChoice("detector", self.detector), StageChoice("aligner", self.aligner))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +160,8 @@ class StudyPlan:
 
 
 def read_study(path: Path) -> StudyPlan:
-    """Return the study that a TOML file describes; its paths are relative to the file.
+    """Return the study that a TOML file describes; its paths are relative to the file, and may name variables of the
+    environment, as `$FACEREG_DATA/lfw`.
 
     ```toml
     title = "Three embedders"
@@ -213,7 +230,7 @@ def _made(kind: Callable[..., Kind], table: object, place: str, root: Path) -> K
 
 def _rooted(value: object, root: Path) -> object:
     if isinstance(value, Path):
-        return root / value
+        return root / os.path.expandvars(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(_rooted(one, root) for one in value)
     return value

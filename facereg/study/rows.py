@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from facereg import __version__
 from facereg.data.pairs import PairList
 from facereg.disk.reading import MAX_SETTINGS, parse_json, read_text
-from facereg.disk.replacing import whole_file, write_atomically
+from facereg.disk.replacing import whole_file, write_atomically, writing
 from facereg.errors import ContractError, FaceregError, ImageError
 from facereg.evaluation.comparing import ListedFaces, listed_similarities, score_list
 from facereg.evaluation.flipping import FlippedEmbedder
@@ -29,7 +29,6 @@ from facereg.evaluation.main_faces import MainFaces
 from facereg.evaluation.reports import source_commit
 from facereg.evaluation.verification import best_threshold
 from facereg.folders.people import find_people
-from facereg.networks.opening import Where
 from facereg.networks.spec import import_object
 from facereg.registry.installed import Registry
 from facereg.roles import Embedder
@@ -94,7 +93,8 @@ def run_row(
         FaceregError: what training or embedding raises.
     """
     folder = plan.out / "rows" / row.slug
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     trained: dict[str, Any] = {"seed": None}
     if row.recipe:
         if learned is None:
@@ -124,8 +124,10 @@ def _embedded(
 ) -> tuple[MainFaces, dict[str, Any]]:
     """Return the vectors of the pictures and how they were made: those kept, where they were made from the same."""
     weights = folder / "train" if row.recipe else row.weights
-    with registry.make(row.embedder, row.options, role="embedder", where=Where(weights=weights)) as embedder:
-        asked = [embedder.space, dict(row.options), plan.test.aligner, plan.test.flip, _listing(known)]
+    stages = plan.test.stages
+    where = replace(stages.embedder.where, weights=weights)
+    with registry.make(row.embedder, row.options, role="embedder", where=where) as embedder:
+        asked = [embedder.space, dict(row.options), str(stages.aligner), plan.test.flip, _listing(known)]
         key = hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()
         path, note = folder / "vectors.npz", folder / "vectors.json"
         before = read_kept(note)
@@ -134,7 +136,7 @@ def _embedded(
             return kept, before["made"]
         notice(f"{row.name}: embedding {len(known.faces):,} pictures")
         began = time.perf_counter()
-        with registry.make(plan.test.aligner, {}, role="aligner") as aligner:
+        with stages.make_aligner(registry) as aligner:
             faces = embed_known_faces(aligner, FlippedEmbedder(embedder, plan.test.flip), known, progress=progress)
         made = {
             "embedder": row.embedder,
@@ -150,8 +152,7 @@ def _embedded(
             "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         }
     errors = [(error.path, error.reason) for error in faces.errors]
-    with whole_file(path, private=True) as stream:
-        np.savez(stream, vectors=faces.vectors, found=faces.found)
+    write_arrays(path, vectors=faces.vectors, found=faces.found)
     write_kept(note, {"key": key, "made": made, "errors": errors})
     return faces, made
 
@@ -180,7 +181,8 @@ def _train(
     if "seed" in fields:
         settings.setdefault("seed", str(plan.seed))
     asked = {"recipe": row.recipe, "settings": settings, "data": learned.described, "data_sha256": learned.digest}
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     path, done = out / "asked.json", out / "result.json"
     before = read_kept(path)
     if before is not None and before.get("asked") != asked:
@@ -260,5 +262,21 @@ def read_kept(path: Path) -> dict[str, Any] | None:
     return held if isinstance(held, dict) else None
 
 
+def write_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    """Keep arrays in a file of ours, for its owner alone.
+
+    Raises:
+        FaceregError: if it cannot be written.
+    """
+    with writing(path), whole_file(path, private=True) as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+
+
 def write_kept(path: Path, value: object) -> None:
-    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+    """Keep a value in a file of ours.
+
+    Raises:
+        FaceregError: if it cannot be written.
+    """
+    with writing(path):
+        write_atomically(path, (json.dumps(value, indent=2, default=str) + "\n").encode())

@@ -14,13 +14,22 @@ from facereg.data.lines import absent
 from facereg.data.pairs import PairList, read_pairs
 from facereg.data.records import is_record
 from facereg.data.subsets import write_people
-from facereg.disk.replacing import whole_file
-from facereg.errors import DatasetError, FaceregError, ImageError, MissingExtraError
+from facereg.disk.replacing import writing
+from facereg.errors import ContractError, DatasetError, FaceregError, ImageError, MissingExtraError
 from facereg.evaluation.known_faces import KnownFaces, find_main_faces
 from facereg.registry.installed import Registry, default_registry
 from facereg.study.pages import write_pages
 from facereg.study.plan import StudyPlan
-from facereg.study.rows import LearnedFrom, RowResult, describe_data, read_arrays, read_kept, run_row, write_kept
+from facereg.study.rows import (
+    LearnedFrom,
+    RowResult,
+    describe_data,
+    read_arrays,
+    read_kept,
+    run_row,
+    write_arrays,
+    write_kept,
+)
 from facereg.types import Faces
 
 
@@ -69,12 +78,13 @@ def run_study(
     chosen = None
     if plan.test.threshold_pairs is not None:
         chosen = read_pairs(plan.test.format, plan.test.threshold_pairs, plan.test.images)
-    try:
+    with writing(plan.out):
         plan.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FaceregError(f"{plan.out}: cannot be made ({error.strerror}); name another folder as out") from error
-    known = _known_faces(plan, registry, [tested, *([] if chosen is None else [chosen])], progress, notice)
+    paths = list(dict.fromkeys(path for held in (tested, chosen) if held for path in held.paths))
+    if missing := absent(paths):
+        raise DatasetError(f"{len(missing)} of {len(paths)} pictures are missing, such as {missing[0]}; check images")
     learned = _learned_from(plan, notice) if any(row.recipe for row in plan.rows) else None
+    known = _known_faces(plan, registry, paths, progress, notice)
     done: list[RowResult] = []
     failed: dict[str, str] = {}
     for row in plan.rows:
@@ -111,16 +121,20 @@ def _draw_maps(plan: StudyPlan, tested: PairList, known: KnownFaces, rows: Seque
 
 def _learned_from(plan: StudyPlan, notice: Callable[[str], object]) -> LearnedFrom:
     """Return the folders to learn from; of records, and where people are drawn, they are written first."""
-    folders = []
-    for source in plan.train.data:
-        if not plan.train.people and not is_record(source):
+    drawn, folders = plan.train, []
+    names = [source.parent.name if source.suffix == ".rec" else source.name for source in drawn.data]
+    if len(set(names)) < len(names):
+        raise ContractError(f"train: data: expected folders of different names, got {', '.join(names)}; rename one")
+    for source, name in zip(drawn.data, names, strict=True):
+        if not drawn.people and not is_record(source):
             folders.append(source)
             continue
-        folder = plan.out / "data" / (source.parent.name if source.suffix == ".rec" else source.name)
+        folder = plan.out / "data" / f"{name}-{drawn.people or 'all'}-{drawn.least}-{plan.seed}"
         if not folder.is_dir():
             notice(f"{source}: writing people to {folder}")
-            people = plan.train.people
-            written = write_people(source, folder, people=people, least=plan.train.least, seed=plan.seed, notice=notice)
+            written = write_people(
+                source, folder, people=drawn.people, least=drawn.least, seed=plan.seed, notice=notice
+            )
             for error in written.errors:
                 notice(str(error))
         folders.append(folder)
@@ -130,32 +144,29 @@ def _learned_from(plan: StudyPlan, notice: Callable[[str], object]) -> LearnedFr
 def _known_faces(
     plan: StudyPlan,
     registry: Registry,
-    lists: Sequence[PairList],
+    paths: list[Path],
     progress: Callable[[int], object],
     notice: Callable[[str], object],
 ) -> KnownFaces:
-    """Return the face of every picture of the lists: found once, and kept for all rows."""
-    paths = list(dict.fromkeys(path for held in lists for path in held.paths))
-    if missing := absent(paths):
-        raise DatasetError(f"{len(missing)} of {len(paths)} pictures are missing, such as {missing[0]}; check images")
+    """Return the face of every picture: found once, and kept for all rows."""
     path, note = plan.out / "faces.npz", plan.out / "faces.json"
-    with registry.make(plan.test.detector, {}, role="detector") as detector:
-        hashed = hashlib.sha256(repr((plan.test.detector, detector.networks.fingerprint)).encode())
+    choice = plan.test.stages
+    with choice.make_detector(registry) as detector:
+        hashed = hashlib.sha256(repr((choice.detector, detector.networks.fingerprint)).encode())
         for picture in paths:
             hashed.update(f"{picture} {picture.stat().st_size}\n".encode(errors="surrogatepass"))
         key, before = hashed.hexdigest(), read_kept(note)
         if before is not None and before.get("key") == key and (kept := _kept_faces(path, paths, before)) is not None:
             progress(len(paths))
             return kept
-        notice(f"finding faces in {len(paths):,} pictures with {plan.test.detector}")
+        notice(f"finding faces in {len(paths):,} pictures with {choice.detector.name}")
         known = find_main_faces(detector, paths, progress=progress, notice=notice)
     found = np.array([bool(len(faces)) for faces in known.faces.values()], np.bool_)
     faces = [one for one in known.faces.values() if len(one)]
     points = np.stack([one.landmarks[0] for one in faces]) if faces else np.empty((0, 5, 2), np.float32)
     boxes = np.concatenate([one.boxes for one in faces]) if faces else np.empty((0, 4), np.float32)
     scores = np.concatenate([one.scores for one in faces]) if faces else np.empty(0, np.float32)
-    with whole_file(path) as stream:
-        np.savez(stream, found=found, boxes=boxes, scores=scores, points=points)
+    write_arrays(path, found=found, boxes=boxes, scores=scores, points=points)
     write_kept(note, {"key": key, "errors": [(error.path, error.reason) for error in known.errors]})
     return known
 

@@ -13,9 +13,11 @@ import pytest
 
 from facereg.errors import ContractError, DatasetError
 from facereg.images import write_image
+from facereg.networks.spec import import_object
 from facereg.registry.installed import default_registry
 from facereg.study import StudyPlan, StudyResult, read_study, run_study
 from facereg.study.maps import most_pictured
+from facereg.training import describe_settings
 from tests.calling import Run
 from tests.data.layouts import jpeg, write_record
 from tests.fakes import picture
@@ -215,11 +217,36 @@ def test_the_command_says_where_the_report_is(plan: Path, run: Run) -> None:
 def test_people_are_drawn_from_a_record_for_every_row(plan: Path) -> None:
     write_record(plan.parent / "ms1m", [[jpeg(10), jpeg(20)] for _ in range(6)])
     result, notes = told(changed(plan, ('data = ["learned"]', 'data = ["ms1m"]\npeople = 4')))
-    assert result.figures()[1]["data"] == "ms1m: 4 people, 8 pictures"
+    assert result.figures()[1]["data"] == "ms1m-4-2-3: 4 people, 8 pictures"
     assert len(calls(plan)[0]["people"]) == 4  # type: ignore[arg-type]
     assert any("writing people to" in note for note in notes)
     _, notes = told(read_study(plan))
     assert not any("writing people to" in note for note in notes)
+
+
+def test_other_people_are_drawn_for_another_seed(plan: Path) -> None:
+    drawn = ('data = ["learned"]', 'data = ["learned"]\npeople = 2')
+    named = ('name = "Trained"', 'name = "Trained with seed 4"')
+    told(changed(plan, drawn))
+    told(changed(plan, drawn, named, ("seed = 3", "seed = 4")))
+    people = [calls(plan, row)[0]["people"] for row in ("trained", "trained-with-seed-4")]
+    assert people[0] != people[1]
+    twice = ('data = ["learned"]', 'data = ["learned", "images/../learned"]')
+    with pytest.raises(ContractError, match="expected folders of different names, got learned, learned"):
+        run_study(changed(plan, twice))
+
+
+def test_a_pipeline_file_says_how_faces_are_found(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDY_FILES", str(plan.parent / "files"))
+    (plan.parent / "files").mkdir()
+    (plan.parent / "files" / "stages.toml").write_text('[detector]\nname = "aligned"\n', "ascii")
+    chosen = ('detector = "painted"', 'pipeline = "$STUDY_FILES/stages.toml"')
+    result, notes = told(changed(plan, chosen))
+    assert "finding faces in 40 pictures with aligned" in notes
+    # the picture of nobody is a crop, too, and black: the painted embedder has no vector for it
+    assert [row["missing"] for row in result.figures()] == [1, 1]
+    assert {Path(error.path).name for error in result.errors} == {"p20_0002.jpg"}
+    assert "Faces by aligned, aligned by five-point" in result.pages[0].read_text("utf-8")
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_its_pairs_refused(plan: Path, run: Run) -> None:
@@ -327,3 +354,20 @@ def test_a_network_is_trained_in_small_and_takes_its_place(plan: Path) -> None:
     assert figures["megabytes"] == pytest.approx(weights.stat().st_size / 1e6)
     assert figures["space"].startswith("mobilenetv3-arcface:")
     assert figures["train_s"] > 0
+
+
+@pytest.mark.train
+def test_the_papers_study_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEREG_DATA", "/data")
+    folder = Path(__file__).parents[2] / "benchmarks" / "study"
+    study = read_study(folder / "paper.toml")
+    assert study.train.data == (Path("/data/celeba-faces112"),)
+    assert [row.recipe for row in study.rows] == [
+        *("inceptionv2-triplet", "vgg16-online-triplet", "mobilenetv3-arcface", "")
+    ]
+    assert study.test.stages.detector.options == {"fallback": True}
+    registry = default_registry()
+    for row in study.rows:
+        registry.model(row.embedder, role="embedder")
+        settings = import_object(registry.recipe(row.recipe).settings_from) if row.recipe else None
+        assert settings is None or set(row.settings) <= set(describe_settings(settings))
