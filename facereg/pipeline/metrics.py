@@ -24,7 +24,6 @@ except ImportError:  # the extra [otel] is not installed
 else:
     _TRACER = trace.get_tracer("facereg")
 
-ROLES: tuple[RoleName, ...] = get_args(RoleName)
 # Prometheus' usual steps for latencies, from 1 ms
 LATENCIES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
@@ -66,7 +65,7 @@ class PipelineMetrics:
     def __init__(self, retries: Callable[[], Mapping[RoleName, int]] = dict) -> None:
         self._retries = retries
         self._lock = Lock()
-        self._stages = {role: _StageCounts() for role in ROLES}
+        self._stages = {role: _StageCounts() for role in get_args(RoleName)}
         self._images = self._faces = 0
         self._failed: Counter[str] = Counter()  # by the error's class
 

@@ -23,7 +23,7 @@ from facereg.registry.loading import Brought, load_plugin, read_plugin
 from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName, Stage
 
 LOAD_PLUGINS = "FACEREG_LOAD_PLUGINS"  # environment: names of the entry points to load, commas between them
-ROLES: Mapping[RoleName, type[Stage]] = {
+CLASS_OF: Mapping[RoleName, type[Stage]] = {
     "detector": Detector,
     "aligner": Aligner,
     "embedder": Embedder,
@@ -297,7 +297,7 @@ class Registry:
         networks = where.networks(spec.networks)
         given = (networks,) if spec.networks else ()
         stage = build(spec, given, options, {} if threshold is None else {"threshold": threshold})
-        if not isinstance(stage, ROLES[role]):
+        if not isinstance(stage, CLASS_OF[role]):
             raise PluginError(f"{name}: expected {spec.factory} to make the {role}, got {type(stage).__name__}")
         if isinstance(stage, Embedder) and type(stage).space is not Embedder.space:
             raise PluginError(f"{name}: expected no space of its own, the library makes it; state a version instead")

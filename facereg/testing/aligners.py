@@ -21,7 +21,6 @@ CENTRE_X, CENTRE_Y = (0.35, 0.65), (0.35, 0.8)  # of the crop: where the middle 
 EYES = (0.15, 0.6)  # of the crop's side: how far apart the eyes may be
 SIZES = (64, 112, 224)
 ON_TEMPLATE = 0.05  # of the crop's side, mean of five points: a real face fits to 0.02
-TRANSFORM_TOLERANCE = 1e-3  # px and px/px
 
 
 class AlignerContract(StageContract):
