@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from facereg import ContractError
@@ -9,6 +10,7 @@ from facereg_adnet.losses import DISTANCES
 from facereg_adnet.networks import MULTIPLE
 from facereg_adnet.pictures import Look
 
+MOST_OFFSET = 20  # px
 PEOPLE = ("name", "folder", "picture")
 LOSSES = ("star", "star-first", "direction", "direction-fixed")
 
@@ -20,6 +22,7 @@ class AdnetSettings(Look):
     points: str = "landmarks-68pt/train_68pt.txt"  # lists, or folders of .pts files
     format: str = "68pt"  # of the lists: 68pt, wflw, pts or cofw
     images: str = "images"  # folder of their pictures, beside each list
+    offset: str = "0,0"  # px, x and y, by which the lists' points lie beside what they mark; it is taken off
     pseudo: str = ""  # labels that `facereg data pseudo-label --aligner` wrote, relative to the data folder
     least: float = 32.0  # px; pseudo-labelled faces whose points span less are left out
     layout: str = "300w-68"  # or wflw-98, cofw-29
@@ -57,6 +60,21 @@ class AdnetSettings(Look):
         if not (self.spread > 0 and self.epochs > 0 and self.batch > 0 and self.look > 0):
             raise ContractError("expected spread, epochs, batch and look above 0")
         self.falls()
+        self.shift()
+
+    def shift(self) -> tuple[float, float]:
+        """Return the offset.
+
+        Raises:
+            ContractError: if it is no two numbers of px.
+        """
+        try:
+            x, y = (float(word) for word in self.offset.split(","))
+        except ValueError:
+            x = y = math.inf
+        if not max(abs(x), abs(y)) <= MOST_OFFSET:
+            raise ContractError(f"offset: expected x,y of at most {MOST_OFFSET} px, as 1.1,0, got {self.offset!r}")
+        return x, y
 
     def falls(self) -> list[float]:
         """Return the milestones.

@@ -190,6 +190,8 @@ def test_weights_of_another_network_are_refused(other: AdNet, tmp_path: Path) ->
         ({"people": "all"}, "people: expected name, folder, picture, got 'all'"),
         ({"milestones": "200,350"}, "milestones: expected shares of the run, as 0.4,0.7,0.9, got '200,350'"),
         ({"milestones": "half"}, "milestones: expected shares"),
+        ({"offset": "1"}, "offset: expected x,y of at most 20 px, as 1.1,0, got '1'"),
+        ({"offset": "nan,0"}, "offset: expected x,y"),
         ({"spread": "0"}, "expected spread, epochs, batch and look above 0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -210,6 +212,14 @@ def test_pseudo_labels_are_faces_each_by_itself(painted: PointedImage, tmp_path:
     message = r"labels.jsonl: expected 68 points of the layout 300w-68, got 29; pass --set layout=NAME"
     with pytest.raises(DatasetError, match=message):
         read_items([tmp_path], settings, W68)
+
+
+def test_what_labels_lie_off_is_taken_off(painted: PointedImage, tmp_path: Path) -> None:
+    line = " ".join(f"{value:.1f}" for value in grid(68).ravel()) + " a.png"
+    (tmp_path / "list.txt").write_text(line)
+    settings = AdnetSettings(points="list.txt", images=".", offset="1.5,-2")
+    [item] = read_items([tmp_path], settings, W68)
+    assert item.points == pytest.approx(grid(68) + np.array([-1.5, 2]))
 
 
 def test_labels_are_needed(tmp_path: Path) -> None:
