@@ -25,6 +25,7 @@ from facereg.data.formats import read_boxes
 from facereg.data.pairs import read_lfw_pairs, read_pairs
 from facereg.data.points import read_68_points, read_cofw, read_five_points, read_pts, read_wflw
 from facereg.data.records import Record
+from facereg.data.templates import read_templates
 from facereg.data.unpack import unpack
 from facereg.data.wider import read_wider_predictions
 from facereg.errors import DatasetError
@@ -36,6 +37,7 @@ from facereg.networks.onnx import OnnxRunner
 from facereg.pipeline.composition import Composition
 from facereg.registry.added import added_weights
 from facereg.registry.installed import default_registry
+from facereg.study import read_study
 from facereg.testing.pictures import noise, vectors
 from facereg.video import Video
 from tests.data.layouts import cells, pictures, write_record
@@ -278,6 +280,35 @@ def _read_weights_table(path: Path) -> object:
     return repr(added_weights(default_registry().model("yunet")))
 
 
+def _templates(name: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / "templates.txt").write_text("1.jpg 1 1\n2.jpg 1 2\n3.jpg 2 3\n", encoding="utf-8")
+        (folder / "pairs.txt").write_text("1 1 1\n1 2 0\n", encoding="utf-8")
+        rows = [f"{row}.jpg 38 52 74 52 56 72 42 92 71 92 0.9\n" for row in (1, 2, 3)]
+        (folder / "points.txt").write_text("".join(rows), encoding="utf-8")
+        return folder / f"{name}.txt"
+
+    return make
+
+
+def _read_templates(path: Path) -> object:
+    templates, pairs, points = (path.with_name(f"{name}.txt") for name in ("templates", "pairs", "points"))
+    return repr(read_templates(templates, pairs, path.parent / "images", points))
+
+
+STUDY = """title = "A"
+out = "o"
+[train]
+data = ["p"]
+[test]
+images = "i"
+pairs = "p.txt"
+[[rows]]
+name = "x"
+embedder = "e"
+recipe = "r"
+settings = { epochs = 2 }
+"""
 FACES = [[b"one", b"two"], [b"three"]]
 VOC = """<annotation><filename>a.jpg</filename><object><name>face</name><difficult>0</difficult><bndbox>
 <xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>"""
@@ -316,6 +347,10 @@ READERS = (
     Reader("pairs", _text("pairs.txt", "2\nEva 1 2\nJan 1 3\nEva 1 Jan 2\nJan 4 Eva 3\n"), _points(read_lfw_pairs)),
     Reader("CALFW", _text("flat.txt", "A_1.jpg 1\nA_2.jpg 1\nA_1.jpg 0\nB_1.jpg 0\n"), _pairs("calfw")),
     Reader("listed pairs", _text("list.txt", "a/1.jpg a/2.jpg 1\na/1.jpg b/1.jpg 0\n"), _pairs("list")),
+    Reader("templates", _templates("templates"), _read_templates),
+    Reader("pairs of templates", _templates("pairs"), _read_templates),
+    Reader("points of templates", _templates("points"), _read_templates),
+    Reader("study TOML", _text("study.toml", STUDY), lambda path: repr(read_study(path))),
     Reader("pairs .bin", _bin, lambda path: read_bin(path)),
     Reader("MXNet record", lambda folder: write_record(folder, FACES) / "train.rec", _read_record),
     Reader("MXNet index", lambda folder: write_record(folder, FACES) / "train.idx", _read_record),
