@@ -93,7 +93,7 @@ def read_items(data: Sequence[Path], settings: AdnetSettings, known: Layout) -> 
         path = data[0] / name
         found = read_points(settings.format, path, path.parent / settings.images)
         _require_layout(path, len(found[0].points), known)
-        items += [replace(item, points=item.points - np.array(settings.shift(), np.float32)) for item in found]
+        items += [replace(item, points=item.points - np.array(settings.lies_off(), np.float32)) for item in found]
     for name in filter(None, settings.pseudo.split(",")):
         items += read_pseudo(data[0] / name, data[0], known, least=settings.least)
     if not items:

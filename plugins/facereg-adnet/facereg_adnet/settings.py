@@ -60,9 +60,9 @@ class AdnetSettings(Look):
         if not (self.spread > 0 and self.epochs > 0 and self.batch > 0 and self.look > 0):
             raise ContractError("expected spread, epochs, batch and look above 0")
         self.falls()
-        self.shift()
+        self.lies_off()
 
-    def shift(self) -> tuple[float, float]:
+    def lies_off(self) -> tuple[float, float]:
         """Return the offset.
 
         Raises:
@@ -72,7 +72,7 @@ class AdnetSettings(Look):
             x, y = (float(word) for word in self.offset.split(","))
         except ValueError:
             x = y = math.inf
-        if not max(abs(x), abs(y)) <= MOST_OFFSET:
+        if not (abs(x) <= MOST_OFFSET and abs(y) <= MOST_OFFSET):
             raise ContractError(f"offset: expected x,y of at most {MOST_OFFSET} px, as 1.1,0, got {self.offset!r}")
         return x, y
 

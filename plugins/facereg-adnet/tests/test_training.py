@@ -191,7 +191,7 @@ def test_weights_of_another_network_are_refused(other: AdNet, tmp_path: Path) ->
         ({"milestones": "200,350"}, "milestones: expected shares of the run, as 0.4,0.7,0.9, got '200,350'"),
         ({"milestones": "half"}, "milestones: expected shares"),
         ({"offset": "1"}, "offset: expected x,y of at most 20 px, as 1.1,0, got '1'"),
-        ({"offset": "nan,0"}, "offset: expected x,y"),
+        ({"offset": "0,nan"}, "offset: expected x,y"),
         ({"spread": "0"}, "expected spread, epochs, batch and look above 0"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
