@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 from facereg import _lazy
 
 if TYPE_CHECKING:
-    from facereg.study.plan import Protocol as Protocol
     from facereg.study.plan import PublishedRow as PublishedRow
     from facereg.study.plan import StudyPlan as StudyPlan
     from facereg.study.plan import StudyRow as StudyRow
     from facereg.study.plan import TrainingData as TrainingData
+    from facereg.study.plan import VerificationProtocol as VerificationProtocol
     from facereg.study.plan import read_study as read_study
     from facereg.study.running import StudyResult as StudyResult
     from facereg.study.running import run_study as run_study
 
 _HOMES = {
-    "facereg.study.plan": "Protocol PublishedRow StudyPlan StudyRow TrainingData read_study",
+    "facereg.study.plan": "PublishedRow StudyPlan StudyRow TrainingData VerificationProtocol read_study",
     "facereg.study.running": "StudyResult run_study",
 }
 

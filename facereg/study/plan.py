@@ -34,7 +34,7 @@ class TrainingData:
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
+class VerificationProtocol:
     """What every model is judged by: table `test`.
 
     Args:
@@ -133,7 +133,7 @@ class StudyPlan:
 
     title: str
     out: Path
-    test: Protocol
+    test: VerificationProtocol
     rows: tuple[StudyRow, ...]
     seed: int = 0
     train: TrainingData = TrainingData()
@@ -187,7 +187,7 @@ def read_study(path: Path) -> StudyPlan:
     text = read_text(path, expected="a study", limit=MAX_SETTINGS, error=ContractError)
     document = parse_toml(text, place=str(path), expected="a study", error=ContractError)
     given = {key: value for key, value in document.items() if key in ("title", "seed", "out")}
-    tables: dict[str, Callable[..., object]] = {"train": TrainingData, "test": Protocol}
+    tables: dict[str, Callable[..., object]] = {"train": TrainingData, "test": VerificationProtocol}
     lists: dict[str, Callable[..., object]] = {"rows": StudyRow, "published": PublishedRow}
     known = ["title", "seed", "out", *tables, *lists]
     if unknown := sorted(set(document) - set(known)):

@@ -21,7 +21,7 @@ from facereg import __version__
 from facereg.data.pairs import PairList
 from facereg.disk.reading import MAX_SETTINGS, parse_json, read_text
 from facereg.disk.replacing import whole_file, write_atomically, writing
-from facereg.errors import ContractError, FaceregError, ImageError
+from facereg.errors import ContractError, FaceregError, ImageError, PluginError, WeightsError, words_of
 from facereg.evaluation.comparing import ListedFaces, listed_similarities, score_list
 from facereg.evaluation.flipping import FlippedEmbedder
 from facereg.evaluation.known_faces import KnownFaces, embed_known_faces
@@ -180,6 +180,8 @@ def _train(
     fields = getattr(import_object(spec.settings_from), "__dataclass_fields__", {}) if spec.settings_from else {}
     if "seed" in fields:
         settings.setdefault("seed", str(plan.seed))
+    if "devices" in fields:
+        settings.setdefault("devices", "1")  # for several, Lightning would start the whole study again
     asked = {"recipe": row.recipe, "settings": settings, "data": learned.described, "data_sha256": learned.digest}
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -197,7 +199,12 @@ def _train(
         notice(f"{row.name}: {'going on with' if begun else 'training by'} {row.recipe}")
         write_kept(path, {"asked": asked, "train_s": None})
         began = time.perf_counter()
-        import_object(spec.run)(list(learned.folders), out, True, settings)
+        try:
+            import_object(spec.run)(list(learned.folders), out, True, settings)
+        except FaceregError:
+            raise
+        except Exception as error:  # out of memory, a fault of the recipe: the other rows go on
+            raise PluginError(f"{row.recipe}: failed: {type(error).__name__}: {words_of(error)}") from error
         if not done.is_file():
             raise ContractError(f"{row.recipe}: expected a recipe that leaves result.json, as 'publish' writes it")
         seconds = None if begun else time.perf_counter() - began  # of a run in parts nobody knows the whole
@@ -232,9 +239,12 @@ def _kept(path: Path, space: str, known: KnownFaces) -> MainFaces | None:
 
 
 def _megabytes(registry: Registry, embedder: str, weights: str | Path | None) -> float | None:
-    """Return the size of a model's networks; None where it has none."""
+    """Return the size of a model's networks; None where it has none, or a server alone has their files."""
     networks = registry.model(embedder).networks
-    paths = [network.locate(weights, check=False) for network in networks]
+    try:
+        paths = [network.locate(weights, check=False) for network in networks]
+    except WeightsError:
+        return None
     return sum(os.path.getsize(path) for path in paths) / 1e6 if paths else None
 
 

@@ -17,6 +17,7 @@ class Settings:
 
     epochs: float = 1.0
     stop: bool = False
+    devices: int = 0
     seed: int = 0
 
 
@@ -36,6 +37,10 @@ def fail(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str]
     raise DatasetError("data: expected other people")
 
 
+def break_down(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str]) -> None:
+    raise RuntimeError("out of memory\nin two lines")
+
+
 class Recipes:
     """What it is installed as."""
 
@@ -45,4 +50,5 @@ class Recipes:
         return [
             RecipeSpec("noted", "tests.study.recipes:run", settings_from=settings),
             RecipeSpec("failing", "tests.study.recipes:fail"),
+            RecipeSpec("breaking", "tests.study.recipes:break_down"),
         ]

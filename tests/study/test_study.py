@@ -119,7 +119,9 @@ def test_every_row_is_trained_measured_and_says_where_it_comes_from(plan: Path) 
     assert (trained["recipe"], trained["seed"], trained["settings"]) == ("noted", 3, {"epochs": 2.5})
     assert trained["data"] == "learned: 3 people, 6 pictures"
     assert trained["trained"] == "2026-01-01T00:00:00+00:00"
-    assert calls(plan) == [{"resume": True, "given": {"epochs": "2.5", "seed": "3"}, "people": ["Ann", "Bo", "Cy"]}]
+    assert calls(plan) == [
+        {"resume": True, "given": {"devices": "1", "epochs": "2.5", "seed": "3"}, "people": ["Ann", "Bo", "Cy"]}
+    ]
     written = json.loads((plan.parent / "out" / "rows" / "trained" / "row.json").read_text("utf-8"))
     assert written == json.loads(json.dumps(trained))
 
@@ -195,13 +197,20 @@ def test_damaged_files_of_a_stopped_study_are_made_again(plan: Path) -> None:
     assert [row["accuracy"] for row in second.figures()] == [row["accuracy"] for row in first.figures()]
 
 
-def test_a_row_that_fails_is_named_and_the_others_go_on(plan: Path, run: Run) -> None:
-    changed(plan, ('recipe = "noted"', 'recipe = "failing"'), ("settings = { epochs = 2.5 }", ""))
+@pytest.mark.parametrize(
+    ("recipe", "reason"),
+    [
+        ("failing", "data: expected other people"),
+        ("breaking", "breaking: failed: RuntimeError: out of memory in two lines"),
+    ],
+)
+def test_a_row_that_fails_is_named_and_the_others_go_on(recipe: str, reason: str, plan: Path, run: Run) -> None:
+    changed(plan, ('recipe = "noted"', f'recipe = "{recipe}"'), ("settings = { epochs = 2.5 }", ""))
     called = run("study", "run", plan, "--json")
     assert called.status == 1
     assert [row["name"] for row in called.document["rows"]] == ["As it stands"]  # type: ignore[attr-defined]
-    assert called.document["failed"] == [{"name": "Trained", "reason": "data: expected other people"}]
-    assert "Trained: failed: data: expected other people" in called.err
+    assert called.document["failed"] == [{"name": "Trained", "reason": reason}]
+    assert f"Trained: failed: {reason}" in called.err
 
 
 def test_the_command_says_where_the_report_is(plan: Path, run: Run) -> None:
