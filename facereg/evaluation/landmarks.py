@@ -161,8 +161,7 @@ def measure_landmarks(
     """
     aligner = aligner or FivePointAligner()
     require_landmarks(detector, aligner)
-    labelled = np.stack([item.points for item in items])
-    of_labels = layout_with(labelled.shape[1])
+    labelled, of_labels = _labels(items)
     middles = labelled.mean(1)
 
     def about(row: int, picture: Picture, faces: Faces) -> Faces:
@@ -196,6 +195,20 @@ def measure_landmarks(
     return _result(items, found, labelled, of_labels, refused, square, enlarge, errors)
 
 
+def _labels(items: Sequence[PointedImage]) -> tuple[FloatArray, Layout]:
+    """Return the labelled points (N, P, 2) and their layout; raise ContractError where they cannot be compared with."""
+    counts = {len(item.points) for item in items}
+    if len(counts) != 1:
+        raise ContractError(f"items: expected pictures with one number of points, got {sorted(counts) or 'no picture'}")
+    labelled = np.stack([item.points for item in items])
+    layout = layout_with(counts.pop())
+    lengths = np.minimum(layout.eye_distance(labelled), FIVE.eye_distance(layout.five_of(labelled)))
+    for item, length in zip(items, lengths, strict=True):
+        if not length > 0:
+            raise ContractError(f"{item.path}: expected labelled eyes apart from each other, got them on one point")
+    return labelled, layout
+
+
 def _result(
     items: Sequence[PointedImage],
     found: Sequence[FloatArray | None],
@@ -217,9 +230,6 @@ def _result(
     if compared is not layout:
         labelled = layout.five_of(labelled)
     eyes = compared.eye_distance(labelled)
-    for item, length in zip(items, eyes, strict=True):
-        if not length > 0:
-            raise ContractError(f"{item.path}: expected labelled eyes apart from each other, got them on one point")
     rows = {name: np.array([name in item.attributes for item in items], np.bool_) for name in ATTRIBUTES}
 
     def scored(chosen: BoolArray) -> LandmarkScores:

@@ -207,11 +207,20 @@ def test_points_need_a_detector_with_landmarks_or_an_aligner_that_finds_its_own(
         measure_landmarks(Bare(bare), labelled(tmp_path, FACE), aligner=Numbered(np.zeros((7, 2), np.float32)))
 
 
+def test_labels_that_cannot_be_compared_are_refused_before_the_work(tmp_path: Path) -> None:
+    detector = Planted()
+    both = [*labelled(tmp_path, FACE), *labelled(tmp_path, points_98())]
+    with pytest.raises(ContractError, match=r"items: expected pictures with one number of points, got \[5, 98\]"):
+        measure_landmarks(detector, both)
+    with pytest.raises(ContractError, match="got no picture"):
+        measure_landmarks(detector, [])
+
+
 def test_labelled_eyes_on_one_point_name_the_picture(tmp_path: Path) -> None:
     flat = FACE.copy()
     flat[1] = flat[0]
     with pytest.raises(ContractError, match=r"1\.png: expected labelled eyes apart from each other"):
-        measure_landmarks(Planted(faces((BOX, FACE))), labelled(tmp_path, flat))
+        measure_landmarks(Planted(), labelled(tmp_path, flat))  # which detects nothing
 
 
 def test_eyes_on_one_point_are_refused() -> None:
