@@ -29,6 +29,9 @@ from facereg_inceptionv2.networks import SIZE, InceptionV2
 from facereg_inceptionv2.plugin import NETWORK
 from facereg_inceptionv2.triplets import Triplets, draw_triplets, read_triplets, write_triplets
 
+# a person's second picture is the positive; 32 px leave the last maps two cells a side
+LOWEST = {"margin": 0, "least": 2, "each": 1, "keep_out": 0, "looks": 1, "size": 32, "batch": 1}
+
 
 @dataclass(frozen=True, slots=True)
 class TripletSettings:
@@ -102,7 +105,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
         ContractError: if a setting is unknown, or no folder of data is given.
         DatasetError: if fewer than two people have enough images, or the file of triplets is not of these data.
     """
-    settings = parse_settings(TripletSettings, given)
+    settings = parse_settings(TripletSettings, given, lowest=LOWEST)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     learned, strangers = read_identities(data, least=settings.least).split(settings.keep_out)
     path = Path(settings.triplets) if settings.triplets else out / "triplets.csv"

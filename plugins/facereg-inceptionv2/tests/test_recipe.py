@@ -98,7 +98,7 @@ def train(people: Path, thin: Callable[..., nn.Module], monkeypatch: pytest.Monk
     monkeypatch.setattr(recipe, "InceptionV2", thin)
 
     def run(out: Path, *, resume: bool = False, **given: object) -> Path:
-        settings = {"batch": 8, "each": 4, "epochs": 4, "warmup": 2, "lr": 0.01, "devices": 1, "size": 28, **given}
+        settings = {"batch": 8, "each": 4, "epochs": 4, "warmup": 2, "lr": 0.01, "devices": 1, "size": 32, **given}
         recipe.run([people], out, resume, {key: str(value) for key, value in settings.items()})
         return out
 
@@ -166,7 +166,7 @@ def test_a_run_starts_from_the_weights_given(tmp_path: Path) -> None:
 
 def test_vectors_have_unit_length_in_float32(thin: Callable[..., nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "InceptionV2", thin)
-    module = TripletTraining(TripletSettings(size=28), steps=1)
+    module = TripletTraining(TripletSettings(size=32), steps=1)
     with torch.autocast("cpu", torch.bfloat16):
         vectors = module.vectors(torch.from_numpy(crops(2, 112).copy()))
     assert vectors.dtype == torch.float32
@@ -176,3 +176,9 @@ def test_vectors_have_unit_length_in_float32(thin: Callable[..., nn.Module], mon
 def test_without_data_the_error_says_what_to_pass(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="pass --data DIR"):
         recipe.run([], tmp_path, False, {})
+
+
+@pytest.mark.parametrize(("name", "lowest"), [("size", 32), ("least", 2), ("looks", 1)])
+def test_a_setting_that_is_too_low_is_one_line(name: str, lowest: int, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=f"--set {name}: expected {lowest} or more, got {lowest - 1}"):
+        recipe.run([tmp_path], tmp_path, False, {name: str(lowest - 1)})

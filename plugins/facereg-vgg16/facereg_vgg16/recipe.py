@@ -33,6 +33,9 @@ from facereg_vgg16.mining import Mining, OnlineTripletLoss
 from facereg_vgg16.networks import SIZE, build_network
 from facereg_vgg16.plugin import NETWORK
 
+# triplets need two pictures of each of two people; 32 px are what five pools leave something of
+LOWEST = {"margin": 0, "people": 2, "each": 2, "least": 2, "keep_out": 0, "looks": 1, "size": 32, "crop": 32}
+
 
 @dataclass(frozen=True, slots=True)
 class OnlineTripletSettings:
@@ -122,7 +125,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
         ContractError: if a setting is unknown, or no folder of data is given.
         DatasetError: if there are too few people with images enough.
     """
-    settings = parse_settings(OnlineTripletSettings, given)
+    settings = parse_settings(OnlineTripletSettings, given, lowest=LOWEST)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     learned, strangers = read_identities(data, least=settings.least, size=settings.crop).split(settings.keep_out)
     sampler = draw_batches(learned, people=settings.people, each=settings.each)

@@ -92,7 +92,7 @@ def train(people: Path, thin: Callable[..., nn.Module], monkeypatch: pytest.Monk
     monkeypatch.setattr(recipe, "build_network", thin)
 
     def run(out: Path, *, resume: bool = False, **given: object) -> Path:
-        settings = {"people": 4, "each": 3, "epochs": 8, "warmup": 2, "lr": 0.01, "devices": 1, "size": 28, **given}
+        settings = {"people": 4, "each": 3, "epochs": 8, "warmup": 2, "lr": 0.01, "devices": 1, "size": 32, **given}
         recipe.run([people], out, resume, {key: str(value) for key, value in settings.items()})
         return out
 
@@ -156,3 +156,9 @@ def test_a_run_that_collapses_says_so(
     monkeypatch.setattr("facereg.training.embedders.COLLAPSED_STEPS", 5)
     train(tmp_path / "out", mining="batch-hard")
     assert capfd.readouterr().err.count("collapsed: for 5 steps") == 1
+
+
+@pytest.mark.parametrize(("name", "lowest"), [("size", 32), ("each", 2), ("looks", 1)])
+def test_a_setting_that_is_too_low_is_one_line(name: str, lowest: int, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=f"--set {name}: expected {lowest} or more, got {lowest - 1}"):
+        recipe.run([tmp_path], tmp_path, False, {name: str(lowest - 1)})
