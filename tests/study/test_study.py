@@ -380,3 +380,12 @@ def test_the_papers_study_reads(monkeypatch: pytest.MonkeyPatch) -> None:
         registry.model(row.embedder, role="embedder")
         settings = import_object(registry.recipe(row.recipe).settings_from) if row.recipe else None
         assert settings is None or set(row.settings) <= set(describe_settings(settings))
+
+
+def test_the_example_of_the_docs_reads(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "compare-models.md"
+    [example] = re.findall(r"```toml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "study.toml").write_text(example, "utf-8")
+    study = read_study(tmp_path / "study.toml")
+    assert (study.out, study.train.people, len(study.rows)) == (tmp_path / "study", 10000, 2)
+    assert study.published[0].tpr_at_far["0.001"] == 0.8643
