@@ -20,7 +20,7 @@ STRIDE = 4  # px of the crop to a cell of the maps
 LEVELS = 4  # times that an hourglass halves its maps
 MULTIPLE = STRIDE * 2**LEVELS  # px; of the crop's side
 WIDTH = 256  # channels, as published
-EDGE_SEEN = 0.05  # of the last edge map: where the next hourglass is told x and y once more
+EDGE_SEEN = 0.05  # of the edge maps: where any is over it, the next hourglass is told x and y once more
 
 
 class StackMaps(NamedTuple):
@@ -183,9 +183,9 @@ class AdNet(nn.Module):
             features, maps, raw = stack(x, edge)
             found.append(maps)
             if index < len(self.merges):
-                edge_map = maps.edge_logits.sigmoid()
-                edge = edge_map[:, -1:]
-                x = x + self.merges[index](features, raw, edge_map, maps.point_logits.sigmoid())
+                edges = maps.edge_logits.sigmoid()
+                edge = edges.amax(1, keepdim=True)
+                x = x + self.merges[index](features, raw, edges, maps.point_logits.sigmoid())
         return found
 
 
