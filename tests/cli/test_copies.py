@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from facereg import images
-from facereg.builtin import main_face
 from facereg.cli.copies import Copies
 from facereg.errors import ImageError
 from facereg.gallery import Gallery
+from facereg.pipeline import tables
 from facereg.types import Faces
 from tests import kinds
 from tests.calling import Run
@@ -121,7 +121,7 @@ def test_embed_counts_a_picture_that_has_gone_meanwhile(
             raise ImageError(path, "no such file; check the path")
         return 0
 
-    monkeypatch.setattr(main_face, "main_face_of", gone)
+    monkeypatch.setattr(tables, "main_face_of", gone)
     called = run("embed", tmp_path / "in", "--out", tmp_path / "o.npz", "--json", *painted)
     assert (called.status, called.document["images"]) == (1, 1)
     with np.load(tmp_path / "o.npz") as held:
