@@ -46,7 +46,7 @@ class TripletSettings:
     size: int = SIZE  # side the crops are resized to
     batch: int = 32  # triplets, of all devices together
     epochs: float = 1.0  # passes over the triplets
-    lr: float = 1e-4  # with 1e-3 the vectors collapse within 40 steps
+    lr: float = 1e-4  # the card tells why not 1e-3
     warmup: int = 200  # steps
     decay: float = 0.7  # share of the steps, at the end, over which the rate falls to zero
     weight_decay: float = 0.05
