@@ -30,7 +30,9 @@ LFW = --images $(FACEREG_DATA)/lfw-view1/images --pairs $(FACEREG_DATA)/lfw-view
   --threshold-pairs $(FACEREG_DATA)/lfw-view1/pairsDevTrain.txt --option detector.fallback=true
 CLOSE_UPS = --close-up 0.4 --least 64
 POINTS = --images $(FACEREG_DATA)/landmarks-5pt/images --annotations $(FACEREG_DATA)/landmarks-5pt/dev_5pt.txt --format 5pt --enlarge 3
+POINTS_68 = --images $(FACEREG_DATA)/landmarks-68pt/images --annotations $(FACEREG_DATA)/landmarks-68pt/dev_68pt.txt --format 68pt
 YOLOV5 = --detector yolov5s-face
+ADNET = --option detector.fallback=true --aligner adnet-68
 
 # Measures the README's figures again: FACEREG_DATA names the folder of face data, FACEREG_WEIGHTS that of the peers.
 results: $(VENV)/dlib.installed
@@ -44,6 +46,9 @@ results: $(VENV)/dlib.installed
 	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5):int8 --option detector.threshold=0.01 --out results/yolov5-int8-detection.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) $(CLOSE_UPS) --out results/yolov5-close-ups.json
 	$(BIN)/facereg evaluate landmarks $(POINTS) $(YOLOV5) --out results/yolov5-landmarks.json
+	$(BIN)/facereg evaluate landmarks $(POINTS) $(ADNET) --out results/adnet-five.json
+	$(BIN)/facereg evaluate landmarks $(POINTS_68) $(ADNET) --out results/adnet-68.json
+	$(BIN)/facereg evaluate landmarks $(POINTS_68) $(ADNET):as-labelled --out results/adnet-68-as-labelled.json
 	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --option detector.fallback=true \
 	  --out results/identification.json
 	$(BIN)/python benchmarks/report.py

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from facereg import ModelSpec, NetworkSpec, RecipeSpec, TensorSpec, hookimpl
+from dataclasses import replace
+
+from facereg import ModelSpec, NetworkSpec, RecipeSpec, TensorSpec, WeightsSpec, hookimpl
 
 FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written for
 
+CARD = "README of facereg-adnet"
+SHA256 = "2f4f5680892f4fe41e2e74427562a5c9e28f3465baf50b24e4e2da26b1ded4dd"
+LABELLED_SHA256 = "5fba42b4aa5a7053ef1fc984215a71477646fe837658b6b1c7ae0f1a13094fa2"
+RESEARCH = "MIT code; weights for research use (trained on YouTube Faces)"
 PAPER = (
     "Huang et al. 2021, ADNet, arXiv:2109.05721; Zhou et al. 2023, STAR Loss: Reducing Semantic Ambiguity in Facial "
     "Landmark Detection, arXiv:2306.02763"
@@ -31,7 +37,13 @@ def network(points: int, *, side: int, sha256: str | None = None) -> NetworkSpec
 
 SIDES = {68: 128, 98: 128}  # px of the crops, by the number of points
 MARGIN = 1.25  # the crop's side over the longer side of the box about all points, in training and at inference
-ADNET_98, ADNET_68 = network(98, side=SIDES[98]), network(68, side=SIDES[68])
+ADNET_98, ADNET_68 = network(98, side=SIDES[98]), network(68, side=SIDES[68], sha256=SHA256)
+AS_LABELLED = WeightsSpec(
+    "as-labelled",
+    (replace(ADNET_68, file="adnet-68-as-labelled.onnx", sha256=LABELLED_SHA256),),
+    card=CARD,
+    summary="points where its labels have them, 1.1 px of 43 between the eyes to the right of what they mark",
+)
 
 
 @hookimpl
@@ -43,11 +55,16 @@ def facereg_models() -> list[ModelSpec]:
             factory=f"facereg_adnet.aligner:Adnet{points}",
             options_from="facereg_adnet.options:AdnetOptions",
             networks=(own,),
-            licence="MIT code; no weights ship, train them with recipe adnet-star",
+            licence=licence,
+            card=CARD,
             paper=PAPER,
             summary=f"{points} points of a face from its box alone, numbered as {known}'s",
+            weights=weights,
         )
-        for points, own, known in ((68, ADNET_68, "300-W"), (98, ADNET_98, "WFLW"))
+        for points, own, known, licence, weights in (
+            (68, ADNET_68, "300-W", RESEARCH, (AS_LABELLED,)),
+            (98, ADNET_98, "WFLW", "MIT code; no weights ship, train them with recipe adnet-star", ()),
+        )
     ]
 
 

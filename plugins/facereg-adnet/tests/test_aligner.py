@@ -67,6 +67,11 @@ class TestAdnet68KeepsTheContract(AlignerContract):
         return made(Adnet68, ADNET_68)[0]
 
 
+class TestAsShippedItKeepsTheContract(AlignerContract):
+    def make(self) -> Aligner:
+        return Adnet68.open()
+
+
 class TestAdnet98KeepsTheContract(AlignerContract):
     def make(self) -> Aligner:
         return made(Adnet98, ADNET_98)[0]
@@ -102,10 +107,26 @@ def test_a_face_that_the_network_is_not_sure_of_is_refused(kind: type[Adnet68], 
     assert len(lenient.align([person.image], [person.faces], size=112)) == 1
 
 
-@pytest.mark.parametrize("name", ["adnet-68", "adnet-98"])
-def test_both_are_installed_and_say_that_no_weights_ship(name: str) -> None:
-    spec = Registry.load().model(name, role="aligner")
-    if spec.networks[0].sha256 is not None:
-        pytest.skip("weights ship")
-    with Registry.load().create(name, role="aligner") as aligner, pytest.raises(WeightsError, match="no weights ship"):
-        aligner.align([portraits()[0].image], [portraits()[0].faces], size=112)
+def test_98_points_say_that_no_weights_ship() -> None:
+    person = portraits()[0]
+    with Adnet98.open() as aligner, pytest.raises(WeightsError, match="no weights ship"):
+        aligner.align([person.image], [person.faces], size=112)
+
+
+@pytest.mark.parametrize("weights", ["adnet-68", "adnet-68:as-labelled"])
+class TestTheWeightsThatShip:
+    def test_five_points_lie_where_the_portraits_have_them(self, weights: str) -> None:
+        with Registry.load().create(weights, role="aligner") as aligner:
+            for person in portraits():
+                crops = aligner.align([person.image], [Faces(person.box[None], np.ones(1, np.float32))], size=112)
+                assert crops.refused in ((), ("",))
+                eyes = np.linalg.norm(person.landmarks[0] - person.landmarks[1])
+                errors = np.linalg.norm(Adnet68.layout.five_of(crops.landmarks[0]) - person.landmarks, axis=1)
+                assert errors.mean() / eyes < 0.1
+
+    def test_no_face_is_refused(self, weights: str) -> None:
+        box = np.array([[60, 60, 220, 220]], np.float32)
+        with Registry.load().create(weights, role="aligner") as aligner:
+            crops = aligner.align([noise(300, 300)], [Faces(box, np.ones(1, np.float32))], size=112)
+        assert len(crops) == 0
+        assert crops.refused[0].startswith("no face")
