@@ -142,7 +142,7 @@ ROWS = (
         peer="YuNet there: 13.56 % (8 not found)",
     ),
     Row(
-        "`adnet-68` in `mtcnn`'s boxes, five landmarks, mean error over the eyes' distance, 1,200 MTFL pictures enlarged",
+        "`adnet-68` in `mtcnn`'s boxes, five landmarks, error over the eyes' distance, 1,200 MTFL pictures enlarged",
         "adnet-five",
         landmark_error,
         EVALUATE.format("landmarks"),

@@ -86,13 +86,14 @@ class NetworkSpec:
         """
         return self.bounded_calls or all(size is not None for tensor in self.inputs for size in tensor.dims[1:])
 
-    def locate(self, folder: str | Path | None = None, *, check: bool = True) -> Path:
+    def locate(self, folder: str | Path | None = None, *, check: bool = True, made_in: Path | None = None) -> Path:
         """Return the ONNX file: in `folder`, or `folder` itself where it is a file, else the plugin's own.
 
         That is in the plugin, in another installed distribution, or in the cache; nothing is downloaded.
 
         Args:
             check: read the plugin's own and compare its checksum; not where `require_own` does so later.
+            made_in: folder for a file that is made of another distribution's; by default the cache.
         Raises:
             WeightsError: if the file is missing, or is the plugin's own and its checksum differs.
         """
@@ -101,7 +102,7 @@ class NetworkSpec:
             if not path.is_file():
                 raise WeightsError(f"{self.name}: expected the weights file {path}, found none; check the path given")
             return path
-        path = own_weights(self).path
+        path = own_weights(self, made_in=made_in).path
         if check and self.sha256 is not None:
             self.require_own(path, file_sha256(path))
         return path

@@ -89,9 +89,11 @@ def cached_file(spec: NetworkSpec) -> Path | None:
         return None
 
 
-def own_weights(spec: NetworkSpec) -> FoundWeights:
+def own_weights(spec: NetworkSpec, *, made_in: Path | None = None) -> FoundWeights:
     """Return where a network's own ONNX file is; one that is made of another file is made here, once.
 
+    Args:
+        made_in: folder for what is made; by default the user's cache.
     Raises:
         WeightsError: if it is nowhere, in one line with what to do, or what it is made of was altered.
     """
@@ -101,7 +103,10 @@ def own_weights(spec: NetworkSpec) -> FoundWeights:
     source = None if spec.installed is None else spec.installed.find()
     if spec.installed is None or source is None:
         raise WeightsError(f"{spec.name}: {_missing(spec)}")
-    return FoundWeights(_converted(spec, spec.installed, source), "cache")
+    target = cached_file(spec) if made_in is None else made_in / f"{spec.name}.onnx"
+    if target is None:
+        raise WeightsError(f"{spec.name}: no folder to keep what is made of {source}; set {CACHE} to a folder")
+    return FoundWeights(_converted(spec, spec.installed, source, target), "cache")
 
 
 def remedy(spec: NetworkSpec, path: Path) -> str:
@@ -138,13 +143,10 @@ def by_hand(spec: NetworkSpec) -> str:
     return f"put {spec.addresses[0]} ({spec.size:,} bytes, sha256 {spec.sha256}) at {place}"
 
 
-def _converted(spec: NetworkSpec, installed: InstalledFile, source: Path) -> Path:
-    """Make the ONNX file of a network of another distribution's file, and keep it; return it."""
+def _converted(spec: NetworkSpec, installed: InstalledFile, source: Path, target: Path) -> Path:
+    """Make the ONNX file of a network of another distribution's file at `target`, and return that."""
     from facereg.networks.spec import import_object
 
-    target = cached_file(spec)
-    if target is None:
-        raise WeightsError(f"{spec.name}: no folder to keep what is made of {source}; set {CACHE} to a folder")
     content = read_bytes(source, expected=f"the weights of {spec.name}", limit=MOST, error=WeightsError)
     _require_sha256(content, installed.sha256, f"{source}: ", f"reinstall {installed.distribution}")
     made = import_object(installed.convert)(content)

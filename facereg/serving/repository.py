@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import onnxruntime
 
@@ -79,23 +80,24 @@ def build_repository(
     """
     options, weights = options or ServingOptions(), by_full_name(registry, weights)
     built = []
-    for model, spec in networks_of(registry, models):
-        try:
-            path = spec.locate(weights.get(model.full_name))
-        except WeightsError as error:
-            if models is not None or model.full_name in weights:
-                raise
-            built.append(Built(spec.name, model.full_name, reason=str(error).removeprefix(f"{spec.name}: ")))
-            continue
-        network = served_network(spec, path)
-        try:
-            _write(Path(out) / spec.name, network, path, options, beside)
-        except OSError as error:
-            raise RunnerError(
-                f"{Path(out) / spec.name}: could not be written: {error.strerror or error}; what was there is whole; "
-                "check the rights and the space on the disk"
-            ) from error
-        built.append(Built(spec.name, model.full_name, network.sha256))
+    with TemporaryDirectory() as made:  # of what is made of another file: the repository keeps it, not the user's cache
+        for model, spec in networks_of(registry, models):
+            try:
+                path = spec.locate(weights.get(model.full_name), made_in=Path(made))
+            except WeightsError as error:
+                if models is not None or model.full_name in weights:
+                    raise
+                built.append(Built(spec.name, model.full_name, reason=str(error).removeprefix(f"{spec.name}: ")))
+                continue
+            network = served_network(spec, path)
+            try:
+                _write(Path(out) / spec.name, network, path, options, beside)
+            except OSError as error:
+                raise RunnerError(
+                    f"{Path(out) / spec.name}: could not be written: {error.strerror or error}; what was there is "
+                    "whole; check the rights and the space on the disk"
+                ) from error
+            built.append(Built(spec.name, model.full_name, network.sha256))
     return built
 
 
