@@ -39,6 +39,7 @@ results: $(VENV)/dlib.installed
 	test -d "$(FACEREG_DATA)" || { echo "set FACEREG_DATA to the folder of face data"; exit 1; }
 	$(BIN)/facereg evaluate verification $(LFW) --out results/verification.json
 	$(BIN)/facereg evaluate verification $(LFW) --embedder dlib-resnet --out results/dlib-verification.json
+	$(BIN)/facereg evaluate verification $(LFW) --aligner adnet-68 --out results/adnet-verification.json
 	$(BIN)/facereg evaluate detection $(CROWDS) --option detector.min_face=10 --out results/detection.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(CLOSE_UPS) --out results/close-ups.json
 	$(BIN)/facereg evaluate landmarks $(POINTS) --out results/landmarks.json

@@ -79,6 +79,12 @@ ROWS = (
         headline=True,
     ),
     Row(
+        "the same pairs with `adnet-68`: accuracy; TPR at FAR 10 % / 1 %",
+        "adnet-verification",
+        lambda r: f"{percent(r['accuracy'])}; {percent(r['tpr_at_far']['0.1'])} / {percent(r['tpr_at_far']['0.01'])}",
+        EVALUATE.format("verification"),
+    ),
+    Row(
         "the same pairs with `dlib-resnet`: accuracy; TPR at FAR 10 % / 1 %",
         "dlib-verification",
         lambda r: f"{percent(r['accuracy'])}; {percent(r['tpr_at_far']['0.1'])} / {percent(r['tpr_at_far']['0.01'])}",

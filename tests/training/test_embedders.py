@@ -157,7 +157,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     assert network.weight.tolist() == [7, 7, 7]
     with pytest.raises(WeightsError, match=r"a.ckpt: expected the weights of Linear, got other tensors"):
         load_embedder(nn.Linear(2, 2), tmp_path / "a.ckpt")
-    with pytest.raises(WeightsError, match=r"gone.ckpt: expected a .safetensors or .ckpt file, found none"):
+    with pytest.raises(WeightsError, match=r"gone.ckpt: expected an .onnx, .safetensors or .ckpt file, found none"):
         load_embedder(network, tmp_path / "gone.ckpt")
 
 
