@@ -139,8 +139,7 @@ def write_image(path: str | Path, image: Image) -> None:
     """
     path = Path(path)
     check_image(image, name=str(path))
-    if path.suffix.lower() not in WRITTEN:
-        raise ImageError(path, f"cannot write {path.suffix!r}; expected one of {', '.join(WRITTEN)}")
+    require_picture_name(path)
     longest = LONGEST_SIDES.get(path.suffix.lower())
     if longest and max(image.shape) > longest:
         wanted = f"at most {longest:,} pixels a side in a {path.suffix}"
@@ -149,6 +148,12 @@ def write_image(path: str | Path, image: Image) -> None:
     with writing(path, ImageError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, encoded.tobytes())
+
+
+def require_picture_name(path: Path) -> None:
+    """Raise ImageError unless the ending names a format that pictures are written in."""
+    if path.suffix.lower() not in WRITTEN:
+        raise ImageError(path, f"cannot write {path.suffix!r}; expected one of {', '.join(WRITTEN)}")
 
 
 def load_pictures(paths: Iterable[Path]) -> Iterator[tuple[Path, Picture | ImageError]]:

@@ -32,8 +32,9 @@ def clean(
     Example: facereg data clean identities --out clean --least 2
     """
     from facereg.evaluation.cleaning import clean_people, write_cleaned
-    from facereg.folders.people import find_people, require_pictures
+    from facereg.folders.people import find_people, require_outside, require_pictures
 
+    require_outside(out, source)
     found, tally = find_people(source), Tally()
     require_pictures(found, source)
     tally.leave_out(found.skipped, found.failed)

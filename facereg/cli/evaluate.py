@@ -46,7 +46,9 @@ def detection(
         float | None,
         typer.Option(min=0.01, max=0.99, help="Cut a picture about each face of --least px, to fill this share of it."),
     ] = None,
-    worst: Annotated[Path | None, typer.Option(help="Draw the pictures with most mistakes into this folder.")] = None,
+    worst: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Draw the pictures with most mistakes into this folder.")
+    ] = None,
     out: Out = None,
     json: Json = False,
     *,
@@ -123,8 +125,10 @@ def landmarks(
         Path, typer.Option("--annotations", help="The list of points, or the folder of .pts files.")
     ],
     format: Annotated[Points, typer.Option(help="Layout of the annotations.")] = "5pt",
-    enlarge: Annotated[float, typer.Option(min=0.1, help="Detect on the picture made larger by this.")] = 1.0,
-    worst: Annotated[Path | None, typer.Option(help="Draw the faces with the largest errors into this folder.")] = None,
+    enlarge: Annotated[float, typer.Option(min=0.1, max=16, help="Detect on the picture made larger by this.")] = 1.0,
+    worst: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Draw the faces with the largest errors into this folder.")
+    ] = None,
     out: Out = None,
     json: Json = False,
     *,

@@ -81,11 +81,12 @@ def landmarks(
     """
     from facereg.data.sheet import faces_close_up, in_rows
     from facereg.folders.walking import find_pictures
-    from facereg.images import write_image
+    from facereg.images import require_picture_name, write_image
     from facereg.pipeline.points import find_points
     from facereg.pipeline.showing import draw_found_points, points_as_json
 
     if sheet is not None:
+        require_picture_name(sheet)
         require_writable(sheet)
     found, tally = find_pictures(images), Tally()
     _leave_out(found, tally, json)

@@ -12,7 +12,9 @@ import typer
 from facereg.cli.options import Json, counted, print_json, progress
 from facereg.cli.streams import complain, say
 
-app = typer.Typer(help="Compare models: train, measure, tabulate.", no_args_is_help=True)
+app = typer.Typer(
+    help="Compare models: train, measure, tabulate.", no_args_is_help=True, rich_markup_mode=None
+)  # else it takes [train] for markup
 
 
 @app.callback()

@@ -14,7 +14,7 @@ from facereg.data.records import Record, RecordPicture, is_record
 from facereg.decoding.containers import START, kind_of
 from facereg.disk.replacing import whole_folder
 from facereg.errors import DatasetError, ImageError
-from facereg.folders.people import find_people, require_pictures
+from facereg.folders.people import find_people, require_outside, require_pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ def write_people(
     Raises:
         DatasetError: if the source is none, fewer people have pictures enough, or the folder cannot be written.
     """
+    require_outside(out, source)
     if not is_record(source):
         found = find_people(source)
         require_pictures(found, source)

@@ -12,6 +12,12 @@ from facereg.folders.walking import Entered, left_out_system, sort_entry
 from facereg.names import clean_name
 
 
+def require_outside(out: Path, source: Path) -> None:
+    """Raise DatasetError where what is written would lie among what is read, and be taken for a person's pictures."""
+    if out.resolve().is_relative_to(source.resolve()):
+        raise DatasetError(f"{out}: expected a folder outside {source}, which is read, got one in it; name another")
+
+
 @dataclass(slots=True)
 class FoundPeople:
     """What a folder of people holds: every entry of it, and of the people's folders, is in one of the three.

@@ -304,3 +304,30 @@ def test_no_output_replaces_what_is_read(crowds: Path, run: Run, command: str, o
     called = run("data", *command.split(), *words_for(crowds), "--out", crowds / out)
     assert (called.status, (crowds / out).read_bytes()) == (2, before)
     assert "Invalid value for --out: expected another place than that of what is read" in called.err
+
+
+@pytest.mark.parametrize("words", [("people",), ("clean", "--detector", "aligned")], ids=["people", "clean"])
+def test_a_set_is_not_written_into_the_one_that_is_read(words: tuple[str, ...], run: Run, tmp_path: Path) -> None:
+    write_image(tmp_path / "src" / "Ada" / "1.png", picture(1))
+    before = sorted(tmp_path.rglob("*"))
+    called = run("data", words[0], tmp_path / "src", "--out", tmp_path / "src" / "in", *words[1:])
+    assert called.status == 1
+    assert "expected a folder outside" in called.err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_cannot_be_written_is_said_before_the_work(painted: list[str], run: Run, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    write_image(tmp_path / "images" / "a.png", picture(1))
+    sheet = run("landmarks", tmp_path / "images", "--sheet", tmp_path / "sheet.txt", *painted[:2])
+    assert (sheet.status, sheet.out) == (1, "")
+    assert "cannot write '.txt'" in sheet.err
+    words = ["--images", tmp_path, "--annotations", tmp_path / "none.txt"]
+    for command in ("landmarks", "detection"):
+        called = run("evaluate", command, *words, "--worst", tmp_path / "images" / "a.png")
+        assert called.status == 2
+        assert "is a file" in called.err
+
+
+def test_an_extra_keeps_its_name_in_the_help(run: Run) -> None:
+    assert "[train]" in run("study", "run", "--help").out
