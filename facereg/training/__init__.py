@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from facereg.training.curves import draw_curves as draw_curves
     from facereg.training.curves import read_log as read_log
     from facereg.training.embedders import DeployedEmbedder as DeployedEmbedder
+    from facereg.training.embedders import EmbedderSettings as EmbedderSettings
     from facereg.training.embedders import EmbedderTraining as EmbedderTraining
     from facereg.training.embedders import fit_and_publish as fit_and_publish
     from facereg.training.embedders import freeze_norms as freeze_norms
@@ -79,8 +80,8 @@ _HOMES = {
     "facereg.networks.checkpoints": "load_checkpoint read_checkpoint read_tensors require_finite",
     "facereg.training.batches": "Batches count_steps step_seed",
     "facereg.training.curves": "draw_curves read_log",
-    "facereg.training.embedders": "DeployedEmbedder EmbedderTraining fit_and_publish freeze_norms load_embedder "
-    "network_input turned_and_mirrored",
+    "facereg.training.embedders": "DeployedEmbedder EmbedderSettings EmbedderTraining fit_and_publish freeze_norms "
+    "load_embedder network_input turned_and_mirrored",
     "facereg.training.export": "compare_with_torch export_onnx",
     "facereg.training.fitting": "Judged device_count fit",
     "facereg.training.identities": "Identities read_crops read_identities",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -174,6 +174,29 @@ def fit_and_publish(
         publish(deployed, spec, out, recipe=recipe, settings=asdict(settings), scores=scores)
 
 
+@dataclass(frozen=True, slots=True)
+class EmbedderSettings:
+    """Settings of recipes that learn vectors from triplets; a recipe's class adds its own, and says another default."""
+
+    margin: float = 0.2  # of distances between unit vectors; FaceNet's (Schroff et al. 2015), as the paper gives none
+    least: int = 2  # people with fewer images are left out
+    keep_out: int = 0  # one person in so many is not learned from, and chooses the network; 0: none is kept out
+    looks: int = 20  # times in a run that the people kept out are looked at
+    size: int = 112  # side the crops are resized to
+    epochs: float = 1.0  # passes over the images, or over triplets drawn before
+    lr: float = 1e-4
+    warmup: int = 200  # steps
+    decay: float = 0.7  # share of the steps, at the end, over which the rate falls to zero
+    weight_decay: float = 0.05
+    dropout: float = 0.0
+    degrees: float = 10.0  # of random rotation, either way
+    init: str = ""  # ONNX, safetensors or checkpoint file to start from
+    precision: str = "32-true"  # Lightning's: bf16-mixed on a GPU, and on CPUs that have bfloat16
+    devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
+    compile: bool = False
+    seed: int = 0
+
+
 class EmbedderTraining(lightning.LightningModule):
     """A network that learns vectors: AdamW, a schedule, and how it tells people apart whom it never learned from.
 
@@ -181,32 +204,25 @@ class EmbedderTraining(lightning.LightningModule):
     their true accepts at 1 % false accepts, over all their pairs.
 
     Args:
-        size: px; that crops are resized to.
-        margin: of the triplet loss, by which `watch` measures distances.
+        network: begins with the weights of `settings.init` where that names a file.
+    Raises:
+        WeightsError: if that file is missing or of another network.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        size: int,
-        steps: int,
-        lr: float,
-        weight_decay: float,
-        warmup: int,
-        decay: float,
-        margin: float,
-    ) -> None:
+    def __init__(self, network: nn.Module, settings: EmbedderSettings, *, steps: int) -> None:
         super().__init__()
+        if settings.init:
+            load_embedder(network, Path(settings.init))
         self.network = network.to(memory_format=torch.channels_last)
-        self.size, self.steps, self.lr, self.weight_decay = size, steps, lr, weight_decay
-        self.warmup, self.decay, self.margin = warmup, decay, margin
+        self.settings, self.steps = settings, steps
         self._seen: list[tuple[Tensor, Tensor]] = []  # vectors and labels of people kept out
         self._collapsed = 0  # steps in a row
+        if settings.compile:
+            self.network.compile()
 
     def vectors(self, images: Tensor) -> Tensor:
         """Return unit vectors (B, D) float32 for (B, S, S, 3) uint8 RGB."""
-        return F.normalize(self.network(network_input(images, self.size)).float())
+        return F.normalize(self.network(network_input(images, self.settings.size)).float())
 
     def watch(self, loss: Tensor, vectors: Tensor) -> None:
         """Log the loss, and the mean squared distance of a batch's vectors; say where they have collapsed.
@@ -215,11 +231,12 @@ class EmbedderTraining(lightning.LightningModule):
         """
         spread = 2 * vectors.detach().var(0, correction=0).sum()  # of every two: twice that from their mean
         self.log_dict({"loss": loss, "spread": spread}, prog_bar=True)
-        self._collapsed = self._collapsed + 1 if float(spread) < COLLAPSED * self.margin else 0
+        margin = self.settings.margin
+        self._collapsed = self._collapsed + 1 if float(spread) < COLLAPSED * margin else 0
         if self._collapsed == COLLAPSED_STEPS:
             sys.stderr.write(
                 f"step {self.global_step}: collapsed: for {COLLAPSED_STEPS} steps all vectors have been one (mean "
-                f"squared distance {float(spread):.2g}, loss {float(loss.detach()):.4g}, margin {self.margin:g}); "
+                f"squared distance {float(spread):.2g}, loss {float(loss.detach()):.4g}, margin {margin:g}); "
                 "begin anew with a lower lr, or with triplets that are less hard\n"
             )
 
@@ -233,11 +250,12 @@ class EmbedderTraining(lightning.LightningModule):
         self.log("strangers", tpr_of(vectors.numpy(), labels.numpy()), prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        settings = self.settings
         return adamw(
             self.network,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            share=lambda step: trapezoid(step, self.steps, self.warmup, self.decay),
+            lr=settings.lr,
+            weight_decay=settings.weight_decay,
+            share=lambda step: trapezoid(step, self.steps, settings.warmup, settings.decay),
         )
 
 

@@ -18,6 +18,7 @@ from facereg.errors import DatasetError, WeightsError
 from facereg.training import embedders, fitting
 from facereg.training.embedders import (
     DeployedEmbedder,
+    EmbedderSettings,
     EmbedderTraining,
     load_embedder,
     network_input,
@@ -46,7 +47,7 @@ class Rising(EmbedderTraining):
     network: Colours
 
     def __init__(self, judgements: list[float]) -> None:
-        super().__init__(Colours(), size=4, steps=6, lr=1, weight_decay=0, warmup=1, decay=0, margin=0.2)
+        super().__init__(Colours(), EmbedderSettings(size=4, lr=1, weight_decay=0, warmup=1, decay=0), steps=6)
         self.judgements = judgements
 
     def training_step(self, batch: tuple[Tensor, ...], index: int) -> Tensor:

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facereg.training import (
+    EmbedderSettings,
     EmbedderTraining,
     count_steps,
     fit_and_publish,
-    load_embedder,
     parse_settings,
     read_identities,
     turned_and_mirrored,
@@ -34,56 +34,28 @@ LOWEST = {"margin": 0, "least": 2, "each": 1, "keep_out": 0, "looks": 1, "size":
 
 
 @dataclass(frozen=True, slots=True)
-class TripletSettings:
-    """Settings of the recipe; the margin is FaceNet's (Schroff et al. 2015, section 3.2), as the paper gives none."""
+class TripletSettings(EmbedderSettings):
+    """Settings of the recipe: distances are squared; the card tells why the rate is not 1e-3."""
 
-    margin: float = 0.2  # of squared distances between unit vectors
-    least: int = 2  # people with fewer images are left out
     each: int = 10  # triplets in which an image is the anchor
     triplets: str = ""  # file of triplets to read, or to write where it is missing; default OUT/triplets.csv
-    keep_out: int = 0  # one person in so many is not learned from, and chooses the network; 0: none is kept out
-    looks: int = 20  # times in a run that the people kept out are looked at
-    size: int = SIZE  # side the crops are resized to
+    size: int = SIZE
     batch: int = 32  # triplets, of all devices together
-    epochs: float = 1.0  # passes over the triplets
-    lr: float = 1e-4  # the card tells why not 1e-3
-    warmup: int = 200  # steps
-    decay: float = 0.7  # share of the steps, at the end, over which the rate falls to zero
-    weight_decay: float = 0.05
     dropout: float = 0.2
-    degrees: float = 10.0  # of Random Rotation, either way
-    init: str = ""  # ONNX, safetensors or checkpoint file to start from
-    precision: str = "32-true"  # Lightning's: bf16-mixed on a GPU, and on CPUs that have bfloat16
-    devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
-    compile: bool = False
-    seed: int = 0
 
 
 class TripletTraining(EmbedderTraining):
     """Network and the loss of the paper's section 3.2.2."""
 
+    settings: TripletSettings
+
     def __init__(self, settings: TripletSettings, *, steps: int) -> None:
-        network = InceptionV2(dropout=settings.dropout)
-        if settings.init:
-            load_embedder(network, Path(settings.init))
-        super().__init__(
-            network,
-            size=settings.size,
-            steps=steps,
-            lr=settings.lr,
-            weight_decay=settings.weight_decay,
-            warmup=settings.warmup,
-            decay=settings.decay,
-            margin=settings.margin,
-        )
-        self.degrees = settings.degrees
-        if settings.compile:
-            self.network.compile()
+        super().__init__(InceptionV2(dropout=settings.dropout), settings, steps=steps)
 
     def training_step(self, batch: tuple[Tensor], index: int) -> Tensor:
-        images = turned_and_mirrored(batch[0].flatten(0, 1), degrees=self.degrees)  # (3 B, S, S, 3)
+        images = turned_and_mirrored(batch[0].flatten(0, 1), degrees=self.settings.degrees)  # (3 B, S, S, 3)
         vectors = self.vectors(images)
-        loss = triplet_loss(vectors.reshape(-1, 3, vectors.shape[-1]), margin=self.margin)
+        loss = triplet_loss(vectors.reshape(-1, 3, vectors.shape[-1]), margin=self.settings.margin)
         self.watch(loss, vectors)
         return loss
 

@@ -20,11 +20,11 @@ from torch.utils.data import TensorDataset
 
 from facereg import DatasetError
 from facereg.training import (
+    EmbedderSettings,
     EmbedderTraining,
     Identities,
     count_steps,
     fit_and_publish,
-    load_embedder,
     parse_settings,
     read_identities,
     turned_and_mirrored,
@@ -38,31 +38,16 @@ LOWEST = {"margin": 0, "people": 2, "each": 2, "least": 2, "keep_out": 0, "looks
 
 
 @dataclass(frozen=True, slots=True)
-class OnlineTripletSettings:
-    """Settings of the recipe; where the paper gives a number, it is that one."""
+class OnlineTripletSettings(EmbedderSettings):
+    """Settings of the recipe: torchvision's dropout of 0.5 would drown the distances of an untrained network."""
 
     mining: Mining = "semi-hard"  # which triplets of a batch: all, semi-hard or batch-hard
-    margin: float = 0.2  # of distances between unit vectors; FaceNet's (Schroff et al. 2015), as the paper gives none
     squared: bool = True  # distances
     people: int = 16  # in a batch, of all devices together
     each: int = 4  # images of each of them; they come more than once where a person has fewer
-    least: int = 2  # people with fewer images are left out
-    keep_out: int = 0  # one person in so many is not learned from, and chooses the network; 0: none is kept out
-    looks: int = 20  # times in a run that the people kept out are looked at
-    size: int = SIZE  # side the crops are resized to
+    size: int = SIZE
     crop: int = 112  # side that images are read at, and turned; 256 where they were aligned at it
-    epochs: float = 10.0  # passes, each as many images as there are
-    lr: float = 1e-4
-    warmup: int = 200  # steps
-    decay: float = 0.7  # share of the steps, at the end, over which the rate falls to zero
-    weight_decay: float = 0.05
-    dropout: float = 0.0  # torchvision's 0.5 would drown the distances of a network that has not learned yet
-    degrees: float = 10.0  # of random rotation, either way
-    init: str = ""  # checkpoint or safetensors file to start from
-    precision: str = "32-true"  # Lightning's: bf16-mixed on a GPU, and on CPUs that have bfloat16
-    devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
-    compile: bool = False
-    seed: int = 0
+    epochs: float = 10.0
 
     @property
     def batch(self) -> int:
@@ -73,28 +58,15 @@ class OnlineTripletSettings:
 class OnlineTripletTraining(EmbedderTraining):
     """Network and the loss of the paper's section 3.2.3."""
 
+    settings: OnlineTripletSettings
+
     def __init__(self, settings: OnlineTripletSettings, *, steps: int) -> None:
-        network = build_network(dropout=settings.dropout)
-        if settings.init:
-            load_embedder(network, Path(settings.init))
-        super().__init__(
-            network,
-            size=settings.size,
-            steps=steps,
-            lr=settings.lr,
-            weight_decay=settings.weight_decay,
-            warmup=settings.warmup,
-            decay=settings.decay,
-            margin=settings.margin,
-        )
-        self.degrees = settings.degrees
+        super().__init__(build_network(dropout=settings.dropout), settings, steps=steps)
         self.loss = OnlineTripletLoss(settings.mining, margin=settings.margin, squared=settings.squared)
-        if settings.compile:
-            self.network.compile()
 
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         images, labels = batch
-        vectors = self.vectors(turned_and_mirrored(images, degrees=self.degrees))
+        vectors = self.vectors(turned_and_mirrored(images, degrees=self.settings.degrees))
         with torch.autocast(self.device.type, enabled=False):
             loss: Tensor = self.loss(vectors, labels)
         self.watch(loss, vectors)
