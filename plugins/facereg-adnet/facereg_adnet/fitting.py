@@ -144,21 +144,22 @@ class AdnetTraining(lightning.LightningModule):
 
 
 def begin(network: AdNet, path: Path) -> None:
-    """Fill a network from the `.onnx` or `.safetensors` file of a run; stacks that the file lacks begin anew.
+    """Fill a network from the file of a run; stacks that it lacks, and maps of another layout, begin anew.
 
     Raises:
-        WeightsError: if the file is missing, or of another width or layout.
+        WeightsError: if the file is missing, or of another width.
     """
     held = read_tensors(path, expected="the .onnx or .safetensors file of a run")
     state = {key.removeprefix("network."): value for key, value in held.items()}
     own = network.state_dict()
-    wrong = [key for key, value in state.items() if key in own and value.shape != own[key].shape]
-    if wrong or "stacks.0.heat.weight" not in state:
+    same = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
+    if not any(key.startswith("stacks.0.") for key in same) or any(
+        key.startswith("stem.") and key not in same for key in own
+    ):
         raise WeightsError(
-            f"{path}: expected {network.layout.points} points and {network.width} channels, got other tensors; "
-            "pass --set layout and --set width of that run"
+            f"{path}: expected a network of {network.width} channels, got other tensors; pass --set width of that run"
         )
-    network.load_state_dict(own | {key: value for key, value in state.items() if key in own})
+    network.load_state_dict(own | same)
 
 
 def point_maps(points: Tensor, cells: int, *, spread: float) -> Tensor:

@@ -174,10 +174,18 @@ def test_more_stacks_go_on_from_fewer(tmp_path: Path) -> None:
     assert torch.equal(after[name.format(1)], before[name.format(1)])
 
 
-@pytest.mark.parametrize("other", [AdNet(W68, stacks=1, width=16), AdNet(COFW, stacks=1, width=8)], ids=["width", "29"])
-def test_weights_of_another_network_are_refused(other: AdNet, tmp_path: Path) -> None:
-    path = saved(other, tmp_path / "a.safetensors")
-    with pytest.raises(WeightsError, match=r"a.safetensors: expected 68 points and 8 channels, got other tensors"):
+def test_another_layout_goes_on_with_maps_of_its_own(tmp_path: Path) -> None:
+    first, second = AdNet(COFW, stacks=1, width=8), AdNet(W68, stacks=1, width=8)
+    own = second.state_dict()["stacks.0.heat.weight"].clone()
+    begin(second, saved(first, tmp_path / "a.safetensors"))
+    same = [key for key, value in second.state_dict().items() if torch.equal(value, first.state_dict()[key])]
+    assert any(key.startswith("stem.") for key in same)
+    assert torch.equal(second.state_dict()["stacks.0.heat.weight"], own)
+
+
+def test_weights_of_another_width_are_refused(tmp_path: Path) -> None:
+    path = saved(AdNet(W68, stacks=1, width=16), tmp_path / "a.safetensors")
+    with pytest.raises(WeightsError, match=r"a.safetensors: expected a network of 8 channels, got other tensors"):
         begin(AdNet(W68, stacks=1, width=8), path)
 
 
