@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from facereg.images import read_image as read_image
     from facereg.images import read_picture as read_picture
     from facereg.images import write_image as write_image
+    from facereg.names import Address as Address
     from facereg.networks.opening import Where as Where
     from facereg.networks.opening import open_network as open_network
     from facereg.networks.runner import Networks as Networks
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from facereg.registry.hooks import CommandSpec as CommandSpec
     from facereg.registry.hooks import ModelSpec as ModelSpec
     from facereg.registry.hooks import RecipeSpec as RecipeSpec
+    from facereg.registry.hooks import StoreSpec as StoreSpec
     from facereg.registry.hooks import hookimpl as hookimpl
     from facereg.registry.installed import Registry as Registry
     from facereg.registry.installed import default_registry as default_registry
@@ -154,6 +156,7 @@ _HOMES = {
         "transform_points warp"
     ),
     "facereg.images": "Picture image_size load_images read_image read_picture write_image",
+    "facereg.names": "Address",
     "facereg.networks.opening": "Where open_network",
     "facereg.networks.runner": "Networks Runner Tensor",
     "facereg.networks.spec": "NetworkSpec TensorSpec import_object",
@@ -163,7 +166,7 @@ _HOMES = {
     "facereg.pipeline.stages": "FoundFace Result",
     "facereg.pipeline.tables": "EmbeddedFiles embed_files",
     "facereg.pipeline.videos": "identify_video",
-    "facereg.registry.hooks": "CommandSpec ModelSpec RecipeSpec hookimpl",
+    "facereg.registry.hooks": "CommandSpec ModelSpec RecipeSpec StoreSpec hookimpl",
     "facereg.registry.installed": "Registry default_registry",
     "facereg.registry.opener": "Opener",
     "facereg.registry.tags": "WeightsSpec",

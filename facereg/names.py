@@ -1,10 +1,13 @@
-"""Names of people, and other text of foreign hands: one spelling, which look alike, how a terminal may show them."""
+"""Names of people, addresses, other text of foreign hands: one spelling, which look alike, how each is shown."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from os import fspath
+from pathlib import Path
 
 from facereg.errors import ContractError
 
@@ -31,6 +34,35 @@ _LOOK_ALIKES = {
 }  # Cyrillic, Greek, Armenian and Cherokee letters, dashes and apostrophes
 _BEFORE_HOST = re.compile(r"^([a-z][a-z+.-]*:/*)?.*@", re.DOTALL | re.IGNORECASE)  # of an address: user and password
 _ALIKE = str.maketrans({odd: plain for plain, odds in _LOOK_ALIKES.items() for odd in odds})
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a gallery lies: the path of a file, or `SCHEME://...`; as text it shows no user, password or option."""
+
+    text: str = field(repr=False)
+
+    @classmethod
+    def of(cls, place: str | Path | Address) -> Address:
+        """Return the address of a path or text."""
+        return place if isinstance(place, Address) else cls(fspath(place))
+
+    @property
+    def scheme(self) -> str:
+        """Return what a plugin opens it by; empty of a file."""
+        found = re.match("([a-z][a-z0-9+.-]*)://", self.text)
+        return found[1] if found else ""
+
+    @property
+    def path(self) -> Path:
+        """Return the path of a file."""
+        return Path(self.text)
+
+    def __str__(self) -> str:
+        if not self.scheme:
+            return self.text
+        head, _, options = self.text.partition("?")
+        return f"{self.scheme}://***" if "@" in options else masked(head)  # a password may hold a ? or an @
 
 
 def clean_name(text: str) -> str:

@@ -20,7 +20,7 @@ from facereg.registry.new_plugin import plugin_files
 from facereg.roles import RoleName
 
 ROOT = Path(__file__).parents[1]
-PUBLIC = {"facereg", "facereg.testing", "facereg.training"}
+PUBLIC = {"facereg", "facereg.gallery", "facereg.testing", "facereg.training"}
 LAZY = (facereg, facereg.evaluation, facereg.training)
 PRODUCT = sorted(path for path in ROOT.glob("plugins/*/facereg_*/**/*.py"))
 

@@ -18,8 +18,8 @@ HEAD = """\
 # Python
 
 Every public name in a line: what the packages below export, and nothing else; a plugin imports from `facereg`, \
-`facereg.testing` and `facereg.training`. The docstring of each, with arguments, shapes and errors, is in the file \
-linked. Signatures are in [public.txt](public.txt), which a test holds. Both are written by \
+`facereg.gallery`, `facereg.testing` and `facereg.training`. The docstring of each, with arguments, shapes and errors, \
+is in the file linked. Signatures are in [public.txt](public.txt), which a test holds. Both are written by \
 [`python_api.py`](python_api.py).
 """
 Defined = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Assign | ast.AnnAssign

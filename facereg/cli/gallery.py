@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import GalleryFile, Json, answer, complain, counted, misused
-from facereg.names import names_alike
+from facereg.cli.options import GalleryPlace, Json, answer, complain, counted, misused
+from facereg.names import Address, names_alike
 
 if TYPE_CHECKING:
     from facereg.gallery import Gallery
@@ -23,7 +23,7 @@ Unsealed = Annotated[
 
 
 @app.command("list")
-def list_(gallery: GalleryFile, json: Json = False) -> None:
+def list_(gallery: GalleryPlace, json: Json = False) -> None:
     """List the people. Example: facereg gallery list --gallery team.gallery"""
     from facereg.gallery import Gallery
 
@@ -37,7 +37,7 @@ def list_(gallery: GalleryFile, json: Json = False) -> None:
 
 
 @app.command()
-def show(name: Name, gallery: GalleryFile, json: Json = False) -> None:
+def show(name: Name, gallery: GalleryPlace, json: Json = False) -> None:
     """Show a person and the pictures behind them. Example: facereg gallery show Ada --gallery team.gallery"""
     from facereg.gallery import Gallery
 
@@ -53,7 +53,7 @@ def show(name: Name, gallery: GalleryFile, json: Json = False) -> None:
 def rename(
     name: Name,
     new: Annotated[str, typer.Argument(help="The new name.")],
-    gallery: GalleryFile,
+    gallery: GalleryPlace,
     merge: Annotated[bool, typer.Option("--merge", help="Where somebody has that name, make them one person.")] = False,
     json: Json = False,
 ) -> None:
@@ -73,7 +73,7 @@ def rename(
 
 
 @app.command()
-def remove(name: Name, gallery: GalleryFile, json: Json = False) -> None:
+def remove(name: Name, gallery: GalleryPlace, json: Json = False) -> None:
     """Forget a person. Example: facereg gallery remove Ada --gallery team.gallery"""
     from facereg.gallery import Gallery
 
@@ -83,7 +83,7 @@ def remove(name: Name, gallery: GalleryFile, json: Json = False) -> None:
 
 
 @app.command()
-def export(file: Export, gallery: GalleryFile, json: Json = False) -> None:
+def export(file: Export, gallery: GalleryPlace, json: Json = False) -> None:
     """Write everybody to one .npz file. Example: facereg gallery export team.npz --gallery team.gallery"""
     from facereg.gallery import Gallery
 
@@ -93,7 +93,7 @@ def export(file: Export, gallery: GalleryFile, json: Json = False) -> None:
 
 
 @app.command("import")
-def import_(file: Export, gallery: GalleryFile, unsealed: Unsealed = False, json: Json = False) -> None:
+def import_(file: Export, gallery: GalleryPlace, unsealed: Unsealed = False, json: Json = False) -> None:
     """Add what export wrote; the gallery is made where there is none.
 
     Example: facereg gallery import team.npz --gallery copy.gallery
@@ -108,16 +108,15 @@ def import_(file: Export, gallery: GalleryFile, unsealed: Unsealed = False, json
 
 
 @app.command()
-def check(gallery: GalleryFile, json: Json = False) -> None:
+def check(gallery: GalleryPlace, json: Json = False) -> None:
     """Look for damage; exit status 1 where there is some. Example: facereg gallery check --gallery team.gallery"""
     from facereg.gallery import Gallery
-    from facereg.gallery.files import readable_by_others
 
     with Gallery.open(gallery) as held:
         problems = held.check()
         people = 0 if problems else len(held)
-    if rights := readable_by_others(gallery):
-        complain(f"{gallery}: others may read it ({rights}), names and vectors; see 'chmod 600 {gallery}'")
+        if exposed := held.exposure():
+            complain(f"{gallery}: {exposed}")
     document = {"sound": not problems, "people": people, "problems": problems}
     answer(json, document, *(problems or [f"{gallery}: sound, {people} people"]))
     if problems:
@@ -127,7 +126,7 @@ def check(gallery: GalleryFile, json: Json = False) -> None:
 @app.command()
 def restore(
     backup: Annotated[Path, typer.Argument(help="A copy of a gallery, or an export.")],
-    gallery: GalleryFile,
+    gallery: GalleryPlace,
     unsealed: Unsealed = False,
     json: Json = False,
 ) -> None:
@@ -143,8 +142,10 @@ def restore(
 
 @app.command()
 def rebuild(
-    damaged: Annotated[Path, typer.Argument(help="The damaged gallery, which stays as it is.")],
-    gallery: GalleryFile,
+    damaged: Annotated[
+        Address, typer.Argument(metavar="DAMAGED", parser=Address.of, help="The damaged gallery, which stays as it is.")
+    ],
+    gallery: GalleryPlace,
     old_key_file: Annotated[
         Path | None, typer.Option("--old-key-file", help="Key that the damaged one is sealed with, if another.")
     ] = None,

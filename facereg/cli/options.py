@@ -16,7 +16,7 @@ import typer
 from facereg.cli.streams import complain as complain
 from facereg.cli.streams import say
 from facereg.errors import RunnerError
-from facereg.names import masked
+from facereg.names import Address, masked
 from facereg.networks.opening import require_runner
 from facereg.pipeline.composition import NETWORK_ROLES, Composition, MatcherChoice, StageChoice
 from facereg.registry.installed import Registry, default_registry
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from facereg.roles import Aligner, Detector, Matcher
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, or a line per item, on stdout.")]
-GalleryFile = Annotated[Path, typer.Option("--gallery", help="The gallery file.")]
+GalleryPlace = Annotated[
+    Address,
+    typer.Option("--gallery", metavar="GALLERY", parser=Address.of, help="The gallery: a file, or postgresql://..."),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facereg.cli.copies import Copies, require_folder
-from facereg.cli.options import GalleryFile, Json, Stages, answer, counted, print_json, progress, with_stages
+from facereg.cli.options import GalleryPlace, Json, Stages, answer, counted, print_json, progress, with_stages
 from facereg.cli.pictures import DrawInto
 from facereg.cli.streams import complain
 from facereg.cli.tally import Tally
 from facereg.errors import FaceregError, ImageError
+from facereg.names import Address
 
 if TYPE_CHECKING:
     from facereg.gallery.enrolling import EnrolmentReport
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @with_stages
 def enroll(
     folder: Annotated[Path, typer.Argument(help="Holds a folder of pictures for each person, named after them.")],
-    gallery: GalleryFile,
+    gallery: GalleryPlace,
     largest: Annotated[
         bool, typer.Option("--largest", help="Of several faces take the one that the picture is about; else skip.")
     ] = False,
@@ -75,7 +76,7 @@ def _usual_threshold(stages: Stages, space: str) -> float | None:
         return None
 
 
-def _say_enrolled(report: EnrolmentReport, gallery: Path, json: bool) -> None:
+def _say_enrolled(report: EnrolmentReport, gallery: Address, json: bool) -> None:
     """Print what became of the pictures; end with status 1 where one failed, or none is in the gallery."""
     from facereg.gallery.enrolling import ENROLLED_ALREADY
 
@@ -96,7 +97,7 @@ def _say_enrolled(report: EnrolmentReport, gallery: Path, json: bool) -> None:
 @with_stages
 def identify(
     source: Annotated[str, typer.Argument(help="A picture, folder, video file, stream's address or camera's number.")],
-    gallery: GalleryFile,
+    gallery: GalleryPlace,
     draw: DrawInto = None,
     threshold: Annotated[float | None, typer.Option(min=-1.0, max=1.0, help="Default: the one calibrated.")] = None,
     fpir: Annotated[

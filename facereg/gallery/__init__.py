@@ -1,16 +1,25 @@
-"""The people who are known: embeddings in one SQLite file."""
+"""The people who are known: embeddings in one SQLite file, or where a plugin keeps them."""
 
+from facereg.gallery.changing import Change
+from facereg.gallery.contract import Store
 from facereg.gallery.exports import exported_space
 from facereg.gallery.repair import Rebuilt, rebuild_gallery, restore_gallery
-from facereg.gallery.rows import Source
+from facereg.gallery.rows import Connection, Row, Source, State
+from facereg.gallery.seals import Sealer
 from facereg.gallery.store import Enrolled, Gallery, Person
 
 __all__ = [
+    "Change",
+    "Connection",
     "Enrolled",
     "Gallery",
     "Person",
     "Rebuilt",
+    "Row",
+    "Sealer",
     "Source",
+    "State",
+    "Store",
     "exported_space",
     "rebuild_gallery",
     "restore_gallery",

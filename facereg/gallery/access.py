@@ -12,6 +12,7 @@ from threading import RLock
 from facereg.errors import FaceregError, GalleryError, SpaceMismatchError
 from facereg.gallery.changing import Change
 from facereg.gallery.checking import structure_problems
+from facereg.gallery.contract import Store
 from facereg.gallery.files import (
     FAILURES,
     Place,
@@ -23,21 +24,24 @@ from facereg.gallery.files import (
     log_size,
     make_file,
     open_to_read,
+    readable_by_others,
     reason_of,
     require_one_name,
     tidy,
 )
 from facereg.gallery.migration import migrate
-from facereg.gallery.rows import Row, State, now, sound_rows
+from facereg.gallery.rows import Connection, Row, State, now
 from facereg.gallery.schema import VERSION, make_tables, schema_version
 from facereg.gallery.seals import Sealer
+from facereg.names import Address
 
 
-class Access:
+class Access(Store):
     """A gallery's file, opened to read until the first change; see `Gallery`."""
 
     def __init__(self, path: Path, sealer: Sealer) -> None:
-        self.path, self.sealer = path, sealer
+        super().__init__(Address.of(path), sealer)
+        self.path = path
         self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
         self._writable = self._looked = False
@@ -56,13 +60,11 @@ class Access:
                 if schema_version(connection) != VERSION:
                     connection = migrated_copy(connection)
                     alone = True
-                state = State.read(connection)
-                _require_key(state, self.sealer)
+                self._take_up(State.read(connection))
             except BaseException:
                 connection.close()
                 raise
         self._connection, self._frozen = connection, signature if alone else None
-        self.id, self.space = state.id, state.space
         self._place.require(self.path)
 
     def close(self) -> None:
@@ -85,25 +87,27 @@ class Access:
                     reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
             yield
 
+    def again(self) -> closing[Access]:
+        return closing(Access(self.path, self.sealer))
+
+    def mark(self) -> Signature:
+        """Return sizes and times of the files."""
+        return Signature.of(self.path)
+
+    def stands(self, mark: object) -> bool:
+        return isinstance(mark, Signature) and mark.still(self.path)
+
+    def exposure(self) -> str:
+        rights = readable_by_others(self.path)
+        return rights and f"others may read it ({rights}), names and vectors; see 'chmod 600 {self.path}'"
+
     def rows(self) -> Iterator[Row]:
-        """Yield every embedding with its person and seal, by name, in one read transaction.
-
-        Use nothing of it before the last one came: only then it is known that none is missing.
-
-        Raises:
-            GalleryError: if something was altered by another program.
-        """
-        with self.reading() as (connection, state):
+        with self.reading() as (connection, _):
             self._look_once(connection)
-            yield from sound_rows(connection, state, self.sealer)
+            yield from super().rows()
 
     @contextmanager
     def reading(self) -> Iterator[tuple[sqlite3.Connection, State]]:
-        """Hold one read transaction: what is read in it is of one moment.
-
-        Raises:
-            GalleryError: if the file was moved, removed or replaced, or cannot be read.
-        """
         with self._lock, named(self.path):
             connection = self._connection_to_read()
             if connection.in_transaction:  # reading within reading, or within a change
@@ -119,23 +123,14 @@ class Access:
 
     @contextmanager
     def writing(self) -> Iterator[Change]:
-        """Hold one transaction that changes the file; an error leaves it as it was.
-
-        Raises:
-            GalleryError: if the file was moved, removed or replaced, is damaged, or cannot be written.
-        """
         with self._lock, named(self.path):
             connection = self._connection_to_write()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 self._place.require(self.path)
                 state = self._own_state(connection)
-                if not state.is_sound(self.sealer):
-                    raise GalleryError("what it says of itself was altered by another program; run gallery check")
-                change = Change(connection, state, self.sealer)
-                yield change
-                if change.state is not state:
-                    change.finish()
+                with self._changing(connection, state) as change:
+                    yield change
                 self._place.require(self.path)  # a file that is nobody's any more would take it without a word
                 connection.execute("COMMIT")
             except BaseException as error:
@@ -204,11 +199,9 @@ class Access:
         self._connection, self._writable, self._frozen = connection, True, None
         return connection
 
-    def empty_log(self, name: str = "") -> None:
+    def forget(self, name: str = "") -> None:
         """Write the log into the file and cut it to nothing.
 
-        Args:
-            name: of who was removed.
         Raises:
             GalleryError: if another program that reads keeps the log from being cut, or the file may not be written.
         """
@@ -219,6 +212,9 @@ class Access:
                     f"{log_of(self.path).name}, in which bytes of it are; end that program, then run 'facereg gallery "
                     "check', which empties it"
                 )
+
+    def structure_problems(self, connection: Connection) -> list[str]:
+        return structure_problems(connection)
 
     def _look_once(self, connection: sqlite3.Connection) -> None:
         """Have SQLite look through the file's pages before the first use: it may come from anybody."""
@@ -291,18 +287,6 @@ def migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
         raise
     connection.close()
     return copy
-
-
-def _require_key(state: State, sealer: Sealer) -> None:
-    if state.key == sealer.fingerprint:
-        return
-    if not sealer.fingerprint:
-        raise GalleryError("is sealed with a key, got none; name its file in FACEREG_GALLERY_KEY_FILE")
-    held = "another key" if state.key else "no key"
-    raise GalleryError(
-        f"expected the seal of the key given, got that of {held}; give that one, or seal it anew with "
-        "'facereg gallery rebuild'"
-    )
 
 
 def id_in_file(path: Path) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 
 import numpy as np
 
 from facereg.errors import GalleryError
-from facereg.gallery.rows import Row, Source, State, now, read_rows
+from facereg.gallery.rows import Connection, Row, Source, State, now, read_rows
 from facereg.gallery.seals import Sealer, added
 from facereg.names import clean_name
 from facereg.types import FloatArray
@@ -20,7 +19,7 @@ class Change:
     Rows that are not touched are not looked at: one that was altered stays so, and is found by who reads.
     """
 
-    def __init__(self, connection: sqlite3.Connection, state: State, sealer: Sealer) -> None:
+    def __init__(self, connection: Connection, state: State, sealer: Sealer) -> None:
         self.connection, self.state, self.sealer = connection, state, sealer
 
     def finish(self) -> State:
@@ -36,7 +35,9 @@ class Change:
             ContractError: if the name is no person's name.
         """
         spelling = clean_name(name)
-        self.connection.execute("INSERT OR IGNORE INTO people (name, created) VALUES (?, ?)", (spelling, created))
+        self.connection.execute(
+            "INSERT INTO people (name, created) VALUES (?, ?) ON CONFLICT DO NOTHING", (spelling, created)
+        )
         return int(self.connection.execute("SELECT id FROM people WHERE name = ?", (spelling,)).fetchone()[0])
 
     def add(self, person: int, vector: FloatArray, source: Source, created: str) -> bool:

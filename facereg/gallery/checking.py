@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import numpy as np
 
-from facereg.gallery.rows import Row, State, read_rows
+from facereg.gallery.rows import Connection, Row, State, read_rows
 from facereg.gallery.seals import SIZE, Sealer, added
 
 REMEDY = "remove the person and enrol again"
 
 
-def structure_problems(connection: sqlite3.Connection, *, quick: bool = False) -> list[str]:
+def structure_problems(connection: Connection, *, quick: bool = False) -> list[str]:
     """Return what SQLite finds wrong with its pages, tables and (unless quick) indexes."""
     pragma = "quick_check(1)" if quick else "integrity_check"
     return [f"database: {' '.join(row[0].split())}" for row in connection.execute(f"PRAGMA {pragma}") if row[0] != "ok"]
 
 
-def problems(connection: sqlite3.Connection, sealer: Sealer) -> list[str]:
-    """Return what is wrong with a gallery, a line each; nothing where it is sound."""
-    found = structure_problems(connection)
-    if found:
-        return found
+def row_problems(connection: Connection, sealer: Sealer) -> list[str]:
+    """Return what is wrong with a gallery's rows, a line each; nothing where they are sound."""
+    found = []
     state = State.read(connection)
     if not state.is_sound(sealer):
         found.append(
             f"gallery {state.space!r}: its bytes were altered; restore an export or a copy, or run gallery rebuild"
         )
     found += [
-        f"embedding {row[1]}: its person is missing; run gallery rebuild"
-        for row in connection.execute("PRAGMA foreign_key_check")
+        f"embedding {number}: its person is missing; run gallery rebuild"
+        for (number,) in connection.execute(
+            "SELECT id FROM embeddings WHERE person NOT IN (SELECT id FROM people) ORDER BY id"
+        )
     ]
     empty = connection.execute(
         "SELECT name FROM people WHERE id NOT IN (SELECT person FROM embeddings) ORDER BY name"

@@ -23,7 +23,7 @@ from facereg.names import LONGEST_NAME, clean_name
 from facereg.types import Embeddings, FloatArray
 
 if TYPE_CHECKING:
-    from facereg.gallery.access import Access
+    from facereg.gallery.contract import Store
 
 # columns of text by their key: the column of the gallery, the longest one taken in characters
 TEXTS = {
@@ -46,7 +46,7 @@ class Exported(NamedTuple):
     created: str
 
 
-def export_gallery(gallery: Access, path: str | Path) -> int:
+def export_gallery(gallery: Store, path: str | Path) -> int:
     """Write everybody to one .npz file (names, vectors, sources, sha256, created, space, key, seal), its owner's alone.
 
     All of it is of one moment, whatever others write meanwhile.
@@ -57,7 +57,8 @@ def export_gallery(gallery: Access, path: str | Path) -> int:
         GalleryError: if the file cannot be written, or something was altered in the gallery.
     """
     sealer = gallery.sealer
-    if Path(os.path.realpath(path)) in (Path(os.path.realpath(gallery.path)), *companions(gallery.path)):
+    own = gallery.address.path
+    if not gallery.address.scheme and Path(os.path.realpath(path)) in (Path(os.path.realpath(own)), *companions(own)):
         raise GalleryError(f"{path}: expected another file than the gallery itself; name a new one")
     with gallery.reading() as (connection, state):
         longest, digest = dict.fromkeys(TEXTS, 1), sealer.running()

@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,14 @@ from facereg.disk.replacing import PRIVATE, writing
 from facereg.errors import GalleryError
 from facereg.gallery.access import Access, make_gallery, migrated_copy, named
 from facereg.gallery.checking import structure_problems
-from facereg.gallery.exports import exported_space
+from facereg.gallery.exports import Exported, exported_space, read_export
 from facereg.gallery.files import companions, connect, is_database, log_ahead, open_to_read
-from facereg.gallery.rows import CELLS, Row, Source, State
+from facereg.gallery.opening import open_store
+from facereg.gallery.rows import CELLS, Connection, Row, Source, State
 from facereg.gallery.schema import VERSION, require_tables
 from facereg.gallery.seals import Sealer
 from facereg.gallery.store import Gallery
+from facereg.names import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class Rebuilt:
     left_out: tuple[str, ...]
 
 
-def restore_gallery(backup: str | Path, path: str | Path, *, unsealed: bool = False, key: bytes | None = None) -> int:
+def restore_gallery(
+    backup: str | Path, path: str | Path | Address, *, unsealed: bool = False, key: bytes | None = None
+) -> int:
     """Put a backup in the place of a gallery, or where there is none; return how many people it knows.
 
     The backup is looked through first. Whoever has the old file open is told at the next look at it; the log beside
@@ -42,14 +46,17 @@ def restore_gallery(backup: str | Path, path: str | Path, *, unsealed: bool = Fa
 
     Args:
         backup: a gallery file, or an export; it stays as it is.
-        path: of the gallery.
+        path: of the gallery, or its address.
         unsealed, key: as `Gallery.import_` and `Gallery.open` take them.
     Raises:
         GalleryError: if the backup is no gallery or is damaged; if another program is writing to the old one.
     """
-    backup, path, sealer = Path(backup), Path(path), Sealer.of(key)
+    backup, address, sealer = Path(backup), Address.of(path), Sealer.of(key)
     if not backup.is_file():
         raise GalleryError(f"{backup}: expected a gallery or an export of one, found no file; check the path")
+    if address.scheme:
+        return _restore_into(address, backup, sealer, unsealed)
+    path = address.path
     if path.exists() and path.samefile(backup):
         raise GalleryError(f"{path}: expected another file than the backup itself; name the gallery to replace")
     with _beside(path) as new:
@@ -67,51 +74,86 @@ def restore_gallery(backup: str | Path, path: str | Path, *, unsealed: bool = Fa
 
 
 def rebuild_gallery(
-    damaged: str | Path, path: str | Path, *, old_key: bytes | None = None, key: bytes | None = None
+    damaged: str | Path | Address, path: str | Path | Address, *, old_key: bytes | None = None, key: bytes | None = None
 ) -> Rebuilt:
     """Make a new gallery of what is sound in a damaged one, which stays as it is; seal it with the key given.
 
     An embedding is sound where its seal is right. So a gallery gets another key, or its first: give the old one.
 
     Args:
-        damaged: the gallery file.
-        path: of the new gallery; there must be none.
+        damaged: the gallery, a file or an address.
+        path: of the new gallery, or its address; there must be none.
         old_key: the key that the damaged one is sealed with; None for no key.
         key: of the new one; as `Gallery.open` takes it.
     Raises:
         GalleryError: if the file holds nothing that can be told to be sound, or the new one is there already.
     """
-    damaged, path, old = Path(damaged), Path(path), Sealer(old_key)
-    if path.exists():
-        raise GalleryError(f"{path}: is there already; name a new file, look at it, then use 'facereg gallery restore'")
-    with named(damaged):
-        connection, _ = open_to_read(damaged)
-        with closing(connection):
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            require_tables(connection, 1 if version == 1 else VERSION)
-            with closing(migrated_copy(connection) if version == 1 else connection) as held:
-                state = State.read(held)
-                if state.key != old.fingerprint:
-                    raise GalleryError("is sealed with another key than the old one given; give that one")
-                rows, left_out = _sound(held, state, old)
+    damaged, address, old = Address.of(damaged), Address.of(path), Sealer(old_key)
+    if not address.scheme and address.path.exists():
+        raise _there_already(address)
+    with _reading_damaged(damaged, old) as (connection, state):
+        rows, left_out = _sound(connection, state, old)
     lost = state.embeddings - len(rows) - len(left_out)
     if lost > 0 and state.is_sound(old):
         left_out.append(f"{lost} embeddings are missing; enrol their pictures again")
     if not rows and left_out:
         raise GalleryError(f"{damaged}: found nothing whose seal is right; restore an export or a copy")
-    with _beside(path) as new:
-        sealer = Sealer.of(key)
-        make_gallery(new, state.space, sealer)
-        with closing(Access(new, sealer)) as made, made.writing() as change:
+    sealer = Sealer.of(key)
+    with nullcontext(address) if address.scheme else _beside(address.path) as new:
+        with closing(open_store(Address.of(new), sealer, make=state.space)) as made, made.writing() as change:
+            if change.state.embeddings:
+                raise _there_already(address)
             for row in rows:
                 person = change.person(row.name, row.known_since)
                 vector = np.frombuffer(row.vector, "<f4").astype(np.float32)
                 change.add(person, vector, Source(row.source, row.sha256), row.created)
-        _put_in_place(new, path)
+        if isinstance(new, Path):
+            _put_in_place(new, address.path)
     return Rebuilt(len(rows), len({row.name for row in rows}), tuple(left_out))
 
 
-def _sound(connection: sqlite3.Connection, state: State, sealer: Sealer) -> tuple[list[Row], list[str]]:
+def _there_already(address: Address) -> GalleryError:
+    return GalleryError(f"{address}: is there already; name a new one, look at it, then use 'facereg gallery restore'")
+
+
+@contextmanager
+def _reading_damaged(address: Address, sealer: Sealer) -> Iterator[tuple[Connection, State]]:
+    if address.scheme:
+        with closing(open_store(address, sealer)) as store, store.reading() as held:
+            yield held
+        return
+    with named(address.path):
+        connection, _ = open_to_read(address.path)
+        with closing(connection):
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            require_tables(connection, 1 if version == 1 else VERSION)
+            with closing(migrated_copy(connection) if version == 1 else connection) as copy:
+                state = State.read(copy)
+                if state.key != sealer.fingerprint:
+                    raise GalleryError("is sealed with another key than the old one given; give that one")
+                yield copy, state
+
+
+def _restore_into(address: Address, backup: Path, sealer: Sealer, unsealed: bool) -> int:
+    """Replace a gallery that is no file, in one transaction; whoever has it open is told."""
+    with ExitStack() as held:
+        if is_database(backup):
+            source = held.enter_context(closing(Access(backup, sealer)))
+            space = source.space
+            rows: Iterator[Exported] = (
+                Exported(row.name, np.frombuffer(row.vector, "<f4"), Source(row.source, row.sha256), row.created)
+                for row in source.rows()
+            )
+        else:
+            space, rows = held.enter_context(read_export(backup, sealer=sealer, unsealed=unsealed))
+        store = held.enter_context(closing(open_store(address, sealer, make=space, anew=True)))
+        with store.writing() as change:
+            for row in rows:
+                change.add(change.person(row.name, row.created), row.vector, row.source, row.created)
+        return change.state.people
+
+
+def _sound(connection: Connection, state: State, sealer: Sealer) -> tuple[list[Row], list[str]]:
     """Return the embeddings whose seal is right, and a line for each other one that can be read."""
     found: dict[int, Row] = {}
     for order in ("ASC", "DESC"):  # a broken page ends a walk: from the other side what is behind it is read

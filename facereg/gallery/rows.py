@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from facereg.disk.replacing import file_sha256
 from facereg.errors import ContractError, GalleryError, ImageError
@@ -56,8 +55,25 @@ def _is_no_text(text: str) -> bool:
     return False
 
 
+class Rows(Protocol):
+    """What a statement gave: `sqlite3.Cursor`, or another store's."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def fetchone(self) -> Any: ...
+    def fetchmany(self, size: int, /) -> list[Any]: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class Connection(Protocol):
+    """What runs statements: `sqlite3.Connection`, or another store's."""
+
+    def execute(self, sql: str, parameters: tuple[Any, ...] = ..., /) -> Rows: ...
+
+
 class Row(NamedTuple):
-    """One embedding with its person, as the file holds it."""
+    """One embedding with its person, as the store holds it."""
 
     person: int
     name: str
@@ -105,7 +121,7 @@ class State:
         return cls(id_, space, created, 0, sealer.fingerprint, 0, 0, 0, bytes(SIZE), b"").resealed(sealer)
 
     @classmethod
-    def read(cls, connection: sqlite3.Connection) -> State:
+    def read(cls, connection: Connection) -> State:
         """Return the state as the file has it.
 
         Raises:
@@ -129,33 +145,31 @@ class State:
         """Tell whether it has that seal."""
         return self.seal == self._seal(sealer)
 
-    def write(self, connection: sqlite3.Connection) -> None:
-        """Put it into the file in place of the old one."""
-        connection.execute("DELETE FROM gallery")
-        connection.execute(
-            "INSERT INTO gallery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(self.id, self.space, self.created, self.dim, self.key, self.revision),
-                *(self.people, self.embeddings, self.total, self.seal),
-            ),
-        )
+    def write(self, connection: Connection) -> None:
+        """Put it into the store in place of the old one."""
+        cells = astuple(self)
+        places = ", ".join("?" * len(cells))
+        columns = ", ".join(field.name for field in fields(self))
+        done = connection.execute(f"UPDATE gallery SET ({columns}) = ({places})", cells)
+        if done.rowcount == 0:
+            connection.execute(f"INSERT INTO gallery ({columns}) VALUES ({places})", cells)
 
 
 # by name without sorting whole rows: people in the order of their index, and each one's few embeddings
-JOINED = "people CROSS JOIN embeddings ON person = people.id"
+JOINED = "people CROSS JOIN embeddings WHERE person = people.id"
 CELLS = "people.id, name, people.created, embeddings.id, vector, source, sha256, embeddings.created, seal"
 
 
-def read_rows(connection: sqlite3.Connection, person: int | None = None) -> Iterator[Row]:
+def read_rows(connection: Connection, person: int | None = None) -> Iterator[Row]:
     """Yield each embedding, by name, then in the order of enrolment, or those of one person, as the file has them."""
-    where = "" if person is None else "WHERE people.id = ?"
+    one = "" if person is None else "AND people.id = ?"
     for row in connection.execute(
-        f"SELECT {CELLS} FROM {JOINED} {where} ORDER BY name, embeddings.id", () if person is None else (person,)
+        f"SELECT {CELLS} FROM {JOINED} {one} ORDER BY name, embeddings.id", () if person is None else (person,)
     ):
         yield Row(*row)
 
 
-def sound_rows(connection: sqlite3.Connection, state: State, sealer: Sealer) -> Iterator[Row]:
+def sound_rows(connection: Connection, state: State, sealer: Sealer) -> Iterator[Row]:
     """Yield each embedding, by name and then in the order of enrolment, once its seal was looked at.
 
     Use nothing of it before the last one came: only then it is known that none is missing.

@@ -1,8 +1,7 @@
-"""One SQLite file: people, several embeddings each, where each came from."""
+"""People, several embeddings each, where each came from: in one SQLite file, or where a plugin keeps them."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from typing import Self
 import numpy as np
 
 from facereg.errors import ContractError, GalleryError, SpaceMismatchError
-from facereg.gallery.access import Access, make_gallery
-from facereg.gallery.checking import problems
+from facereg.gallery.contract import Store
 from facereg.gallery.exports import export_gallery, read_export
 from facereg.gallery.following import Following
-from facereg.gallery.rows import Source, now
+from facereg.gallery.opening import open_store
+from facereg.gallery.rows import Connection, Source, now
 from facereg.gallery.seals import Sealer
-from facereg.names import clean_name
+from facereg.names import Address, clean_name
 from facereg.roles import Matcher
 from facereg.types import Embeddings
 
@@ -44,56 +43,47 @@ class Enrolled:
 class Gallery:
     """People and their embeddings, all of one embedder's space.
 
-    One writer and many readers may have the file open at once. Each change is one transaction: after a kill or a
-    full disk the file holds all of it or none. The file is opened to read until the first change. What is read was
+    One writer and many readers may have it open at once. Each change is one transaction: after a kill or a
+    full disk the gallery holds all of it or none. A file is opened to read until the first change. What is read was
     sealed: a row that another program altered is refused. Use it as a context manager; one instance may be shared
     between threads.
     """
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
-        self.path, self.id, self.space, self.sealer = access.path, access.id, access.space, access.sealer
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.address, self.id, self.space, self.sealer = store.address, store.id, store.space, store.sealer
 
     @classmethod
     def open(
-        cls, path: str | Path, *, space: str | None = None, create: bool = False, key: bytes | None = None
+        cls, path: str | Path | Address, *, space: str | None = None, create: bool = False, key: bytes | None = None
     ) -> Gallery:
-        """Open a gallery file.
+        """Open a gallery.
 
         Args:
-            path: of the file.
+            path: of the file, or an address that a plugin opens, as `postgresql://HOST/DATABASE`.
             space: the embedder's, where embeddings will be added or compared; None opens any gallery to look at it.
-            create: make the file where there is none; needs `space`.
+            create: make it where there is none; needs `space`.
             key: secret bytes that seal the gallery; None takes the one that the environment names (FACEREG_GALLERY_KEY,
                 FACEREG_GALLERY_KEY_FILE, FACEREG_GALLERY_KEY_COMMAND), or none.
         Raises:
-            GalleryError: if there is no such file, it is no gallery, its rights forbid it, or it is sealed with
+            GalleryError: if there is none, it is no gallery, its rights forbid it, or it is sealed with
                 another key, or with none where one is given.
             SpaceMismatchError: if its embeddings come from another embedder.
         """
-        path, sealer = Path(path), Sealer.of(key)
         if create and space is None:
             raise ContractError("space: expected the embedder's space to make a gallery, got none")
-        try:
-            there = path.exists()
-        except OSError as error:
-            raise GalleryError(f"{path}: cannot be reached ({error.strerror}); check its folder's rights") from error
-        if not there and not create:
-            raise GalleryError(f"{path}: found no gallery there; make one with 'facereg enroll DIR --gallery {path}'")
-        if create and space is not None:
-            make_gallery(path, space, sealer)
-        gallery = cls(Access(path, sealer))
+        gallery = cls(open_store(Address.of(path), Sealer.of(key), make=space if create else None))
         if space is not None and gallery.space != space:
             gallery.close()
             raise SpaceMismatchError(
-                f"{path}: holds embeddings of {gallery.space!r}, expected {space!r}; enrol the pictures again into "
-                "another file, or use that embedder"
+                f"{gallery.address}: holds embeddings of {gallery.space!r}, expected {space!r}; enrol the pictures "
+                "again into another file, or use that embedder"
             )
         return gallery
 
     def close(self) -> None:
         """Close the file; closing twice is allowed."""
-        self._access.close()
+        self._store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +93,7 @@ class Gallery:
 
     def __len__(self) -> int:
         """Return how many people are known."""
-        with self._access.reading() as (_, state):
+        with self._store.reading() as (_, state):
             if not state.is_sound(self.sealer):
                 raise GalleryError("what it says of itself was altered by another program; run gallery check")
             return state.people
@@ -124,7 +114,7 @@ class Gallery:
             raise ContractError(f"embeddings: expected at least one of {name!r}, got none")
         embeddings.require_space(self.space)
         repeated = []
-        with self._access.writing() as change:
+        with self._store.writing() as change:
             person = change.person(name, now())
             for vector, source in zip(embeddings.vectors, sources, strict=True):
                 if not change.add(person, vector, source, now()):
@@ -137,9 +127,9 @@ class Gallery:
         Raises:
             GalleryError: if nobody of that name is known; if other programs that read keep the log from being emptied.
         """
-        with self._access.writing() as change:
+        with self._store.writing() as change:
             held = change.remove(self._key_of(change.connection, name))
-        self._access.empty_log(name)
+        self._store.forget(name)
         return held
 
     def rename(self, name: str, new: str, *, merge: bool = False) -> int:
@@ -152,7 +142,7 @@ class Gallery:
             GalleryError: if nobody of the old name is known, or somebody has the new one and `merge` is false.
         """
         spelling = clean_name(new)
-        with self._access.writing() as change:
+        with self._store.writing() as change:
             person = self._key_of(change.connection, name)
             [held] = change.connection.execute("SELECT name FROM people WHERE id = ?", (person,)).fetchone()
             other = change.connection.execute("SELECT 1 FROM people WHERE name = ?", (spelling,)).fetchone()
@@ -161,7 +151,7 @@ class Gallery:
                     f"somebody named {spelling!r} is there already; merge the two (--merge), or take another"
                 )
             taken = change.rename(person, spelling)
-        self._access.empty_log(name)
+        self._store.forget(name)
         return taken
 
     def person(self, name: str) -> Person:
@@ -170,7 +160,7 @@ class Gallery:
         Raises:
             GalleryError: if nobody of that name is known.
         """
-        with self._access.reading() as (connection, _):
+        with self._store.reading() as (connection, _):
             key = self._key_of(connection, name)
             [held] = connection.execute("SELECT name FROM people WHERE id = ?", (key,)).fetchone()
             [found] = [person for person in self.people() if person.name == held]
@@ -183,7 +173,7 @@ class Gallery:
             GalleryError: if something was altered by another program.
         """
         sources: dict[tuple[str, str], list[str]] = {}
-        for row in self._access.rows():
+        for row in self._store.rows():
             sources.setdefault((row.name, row.known_since), []).append(row.source)
         return [Person(name, len(own), created, tuple(own)) for (name, created), own in sources.items()]
 
@@ -194,7 +184,7 @@ class Gallery:
             GalleryError: if something was altered by another program.
         """
         names: dict[str, tuple[str, ...]] = {}
-        for row in self._access.rows():
+        for row in self._store.rows():
             names[row.sha256] = (*names.get(row.sha256, ()), row.name)
         return names
 
@@ -204,7 +194,7 @@ class Gallery:
         Raises:
             GalleryError: if something was altered by another program.
         """
-        rows = [(row.name, np.frombuffer(row.vector, "<f4")) for row in self._access.rows()]
+        rows = [(row.name, np.frombuffer(row.vector, "<f4")) for row in self._store.rows()]
         stacked = np.stack([vector for _, vector in rows]) if rows else np.empty((0, 0), np.float32)
         return [name for name, _ in rows], Embeddings(stacked, self.space)
 
@@ -214,7 +204,7 @@ class Gallery:
         Raises:
             GalleryError: if the file cannot be written, or something was altered in the gallery.
         """
-        return export_gallery(self._access, path)
+        return export_gallery(self._store, path)
 
     def import_(self, path: str | Path, *, unsealed: bool = False) -> int:
         """Add what `export` wrote, in one transaction; return how many vectors were new.
@@ -228,7 +218,7 @@ class Gallery:
         added = 0
         with read_export(path, sealer=self.sealer, unsealed=unsealed) as (space, rows):
             Embeddings(np.empty((0, 0), np.float32), space).require_space(self.space)
-            with self._access.writing() as change:
+            with self._store.writing() as change:
                 for row in rows:
                     person = change.person(row.name, row.created)
                     added += change.add(person, row.vector, row.source, row.created)
@@ -242,22 +232,27 @@ class Gallery:
                 since is named no more, after this gallery was closed too. Where the file is gone then, or another
                 gallery lies there, matching is an error.
         """
-        following = Following(self.path, self.space, self.id, self.sealer)
-        following.take_up(self._access, matcher)
+        if self._store.search_in(matcher):
+            return
+        following = Following(self._store)
+        following.take_up(self._store, matcher)
         if follow:
             matcher.follow(following)
 
+    def exposure(self) -> str:
+        """Return a line where others than its owner may read it; else nothing."""
+        return self._store.exposure()
+
     def check(self) -> list[str]:
-        """Return what is wrong with the file, a line each; nothing where it is sound."""
-        with self._access.reading() as (connection, _):
-            found = problems(connection, self.sealer)
+        """Return what is wrong with it, a line each; nothing where it is sound."""
+        found = self._store.problems()
         if not found:  # what a removal left while another program read goes now, unless the file is not ours
             with suppress(GalleryError):
-                self._access.empty_log()
+                self._store.forget()
         return found
 
     @staticmethod
-    def _key_of(connection: sqlite3.Connection, name: str) -> int:
+    def _key_of(connection: Connection, name: str) -> int:
         """Return the key of the person of that name: as it stands in the file, or in the one spelling."""
         spellings = [name]
         with suppress(ContractError):

@@ -1,4 +1,4 @@
-"""What a plugin may say to facereg: three hooks, all optional.
+"""What a plugin may say to facereg: four hooks, all optional.
 
 A distribution lists its module under the entry-point group `facereg`:
 
@@ -179,6 +179,28 @@ class CommandSpec:
         require_line(f"{self.name}: summary", self.summary)
 
 
+@dataclass(frozen=True, slots=True)
+class StoreSpec:
+    """Where galleries may lie beside files.
+
+    Args:
+        name: the scheme of its addresses: `postgresql` opens `postgresql://...`.
+        factory: `package.module:callable`; called as `factory(address, sealer, make=..., anew=...)`, gives a `Store`:
+            an `Address`; the `Sealer` of its seals; the space of a gallery to make where there is none, or None; and
+            whether it is made whatever lies there, which goes in the transaction of the first change.
+        summary: one line for listings.
+    """
+
+    name: str
+    factory: str
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        require_name("StoreSpec", self.name)
+        require_reference(f"{self.name}: factory", self.factory)
+        require_line(f"{self.name}: summary", self.summary)
+
+
 @hookspec
 def facereg_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
     """Return the models of the plugin."""
@@ -192,3 +214,8 @@ def facereg_recipes() -> Iterable[RecipeSpec]:  # type: ignore[empty-body]
 @hookspec
 def facereg_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
     """Return the commands of the plugin."""
+
+
+@hookspec
+def facereg_stores() -> Iterable[StoreSpec]:  # type: ignore[empty-body]
+    """Return the stores of galleries of the plugin."""

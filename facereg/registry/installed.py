@@ -18,7 +18,7 @@ from facereg.networks.opening import HERE, Where
 from facereg.options import printable
 from facereg.registry.asking import OldNames, listed, tagged_model, tell, weights_of
 from facereg.registry.factories import build
-from facereg.registry.hooks import GROUP, CommandSpec, ModelSpec, RecipeSpec
+from facereg.registry.hooks import GROUP, CommandSpec, ModelSpec, RecipeSpec, StoreSpec
 from facereg.registry.loading import Brought, load_plugin, read_plugin
 from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName, Stage
 
@@ -31,7 +31,7 @@ CLASS_OF: Mapping[RoleName, type[Stage]] = {
 }
 BUILT_IN = "facereg.builtin"
 Options: TypeAlias = Mapping[str, object]
-Spec = TypeVar("Spec", ModelSpec, RecipeSpec, CommandSpec)
+Spec = TypeVar("Spec", ModelSpec, RecipeSpec, CommandSpec, StoreSpec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Registry:
         self._models: dict[str, tuple[ModelSpec, str]] = {}  # spec and plugin, by name
         self._recipes: dict[str, tuple[RecipeSpec, str]] = {}
         self._commands: dict[str, tuple[CommandSpec, str]] = {}
+        self._stores: dict[str, tuple[StoreSpec, str]] = {}
         self._old_names = OldNames()
 
     @classmethod
@@ -102,10 +103,12 @@ class Registry:
         _require_free(brought.models, self._models)
         _require_free(brought.recipes, self._recipes)
         _require_free(brought.commands, self._commands)
+        _require_free(brought.stores, self._stores)
         self._old_names.admit(brought.models, self._models)
         self._models |= {spec.name: (spec, name) for spec in brought.models}
         self._recipes |= {spec.name: (spec, name) for spec in brought.recipes}
         self._commands |= {spec.name: (spec, name) for spec in brought.commands}
+        self._stores |= {spec.name: (spec, name) for spec in brought.stores}
         names = tuple(spec.name for spec in brought.models)
         self._states.append(PluginState(name, version, "loaded", brought.notice, names))
 
@@ -163,6 +166,16 @@ class Registry:
         if name not in self._recipes:
             raise self._unknown("recipe", name, self._recipes, "facereg train --list")
         return self._recipes[name][0]
+
+    def store(self, name: str) -> StoreSpec:
+        """Return the spec of the store that opens addresses of a scheme.
+
+        Raises:
+            UnknownNameError: if none does.
+        """
+        if name not in self._stores:
+            raise self._unknown("store of galleries", name, self._stores, "facereg plugins list")
+        return self._stores[name][0]
 
     def _unknown(self, kind: str, name: str, known: Mapping[str, object], command: str) -> UnknownNameError:
         close = get_close_matches(name, known, 1)

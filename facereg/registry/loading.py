@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
@@ -25,20 +25,20 @@ import facereg
 from facereg.errors import PluginError, words_of
 from facereg.options import printable
 from facereg.registry import hooks as hookspecs
-from facereg.registry.hooks import GROUP, CommandSpec, ModelSpec, RecipeSpec
+from facereg.registry.hooks import GROUP, CommandSpec, ModelSpec, RecipeSpec, StoreSpec
 
 NOTICE_S = 3.0  # of loading, after which it is said which plugin is waited for
 LIMIT_S = 30.0  # after which a plugin is given up: a cold disk under load takes some seconds
 MOST = 1000  # specs of a hook: a generator that never ends is refused
 OLDEST_CONTRACT = 1  # the oldest that plugins may be written for
 STATED = "FACEREG_CONTRACT"  # the name in a plugin's module; one that states none was written for contract 1
-HOOKS = ("facereg_models", "facereg_recipes", "facereg_commands")
+HOOKS = ("facereg_models", "facereg_recipes", "facereg_commands", "facereg_stores")
 BUILT_IN_COMMANDS = frozenset(
     {"bench", "calibrate", "data", "demo", "detect", "embed", "enroll", "evaluate", "export", "gallery", "group"}
     | {"identify", "index", "landmarks", "models", "plugins", "quantize", "report", "serve", "study", "train"}
     | {"triton", "verify"}
 )
-Spec = TypeVar("Spec", ModelSpec, RecipeSpec, CommandSpec)
+Spec = TypeVar("Spec", ModelSpec, RecipeSpec, CommandSpec, StoreSpec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Brought:
     models: tuple[ModelSpec, ...]
     recipes: tuple[RecipeSpec, ...]
     commands: tuple[CommandSpec, ...]
+    stores: tuple[StoreSpec, ...]
     notice: str = ""
 
 
@@ -89,7 +90,7 @@ def load_plugin(entry: EntryPoint, tell: Callable[[str], None]) -> Brought:
         ends = " (it ends the program when it is loaded)" if isinstance(got, SystemExit) else ""
         raise PluginError(f"{type(got).__name__}: {printable(words_of(got), 500)}{ends}") from got
     slow = [f"took {took:.1f} s to load"] if took >= NOTICE_S else []
-    return Brought(got.models, got.recipes, got.commands, "; ".join([*filter(None, [got.notice]), *slow]))
+    return replace(got, notice="; ".join([*filter(None, [got.notice]), *slow]))
 
 
 def read_plugin(plugin: object, *, name: str) -> Brought:
@@ -117,7 +118,8 @@ def read_plugin(plugin: object, *, name: str) -> Brought:
     models = _collect(hooks, "facereg_models", ModelSpec)
     for model in models:
         _require_checksums(model)
-    return Brought(models, _collect(hooks, "facereg_recipes", RecipeSpec), commands, notice)
+    recipes, stores = _collect(hooks, "facereg_recipes", RecipeSpec), _collect(hooks, "facereg_stores", StoreSpec)
+    return Brought(models, recipes, commands, stores, notice)
 
 
 def _is_being_imported(module: str) -> bool:

@@ -1,0 +1,124 @@
+"""What a store of galleries is: one SQLite file, or what a plugin opens by an address."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from facereg.errors import GalleryError
+from facereg.gallery.changing import Change
+from facereg.gallery.checking import row_problems
+from facereg.gallery.rows import Connection, Row, State, sound_rows
+from facereg.gallery.seals import Sealer
+from facereg.names import Address
+from facereg.roles import Matcher
+
+
+class Store(ABC):
+    """Where people and embeddings are kept: transactions to read and to change them. `Gallery` does the rest.
+
+    A plugin makes one by its `StoreSpec`. What rows hold, their seals and what is written in a change are the
+    library's: a store brings a connection that understands their SQL (`?` for values), with the tables `gallery`,
+    `people` and `embeddings`, see `facereg.gallery.schema`. One instance may be shared between threads.
+
+    Args:
+        address: where it lies.
+        sealer: of its seals.
+    """
+
+    id: str  # made once; two galleries never share it
+    space: str  # of its embeddings
+
+    def __init__(self, address: Address, sealer: Sealer) -> None:
+        self.address, self.sealer = address, sealer
+
+    def _take_up(self, state: State) -> None:
+        """Take up what the gallery says of itself when it is opened.
+
+        Raises:
+            GalleryError: if it is sealed with another key, or with none where one is given.
+        """
+        self.id, self.space = state.id, state.space
+        if state.key == self.sealer.fingerprint:
+            return
+        if not self.sealer.fingerprint:
+            raise GalleryError("is sealed with a key, got none; name its file in FACEREG_GALLERY_KEY_FILE")
+        held = "another key" if state.key else "no key"
+        raise GalleryError(
+            f"expected the seal of the key given, got that of {held}; give that one, or seal it anew with "
+            "'facereg gallery rebuild'"
+        )
+
+    @contextmanager
+    def _changing(self, connection: Connection, state: State) -> Iterator[Change]:
+        """Hold the change of an open transaction; what the gallery says of itself is written at its end."""
+        if not state.is_sound(self.sealer):
+            raise GalleryError("what it says of itself was altered by another program; run gallery check")
+        change = Change(connection, state, self.sealer)
+        yield change
+        if change.state is not state:
+            change.finish()
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[tuple[Connection, State]]:
+        """Hold one read transaction, or what is open: what is read in it is of one moment.
+
+        Raises:
+            GalleryError: if the gallery is gone or another's, or cannot be read.
+        """
+
+    @abstractmethod
+    def writing(self) -> AbstractContextManager[Change]:
+        """Hold one transaction that changes the gallery, one at a time; an error leaves it as it was.
+
+        Raises:
+            GalleryError: if it is damaged, or cannot be written.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close it; closing twice is allowed."""
+
+    @abstractmethod
+    def again(self) -> AbstractContextManager[Store]:
+        """Open the gallery anew for a look; it may be called after `close`."""
+
+    def mark(self) -> object:
+        """Return what `stands` tells a change by without opening the gallery."""
+        return None
+
+    def stands(self, mark: object) -> bool:
+        """Tell whether nothing can have changed since a mark was taken."""
+        return False
+
+    def forget(self, name: str = "") -> None:  # noqa: B027
+        """Leave no byte of what was removed, of whom is named in an error; called after the change."""
+
+    def structure_problems(self, connection: Connection) -> list[str]:
+        """Return what is wrong with pages, tables and indexes, a line each."""
+        return []
+
+    def search_in(self, matcher: Matcher) -> bool:
+        """Have a matcher search in the store itself, where it can; tell whether it does."""
+        return False
+
+    def exposure(self) -> str:
+        """Return a line where others than the owner may read it; else nothing."""
+        return ""
+
+    def rows(self) -> Iterator[Row]:
+        """Yield every embedding with its person and seal, by name, in one read transaction.
+
+        Use nothing of it before the last one came: only then it is known that none is missing.
+
+        Raises:
+            GalleryError: if something was altered by another program.
+        """
+        with self.reading() as (connection, state):
+            yield from sound_rows(connection, state, self.sealer)
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, a line each; nothing where the gallery is sound."""
+        with self.reading() as (connection, _):
+            return self.structure_problems(connection) or row_problems(connection, self.sealer)
