@@ -8,9 +8,10 @@ import typer
 
 from facereg.cli.fetching import bytes_shown
 from facereg.cli.options import Json, counted, print_json
-from facereg.cli.streams import say
+from facereg.cli.streams import complain, say
 from facereg.networks.spec import NetworkSpec
 from facereg.networks.weights import FoundWeights, find_weights
+from facereg.registry.added import weights_of_nobody
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import default_registry
 from facereg.roles import RoleName
@@ -40,6 +41,8 @@ def show(
             continue
         typer.echo(f"{spec.role:9} {spec.full_name:22} {spec.summary}")
         say(f"{'':32} licence: {spec.licence}{_summed(spec)}")
+    for line in weights_of_nobody([spec.name for spec in registry.models()]):
+        complain(line)
 
 
 @app.command()

@@ -64,7 +64,7 @@ def _brought(
 ) -> FetchedWeights:
     path, sha256 = cached_file(spec), str(spec.sha256)
     if path is None:
-        raise WeightsError(f"{spec.name}: no folder to bring its weights to; set {CACHE} to a folder")
+        raise WeightsError(f"{spec.title}: no folder to bring its weights to; set {CACHE} to a folder")
     if path.is_file() and file_sha256(path) == sha256:
         return FetchedWeights(spec.name, path, path.stat().st_size, sha256)
     try:
@@ -82,7 +82,7 @@ def _brought(
                 limits=DownloadLimits(bytes=int(spec.size or 0)),
             )
     except DatasetError as error:
-        raise WeightsError(f"{spec.name}: {error}; without a network, {by_hand(spec)}") from error
+        raise WeightsError(f"{spec.title}: {error}; without a network, {by_hand(spec)}") from error
     except OSError as error:
         raise WeightsError(
             f"{path}: cannot be written ({error.strerror or error}); set {CACHE} to a folder that can"

@@ -16,6 +16,7 @@ MAX_SETTINGS = 1 << 20  # bytes of a file of settings, which people write by han
 MAX_DEPTH = 64  # tables or lists in one another
 MAX_DOTS = 256  # in a line of TOML: tomllib's time grows with the square of a dotted key's parts
 KINDS = (
+    (stat.S_ISREG, "a file"),
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -37,15 +38,45 @@ def open_file(path: Path, *, expected: str, error: type[FaceregError] = DatasetE
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as cause:
         raise error(f"{path}: expected {expected}, but the file is missing; check the path") from cause
+    except NotADirectoryError as cause:
+        raise error(f"{path}: expected {expected}, found {kind_of(path)}; check the path") from cause
     except (OSError, ValueError) as cause:  # a NUL in the name is a ValueError
         reason = getattr(cause, "strerror", None) or cause
         raise error(f"{path}: expected {expected}, but it cannot be read ({reason}); check its rights") from cause
     mode = os.fstat(number).st_mode
     if not stat.S_ISREG(mode):
         os.close(number)
-        got = next((kind for is_kind, kind in KINDS if is_kind(mode)), "something else")
-        raise error(f"{path}: expected {expected}, got {got}; name a file")
+        raise error(f"{path}: expected {expected}, got {_kind(mode)}; name a file")
     return os.fdopen(number, "rb")
+
+
+def require_folder(path: Path, *, expected: str, error: type[FaceregError] = DatasetError) -> None:
+    """Refuse what is no folder.
+
+    Args:
+        expected: what the folder should be, for the message, as 'a folder of pictures'.
+    Raises:
+        FaceregError: of the class given, saying what is there instead.
+    """
+    if (found := kind_of(path)) != "a folder":
+        raise error(f"{path}: expected {expected}, found {found}; check the path")
+
+
+def kind_of(path: Path) -> str:
+    """Return what is at a path, for messages: 'a file', 'a folder', ..., or 'none', and why where that is odd."""
+    try:
+        return _kind(os.stat(path).st_mode)
+    except NotADirectoryError:
+        above = next((folder for folder in path.parents if folder.is_file()), path.parent)
+        return f"none, as {above} is a file and no folder"
+    except FileNotFoundError:
+        return "a link to nothing" if os.path.islink(path) else "none"
+    except (OSError, ValueError) as error:  # no right, a loop of links, a NUL in the name
+        return f"what cannot be looked at ({getattr(error, 'strerror', None) or error})"
+
+
+def _kind(mode: int) -> str:
+    return next((kind for is_kind, kind in KINDS if is_kind(mode)), "something else")
 
 
 def read_bytes(path: Path, *, expected: str, limit: int, error: type[FaceregError] = DatasetError) -> bytes:

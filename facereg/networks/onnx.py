@@ -73,14 +73,14 @@ class OnnxRunner(Runner):
     def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         session = self._session
         if session is None:
-            raise RunnerError(f"{self.spec.name}: this runner is closed; open the model again")
+            raise RunnerError(f"{self.spec.title}: this runner is closed; open the model again")
         try:
             values = session.run(
                 self._output_names,
                 {name: inputs[t.name] for name, t in zip(self._input_names, self.spec.inputs, strict=True)},
             )
         except Exception as error:  # onnxruntime's errors share no base class
-            raise RunnerError(f"{self.spec.name}: ONNX Runtime failed: {words_of(error, 300)}") from error
+            raise RunnerError(f"{self.spec.title}: ONNX Runtime failed: {words_of(error, 300)}") from error
         return {t.name: value for t, value in zip(self.spec.outputs, values, strict=True)}
 
     def close(self) -> None:

@@ -79,18 +79,18 @@ class Runner(ABC):
             wrong = "finite numbers, got NaN or infinity"
         if wrong is not None:
             raise BrokenNetworkError(
-                f"{self.spec.name}: {tensor.name}: expected {wrong}; its weights (sha256 {self.fingerprint[:12]}) are "
+                f"{self.spec.title}: {tensor.name}: expected {wrong}; its weights (sha256 {self.fingerprint[:12]}) are "
                 "damaged or of another network; copy them again"
             )
 
     def _check(self, inputs: Mapping[str, Tensor]) -> int:
         if set(inputs) != {t.name for t in self.spec.inputs}:
             raise ContractError(
-                f"{self.spec.name}: expected the tensors {[t.name for t in self.spec.inputs]}, got {sorted(inputs)}"
+                f"{self.spec.title}: expected the tensors {[t.name for t in self.spec.inputs]}, got {sorted(inputs)}"
             )
-        sizes = {_check_tensor(self.spec.name, t, inputs[t.name]) for t in self.spec.inputs}
+        sizes = {_check_tensor(self.spec.title, t, inputs[t.name]) for t in self.spec.inputs}
         if len(sizes) != 1:
-            raise ContractError(f"{self.spec.name}: expected one batch size in all inputs, got {sorted(sizes)}")
+            raise ContractError(f"{self.spec.title}: expected one batch size in all inputs, got {sorted(sizes)}")
         return sizes.pop()
 
 

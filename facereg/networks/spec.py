@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from facereg.disk.reading import kind_of
 from facereg.disk.replacing import file_sha256
 from facereg.errors import FaceregError, MissingExtraError, PluginError, WeightsError, words_of
 from facereg.networks.weights import InstalledFile, own_weights, remedy
@@ -73,6 +74,13 @@ class NetworkSpec:
         """Return the name that the plugin asks by."""
         return self.asked or self.name
 
+    @property
+    def title(self) -> str:
+        """Return what people know it by, for messages: its name; of a network with a tag `MODEL:TAG`, and which."""
+        if not self.asked:
+            return self.name
+        return self.model if self.model.partition(":")[0] == self.asked else f"{self.model}: {self.asked}"
+
     def tagged(self, tag: str) -> NetworkSpec:
         """Return the network as one with weights of a tag: a server, where a name has no colon, knows it by another."""
         return replace(self, name=f"{self.name}-{tag}", asked=self.name)
@@ -100,7 +108,9 @@ class NetworkSpec:
         if folder is not None:
             path = Path(folder) if Path(folder).is_file() else Path(folder) / self.file
             if not path.is_file():
-                raise WeightsError(f"{self.name}: expected the weights file {path}, found none; check the path given")
+                raise WeightsError(
+                    f"{self.title}: expected the weights file {path}, found {kind_of(path)}; check the path given"
+                )
             return path
         path = own_weights(self, made_in=made_in).path
         if check and self.sha256 is not None:

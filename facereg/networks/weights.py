@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from facereg.disk.homes import CACHE, cache_folder
-from facereg.disk.reading import read_bytes
+from facereg.disk.reading import kind_of, read_bytes
 from facereg.disk.replacing import write_atomically
 from facereg.errors import FaceregError, PluginError, WeightsError
 
@@ -102,10 +102,10 @@ def own_weights(spec: NetworkSpec, *, made_in: Path | None = None) -> FoundWeigh
         return found
     source = None if spec.installed is None else spec.installed.find()
     if spec.installed is None or source is None:
-        raise WeightsError(f"{spec.name}: {_missing(spec)}")
+        raise WeightsError(f"{spec.title}: {_missing(spec)}")
     target = cached_file(spec) if made_in is None else made_in / f"{spec.name}.onnx"
     if target is None:
-        raise WeightsError(f"{spec.name}: no folder to keep what is made of {source}; set {CACHE} to a folder")
+        raise WeightsError(f"{spec.title}: no folder to keep what is made of {source}; set {CACHE} to a folder")
     return FoundWeights(_converted(spec, spec.installed, source, target), "cache")
 
 
@@ -130,7 +130,9 @@ def _missing(spec: NetworkSpec) -> str:
     if spec.addresses:
         return f"its weights are not here; run 'facereg models fetch {spec.model}', or {by_hand(spec)}"
     if spec.local is not None:
-        return f"expected the weights file {spec.local}, found none; correct its place where you added it"
+        return (
+            f"expected the weights file {spec.local}, found {kind_of(spec.local)}; correct its place where you added it"
+        )
     return (
         f"no weights ship with {spec.package} ({_shipped(spec) or 'the package'} is missing); "
         f"train or export them and pass their folder: weights= in Python, --weights on the command line"
@@ -147,12 +149,12 @@ def _converted(spec: NetworkSpec, installed: InstalledFile, source: Path, target
     """Make the ONNX file of a network of another distribution's file at `target`, and return that."""
     from facereg.networks.spec import import_object
 
-    content = read_bytes(source, expected=f"the weights of {spec.name}", limit=MOST, error=WeightsError)
+    content = read_bytes(source, expected=f"the weights of {spec.title}", limit=MOST, error=WeightsError)
     _require_sha256(content, installed.sha256, f"{source}: ", f"reinstall {installed.distribution}")
     made = import_object(installed.convert)(content)
     if not isinstance(made, bytes):
-        raise PluginError(f"{spec.name}: expected {installed.convert} to give bytes, got {type(made).__name__}")
-    _require_sha256(made, str(spec.sha256), f"{spec.name}: {installed.convert}: ", f"reinstall {spec.package}")
+        raise PluginError(f"{spec.title}: expected {installed.convert} to give bytes, got {type(made).__name__}")
+    _require_sha256(made, str(spec.sha256), f"{spec.title}: {installed.convert}: ", f"reinstall {spec.package}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(target, made)

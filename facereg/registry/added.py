@@ -19,8 +19,10 @@ file = "big/p.onnx"
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from facereg.disk.reading import MAX_SETTINGS, parse_toml, read_text
 from facereg.errors import FaceregError, PluginError, WeightsError
 from facereg.networks.spec import NetworkSpec
 from facereg.registry.hooks import ModelSpec
+from facereg.registry.requiring import NAME
 from facereg.registry.tags import WeightsSpec
 
 FILE = "weights.toml"
@@ -42,25 +45,60 @@ def added_weights(model: ModelSpec) -> tuple[WeightsSpec, ...]:
     Raises:
         WeightsError: if `weights.toml` cannot be read, or what it says of this model is not as stated above.
     """
-    try:
-        table = settings_folder() / FILE
-        if not table.is_file():
-            return ()
-    except (FaceregError, OSError):  # no home, or somebody else's
-        return ()
-    expected = "a table of weights"
-    text = read_text(table, expected=expected, limit=MAX_SETTINGS, error=WeightsError)
-    document = parse_toml(text, place=str(table), expected=expected, error=WeightsError)
+    table, entries = _table()
     taken = {weights.tag for weights in model.weights}
     found = []
-    for key, entry in document.items():
+    for key, entry in entries.items():
         name, _, tag = key.partition(":")
         if name == model.name:
-            place = f"{table}, [{key!r:.100}]"
+            place = _place(table, key)
+            if not NAME.fullmatch(tag):
+                raise WeightsError(
+                    f"{place}: expected MODEL:TAG, as '{name}:mine', the tag of small letters and digits with single "
+                    "hyphens, dots or underscores between"
+                )
             if tag in taken:
                 raise WeightsError(f"{place}: {name} has weights of that tag already; choose another")
+            if not model.networks:
+                raise WeightsError(f"{place}: {name} has no networks, and so no weights; remove the entry")
             found.append(_read(entry, tag, model, table.parent, place))
     return tuple(found)
+
+
+def weights_of_nobody(models: Collection[str]) -> tuple[str, ...]:
+    """Return a line for each entry of `weights.toml` that is no installed model's, and so is passed over.
+
+    Args:
+        models: the names of those installed.
+    Raises:
+        WeightsError: if the file cannot be read.
+    """
+    table, entries = _table()
+    lines = []
+    for key in entries:
+        name = key.partition(":")[0]
+        if name not in models:
+            close = get_close_matches(name, models, 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            lines.append(f"{_place(table, key)}: no model named {name!r:.80} is installed; {hint}see 'facereg models'")
+    return tuple(lines)
+
+
+def _table() -> tuple[Path, Mapping[str, object]]:
+    """Return `weights.toml` and what it holds; nothing where there is none."""
+    try:
+        table = settings_folder() / FILE
+    except FaceregError:  # no home
+        return Path(FILE), {}
+    if not os.path.lexists(table):  # which a folder of somebody else's says no to
+        return table, {}
+    expected = "a table of weights"
+    text = read_text(table, expected=expected, limit=MAX_SETTINGS, error=WeightsError)
+    return table, parse_toml(text, place=str(table), expected=expected, error=WeightsError)
+
+
+def _place(table: Path, key: str) -> str:
+    return f"{table}, [{key!r:.100}]"
 
 
 def _read(entry: object, tag: str, model: ModelSpec, folder: Path, place: str) -> WeightsSpec:

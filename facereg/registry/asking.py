@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 
 from facereg import CONTRACT
 from facereg.errors import PluginError, UnknownNameError
-from facereg.registry.added import FILE, added_weights
+from facereg.registry.added import FILE, added_weights, weights_of_nobody
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.tags import WeightsSpec
 
@@ -52,9 +52,11 @@ def weights_of(spec: ModelSpec) -> tuple[WeightsSpec, ...]:
     return (*spec.weights, *added_weights(spec))
 
 
-def tagged_model(spec: ModelSpec, tag: str) -> ModelSpec:
+def tagged_model(spec: ModelSpec, tag: str, installed: Collection[str]) -> ModelSpec:
     """Return a model with the weights of a tag.
 
+    Args:
+        installed: names of all models, to name weights that were added to none of them.
     Raises:
         UnknownNameError: if it has none.
         WeightsError: if the weights that the user added cannot be read.
@@ -62,9 +64,10 @@ def tagged_model(spec: ModelSpec, tag: str) -> ModelSpec:
     held = {one.tag: one for one in spec.weights}
     held |= {} if tag in held else {one.tag: one for one in weights_of(spec)}
     if tag not in held:
+        passed_over = "".join(f"; {line}" for line in weights_of_nobody(installed))
         raise UnknownNameError(
             f"no weights {tag!r} of {spec.name!r}; tags: {listed(held)}; yours go into {FILE}, see "
-            f"'facereg models {spec.name}'"
+            f"'facereg models {spec.name}'{passed_over}"
         )
     return spec.tagged(held[tag])
 

@@ -149,7 +149,7 @@ class Registry:
         name, colon, tag = self._old_names.today(name).partition(":")
         known = {spec.name: spec for spec in self.models(role)}
         if name in known:
-            return tagged_model(known[name], tag) if colon else known[name]
+            return tagged_model(known[name], tag, self._models) if colon else known[name]
         kind = role or "model"
         if name in self._models:
             raise UnknownNameError(

@@ -87,7 +87,7 @@ def _check(
     try:
         path = spec.locate(weights)
     except WeightsError as error:
-        return NetworkCheck(spec.name, model.full_name, "skipped", reason=str(error).removeprefix(f"{spec.name}: "))
+        return NetworkCheck(spec.name, model.full_name, "skipped", reason=str(error).removeprefix(f"{spec.title}: "))
     sha256 = file_sha256(path)
     version, versions = weights_version(sha256), served_versions(address, spec.name)
     try:
@@ -95,7 +95,7 @@ def _check(
         with open_network(spec, weights=weights) as here, TritonRunner(spec, address, sha256=sha256) as there:
             mine, theirs = here.infer(inputs), there.infer(inputs)
     except FaceregError as error:
-        reason = str(error).removeprefix(f"{spec.name}: ")
+        reason = str(error).removeprefix(f"{spec.name}: ").removeprefix(f"{spec.title}: ")
         return NetworkCheck(spec.name, model.full_name, "failed", None, reason, version, versions)
     difference = max(_difference(mine[name], theirs[name]) for name in mine)
     if difference <= tolerance:

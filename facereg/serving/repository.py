@@ -87,7 +87,7 @@ def build_repository(
             except WeightsError as error:
                 if models is not None or model.full_name in weights:
                     raise
-                built.append(Built(spec.name, model.full_name, reason=str(error).removeprefix(f"{spec.name}: ")))
+                built.append(Built(spec.name, model.full_name, reason=str(error).removeprefix(f"{spec.title}: ")))
                 continue
             network = served_network(spec, path)
             try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from facereg.cli.models import show
 from facereg.disk.replacing import file_sha256
-from facereg.errors import FaceregError, PluginError, UnknownNameError, WeightsError
+from facereg.errors import ContractError, FaceregError, PluginError, UnknownNameError, WeightsError
 from facereg.gallery.thresholds import calibration_for
 from facereg.networks.opening import open_network
 from facereg.networks.spec import NetworkSpec, TensorSpec
@@ -216,8 +219,73 @@ def test_a_users_file_is_checked_where_its_sum_is_stated(home: Path) -> None:
     with pytest.raises(WeightsError, match="x.onnx: wrong checksum, .*; correct sha256 where you added it"):
         network.locate()
     (home / "x.onnx").unlink()
-    with pytest.raises(WeightsError, match="expected the weights file .*x.onnx, found none; correct its place"):
+    with pytest.raises(WeightsError, match="^ssd300-vgg16:mine: expected the weights file .*x.onnx, found none; corr"):
         network.locate()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "words"),
+    [
+        ("yunet:mine", "nets", "^yunet:mine: expected the weights file .*nets, found a folder; correct its place"),
+        ("mtcnn:mine", "x.onnx", "^mtcnn:mine: mtcnn-pnet: expected the weights .*pnet.onnx, found none, as .*x.onnx"),
+        ("mtcnn:mine", "nets", "^mtcnn:mine: mtcnn-pnet: expected the weights file .*nets/pnet.onnx, found none; corr"),
+        ("yunet:mine", "link", "^yunet:mine: expected the weights file .*link, found a link to nothing; correct"),
+        ("yunet:mine", "loop", "^yunet:mine: expected the weights file .*loop, found what cannot be looked at"),
+        ("yunet:mine", "pipe", "^yunet:mine: expected the weights file .*pipe, found a pipe; correct its place"),
+    ],
+    ids=["folder", "file for folder", "folder without it", "dead link", "loop", "pipe"],
+)
+def test_what_is_in_place_of_a_users_file_is_named(name: str, file: str, words: str, home: Path) -> None:
+    (home / "nets").mkdir()
+    (home / "x.onnx").write_bytes(b"x")
+    (home / "link").symlink_to("gone")
+    (home / "loop").symlink_to("loop")
+    os.mkfifo(home / "pipe")
+    (home / FILE).write_text(f'["{name}"]\nfile = "{file}"\n')
+    with pytest.raises(WeightsError, match=words):
+        open_network(default_registry().model(name).networks[0])
+
+
+def test_messages_of_a_network_name_the_model_and_tag(home: Path) -> None:
+    shutil.copy(default_registry().model("mobilenetv3-arcface").networks[0].locate(), home / "x.onnx")
+    (home / FILE).write_text('["mobilenetv3-arcface:mine"]\nfile = "x.onnx"\n')
+    [spec] = default_registry().model("mobilenetv3-arcface:mine").networks
+    with open_network(spec) as runner, pytest.raises(ContractError, match="^mobilenetv3-arcface:mine: expected the te"):
+        runner.infer({})
+
+
+@pytest.mark.parametrize("made", ["folder", "link", "pipe"])
+def test_what_is_in_place_of_the_table_is_named(made: str, home: Path) -> None:
+    how = {
+        "folder": Path.mkdir,
+        "link": lambda path: path.symlink_to("gone"),
+        "pipe": os.mkfifo,
+    }
+    how[made](home / FILE)
+    with pytest.raises(
+        WeightsError, match="weights.toml: expected a table of weights, (got a|but the file is missing)"
+    ):
+        default_registry().models(tagged=True)
+
+
+def test_weights_of_a_model_without_networks_are_refused(home: Path) -> None:
+    (home / FILE).write_text('["five-point:mine"]\nfile = "x"\n')
+    with pytest.raises(
+        WeightsError, match=r"\['five-point:mine'\]: five-point has no networks, and so no weights; rem"
+    ):
+        default_registry().model("five-point:mine")
+
+
+def test_weights_of_no_model_are_named_where_they_are_missed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / FILE).write_text('["yunett:mine"]\nfile = "x"\n[other]\nfile = "y"\n')
+    line = "weights.toml, ['yunett:mine']: no model named 'yunett' is installed; did you mean 'yunet'? see 'facereg mod"
+    with pytest.raises(UnknownNameError, match=f"no weights 'mine' of 'yunet'; tags: none; .*{re.escape(line)}"):
+        default_registry().model("yunet:mine")
+    show(None)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert line in said[0]
+    assert "['other']: no model named 'other' is installed; see 'facereg models'" in said[1]
 
 
 @pytest.mark.parametrize(
@@ -232,9 +300,9 @@ def test_a_users_file_is_checked_where_its_sum_is_stated(home: Path) -> None:
         ('["yunet:mine"]\naddress = []', "expected a file or an address for yunet, got neither"),
         ('["mtcnn:mine"]\naddress = "https://h/x"', "expected address of each network"),
         ('["mtcnn:mine".networks.mtcnn-qnet]\nfile = "x"', "networks: unknown key 'mtcnn-qnet'; allowed: mtcnn-pnet"),
-        ('["mtcnn:Mine"]\nfile = "x"', r"\['mtcnn:Mine'\]: WeightsSpec: name: expected small letters"),
+        ('["mtcnn:Mine"]\nfile = "x"', r"\['mtcnn:Mine'\]: expected MODEL:TAG, as 'mtcnn:mine', the tag of small"),
         ('["mtcnn:mine"]\nfile = "x"\nlicence = "a\\nb"', "licence: expected one line of text"),
-        ('["mtcnn:mine"]\nfile = "x"\n["mtcnn"]\nfile = "x"', r"\['mtcnn'\]: WeightsSpec: name: expected small lett"),
+        ('["mtcnn:mine"]\nfile = "x"\n["mtcnn"]\nfile = "x"', r"\['mtcnn'\]: expected MODEL:TAG, as 'mtcnn:mine'"),
     ],
 )
 def test_a_table_that_does_not_read_is_named(text: str, words: str, home: Path) -> None:
