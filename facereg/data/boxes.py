@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from facereg.data.lines import finite, numbers, read_lines, require_files, whole_number
-from facereg.disk.reading import parse_json, read_bytes
+from facereg.data.lines import finite, listed, numbers, read_lines, require_files, require_images, whole_number
+from facereg.disk.reading import parse_json, read_bytes, require_folder
 from facereg.disk.replacing import write_atomically
 from facereg.errors import DatasetError, ImageError
-from facereg.folders.walking import Found, find_pictures
+from facereg.folders.walking import find_pictures
 from facereg.images import image_size
 from facereg.types import BoolArray, Faces, FloatArray
 
@@ -82,6 +82,7 @@ def read_wider(annotations: Path, images: Path, *, strict: bool = True) -> list[
         name, at = lines[at], at + 1
         if not name:
             continue
+        place = listed(images, name, path=annotations, line=at)
         count = whole_number(lines[at]) if at < len(lines) else None
         if count is None:
             got = lines[at][:40] if at < len(lines) else "the end of the file"
@@ -106,7 +107,7 @@ def read_wider(annotations: Path, images: Path, *, strict: bool = True) -> list[
         corners = np.array([row[:4] for row in rows], np.float32).reshape(-1, 4)
         boxes = np.concatenate([corners[:, :2], corners[:, :2] + corners[:, 2:]], 1)  # width is x2 - x1, no + 1
         invalid = np.array([len(row) > 7 and row[7] == 1 for row in rows], np.bool_)
-        found.append(LabelledImage.without_points(images / name, boxes, invalid))
+        found.append(LabelledImage.without_points(place, boxes, invalid))
     if strict:
         require_files([item.path for item in found], listed_in=annotations)
     return found
@@ -120,6 +121,7 @@ def read_voc(annotations: Path, images: Path, *, strict: bool = True) -> list[La
     Raises:
         DatasetError: if there is no XML file, one is not as stated, or a picture is missing.
     """
+    require_folder(annotations, expected="a folder of VOC .xml files")
     files = sorted(annotations.glob("*.xml"))
     if not files:
         raise DatasetError(f"{annotations}: expected a folder of VOC .xml files, found none")
@@ -136,7 +138,7 @@ def read_voc(annotations: Path, images: Path, *, strict: bool = True) -> list[La
         name = root.findtext("filename") or f"{path.stem}.jpg"
         # VOC counts pixels from 1 and includes both ends
         corners = boxes.reshape(-1, 4) - np.array([1, 1, 0, 0], np.float32)
-        found.append(LabelledImage.without_points(images / name, corners, difficult))
+        found.append(LabelledImage.without_points(listed(images, name, path=path, line=None), corners, difficult))
     if strict:
         require_files([item.path for item in found], listed_in=annotations)
     return found
@@ -157,7 +159,9 @@ def read_yolo(annotations: Path, images: Path, *, strict: bool = True) -> list[L
     Raises:
         DatasetError: if a line is not as stated or no picture is found.
     """
-    inside = find_pictures([images]) if images.is_dir() else Found()
+    require_folder(annotations, expected="a folder of YOLO .txt files")
+    require_images(images, there=True)
+    inside = find_pictures([images])
     if not inside.pictures:
         raise DatasetError(f"{images}: expected pictures in this folder, found none")
     unopened = {item.path: ImageError(item.path, item.reason) for item in inside.failed}
@@ -255,7 +259,7 @@ def read_pseudo_labels(path: Path, root: Path) -> list[PseudoLabels]:
                     points = points.reshape(len(row["boxes"]), 0, 2)
                 faces = Faces(row["boxes"], row["scores"], points) if row["boxes"] else Faces.empty()
             finite(faces.boxes.astype(np.float64), place=f"{path}, line {number}", expected="boxes")
-            found.append(PseudoLabels(root / row["image"], faces))
+            found.append(PseudoLabels(listed(root, row["image"], path=path, line=number), faces))
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise DatasetError(
                 f"{path}, line {number}: expected a JSON object of image, boxes, scores, points ({error})"

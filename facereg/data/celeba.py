@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from facereg.data.boxes import LabelledImage
-from facereg.data.lines import numbers, read_lines, require_files, whole_number
+from facereg.data.lines import listed, numbers, read_lines, require_files, whole_number
 from facereg.errors import DatasetError
 from facereg.types import FloatArray
 
@@ -77,6 +77,7 @@ def _table(path: Path, columns: int, *, header: bool, strict: bool = True) -> di
             raise DatasetError(f"{path}, line {line}: expected {expected}, got {len(words)} words")
         if words[0] in rows:
             raise DatasetError(f"{path}, line {line}: expected each picture once, got {words[0]!r} again")
+        listed(path.parent, words[0], path=path, line=line)
         rows[words[0]] = numbers(words[1:], path=path, line=line, expected=expected, strict=strict)
     if header and len(rows) != int(lines[0]):
         raise DatasetError(f"{path}: expected {int(lines[0])} pictures by its first line, got {len(rows)}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from facereg.data.boxes import LabelledImage, PseudoLabels, read_pseudo_labels, read_voc, read_wider, read_yolo
 from facereg.data.celeba import read_celeba
-from facereg.data.lines import require_files
+from facereg.data.lines import require_files, require_images
 from facereg.data.wider import read_wider_mat
 from facereg.data.writing import Written, write_five_points, write_voc, write_wider, write_yolo
 from facereg.errors import ContractError
@@ -38,6 +38,7 @@ def read_boxes(
     """
     if partition is not None and format != "celeba":
         raise ContractError(f"partition: expected the layout celeba, which has them, got {format}")
+    require_images(images)
     match format:
         case "wider" if annotations.suffix == ".mat":
             return read_wider_mat(annotations, images, strict=strict)

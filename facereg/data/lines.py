@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facereg.disk.reading import MAX_LIST, read_text
-from facereg.errors import DatasetError
+from facereg.disk.paths import relative_parts
+from facereg.disk.reading import MAX_LIST, read_text, require_folder
+from facereg.errors import ContractError, DatasetError
 from facereg.names import shown
 from facereg.types import FloatArray
 
@@ -24,6 +25,32 @@ def read_lines(path: Path) -> list[str]:
         DatasetError: if the file cannot be read as text.
     """
     return [line.rstrip() for line in read_text(path, expected="a list of labels", limit=MAX_LIST).splitlines()]
+
+
+def listed(images: Path, name: str, *, path: Path, line: int | None) -> Path:
+    """Return where a picture that a list names lies, which is below the folder of its pictures.
+
+    Args:
+        path, line: of the list, where the name stands; no line in a file without lines.
+    Raises:
+        DatasetError: naming them, where the name is absolute, leads up, or is none that a file has.
+    """
+    try:
+        return images.joinpath(*relative_parts(name))
+    except ContractError as error:
+        raise DatasetError(f"{_place(path, line)}: {error}") from error
+
+
+def require_images(images: Path, *, there: bool = False) -> None:
+    """Refuse a file in place of the folder of pictures, before a list finds each of them missing.
+
+    Args:
+        there: refuse a missing folder too.
+    Raises:
+        DatasetError: saying what is there.
+    """
+    if there or os.path.lexists(images):
+        require_folder(images, expected="a folder of pictures")
 
 
 def whole_number(word: str) -> int | None:
@@ -40,12 +67,16 @@ def numbers(words: Sequence[str], *, path: Path, line: int | None, expected: str
     Raises:
         DatasetError: naming the line, where a word is no number; and as `finite`.
     """
-    place = str(path) if line is None else f"{path}, line {line}"
+    place = _place(path, line)
     try:
         values = np.array([float(word.replace("_", "no")) for word in words], np.float64)  # 1_0 is Python's, no list's
     except ValueError:
         raise DatasetError(f"{place}: expected {expected}, got {' '.join(words)[:80]!r}") from None
     return finite(values, place=place, expected=expected, strict=strict)
+
+
+def _place(path: Path, line: int | None) -> str:
+    return str(path) if line is None else f"{path}, line {line}"
 
 
 def finite(values: npt.NDArray[np.float64], *, place: str, expected: str, strict: bool = True) -> FloatArray:

@@ -10,8 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from facereg.data.bins import unpacked_bin
-from facereg.data.lines import read_lines, whole_number
-from facereg.disk.paths import inside
+from facereg.data.lines import listed, read_lines, require_images, whole_number
 from facereg.errors import ContractError, DatasetError
 from facereg.types import IntArray
 
@@ -62,6 +61,7 @@ def read_pairs(format: str, annotations: Path, images: Path) -> PairList:
     """
     if format not in PAIR_READERS:
         raise ContractError(f"format: expected one of {', '.join(PAIR_READERS)}, got {format!r}")
+    require_images(images)
     return PAIR_READERS[format](annotations, images)
 
 
@@ -102,7 +102,7 @@ def read_flat_pairs(annotations: Path, images: Path) -> PairList:
         if label is None or one[1] != two[1]:
             got = f"{' '.join(one)!r:.80} and {' '.join(two)!r:.80}"
             raise DatasetError(f"{annotations}, line {line}: expected 'FILE LABEL' twice, with one label, got {got}")
-        paths = [_inside(images, words[0], annotations, line) for words in (one, two)]
+        paths = [listed(images, words[0], path=annotations, line=line) for words in (one, two)]
         pairs.append(Pair(paths[0], paths[1], label > 0, (_person(paths[0], images), _person(paths[1], images))))
         labels.append(label)
     genuine = {label for label in labels if label}
@@ -127,7 +127,7 @@ def read_listed_pairs(annotations: Path, images: Path) -> PairList:
         if len(words) != 3 or words[2] not in ("1", "0", "-1"):
             got = " ".join(words)
             raise DatasetError(f"{annotations}, line {line}: expected 'FILE FILE 1' or 'FILE FILE 0', got {got!r:.120}")
-        paths = [_inside(images, word, annotations, line) for word in words[:2]]
+        paths = [listed(images, word, path=annotations, line=line) for word in words[:2]]
         people = (_person(paths[0], images), _person(paths[1], images))
         pairs.append(Pair(paths[0], paths[1], words[2] == "1", people))
     if not pairs:
@@ -212,32 +212,15 @@ def _tenths(same: Sequence[bool]) -> tuple[int, ...]:
 
 
 def _pair(words: list[str], annotations: Path, line: int, images: Path) -> Pair:
-    try:
-        if len(words) == 3:
-            first, second = _file(images, words[0], words[1]), _file(images, words[0], words[2])
-            return Pair(first, second, True, (words[0], words[0]))
-        if len(words) == 4:
-            first, second = _file(images, words[0], words[1]), _file(images, words[2], words[3])
-            return Pair(first, second, False, (words[0], words[2]))
-    except ValueError:
-        pass
-    raise DatasetError(
-        f"{annotations}, line {line}: expected 'name i j' or 'name i name j', got {' '.join(words)!r:.120}"
-    )
-
-
-def _file(images: Path, name: str, number: str) -> Path:
-    count = whole_number(number)
-    if count is None:
-        raise ValueError(number)
-    return images / name / f"{name}_{count:04d}.jpg"
-
-
-def _inside(images: Path, name: str, annotations: Path, line: int) -> Path:
-    try:
-        return inside(images, name)
-    except ContractError as error:
-        raise DatasetError(f"{annotations}, line {line}: {error}") from error
+    same = len(words) == 3
+    people = (words[0], words[0] if same else words[-2])
+    counts = [whole_number(word) for word in (words[1:] if same else words[1::2])]
+    if len(words) not in (3, 4) or None in counts:
+        got = " ".join(words)
+        raise DatasetError(f"{annotations}, line {line}: expected 'name i j' or 'name i name j', got {got!r:.120}")
+    names = [f"{name}/{name}_{count:04d}.jpg" for name, count in zip(people, counts, strict=True)]
+    first, second = (listed(images, name, path=annotations, line=line) for name in names)
+    return Pair(first, second, same, people)
 
 
 def _person(path: Path, images: Path) -> str:
@@ -258,5 +241,5 @@ def _cfp_list(path: Path, images: Path) -> dict[int | None, Path]:
         if len(words) != 2 or number is None or len(parts) < 3:
             got = " ".join(words)
             raise DatasetError(f"{path}, line {line}: expected 'NUMBER .../001/frontal/01.jpg', got {got!r:.120}")
-        found[number] = _inside(images, "/".join(parts), path, line)
+        found[number] = listed(images, "/".join(parts), path=path, line=line)
     return found

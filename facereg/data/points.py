@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from facereg.data.boxes import without_area
-from facereg.data.lines import numbers, read_lines, require_files, whole_number
+from facereg.data.lines import listed, numbers, read_lines, require_files, require_images, whole_number
+from facereg.disk.reading import require_folder
 from facereg.errors import ContractError, DatasetError
 from facereg.images import SUFFIXES
 from facereg.types import BoolArray, FloatArray
@@ -51,7 +52,9 @@ def read_five_points(annotations: Path, images: Path) -> list[PointedImage]:
     for line, words in _lines(annotations, (11, 15), expected):
         values = numbers(words[1:], path=annotations, line=line, expected=expected)
         box = None if len(values) == 10 else _with_area(values[[0, 2, 1, 3]])
-        found.append(PointedImage(_path(images, words[0]), values[-10:].reshape(5, 2), box))
+        found.append(
+            PointedImage(listed(images, words[0], path=annotations, line=line), values[-10:].reshape(5, 2), box)
+        )
     return _checked(found, annotations)
 
 
@@ -65,7 +68,7 @@ def read_68_points(annotations: Path, images: Path) -> list[PointedImage]:
     found = []
     for line, words in _lines(annotations, (137,), expected):
         values = numbers(words[:-1], path=annotations, line=line, expected=expected)
-        found.append(PointedImage(_path(images, words[-1]), values.reshape(68, 2)))
+        found.append(PointedImage(listed(images, words[-1], path=annotations, line=line), values.reshape(68, 2)))
     return _checked(found, annotations)
 
 
@@ -84,7 +87,11 @@ def read_wflw(annotations: Path, images: Path) -> list[PointedImage]:
         marked = _flags(values[200:], annotations, line, expected)
         chosen = frozenset(name for name, flag in zip(ATTRIBUTES, marked, strict=True) if flag)
         box = _with_area(values[196:200])
-        found.append(PointedImage(_path(images, words[-1]), values[:196].reshape(98, 2), box, chosen))
+        found.append(
+            PointedImage(
+                listed(images, words[-1], path=annotations, line=line), values[:196].reshape(98, 2), box, chosen
+            )
+        )
     return _checked(found, annotations)
 
 
@@ -102,7 +109,7 @@ def read_cofw(annotations: Path, images: Path) -> list[PointedImage]:
         values = numbers(words[:-1], path=annotations, line=line, expected=expected)
         hidden = _flags(values[58:], annotations, line, expected)
         points = values[:58].reshape(2, 29).T - 1
-        found.append(PointedImage(_path(images, words[-1]), points, hidden=hidden))
+        found.append(PointedImage(listed(images, words[-1], path=annotations, line=line), points, hidden=hidden))
     return _checked(found, annotations)
 
 
@@ -117,7 +124,8 @@ def read_pts(annotations: Path, images: Path) -> list[PointedImage]:
     Raises:
         DatasetError: if a file is not laid out as published, two have another number of points, or one has no picture.
     """
-    files = sorted(annotations.rglob("*.pts")) if annotations.is_dir() else []
+    require_folder(annotations, expected="a folder of .pts files")
+    files = sorted(annotations.rglob("*.pts"))
     if not files:
         raise DatasetError(f"{annotations}: expected a folder of .pts files, found none")
     found: list[PointedImage] = []
@@ -154,6 +162,7 @@ def read_points(format: str, annotations: Path, images: Path) -> list[PointedIma
     """
     if format not in READERS:
         raise ContractError(f"format: expected {', '.join(READERS)}, got {format!r}")
+    require_images(images)
     return READERS[format](annotations, images)
 
 
@@ -194,10 +203,6 @@ def _flags(values: FloatArray, path: Path, line: int, expected: str) -> BoolArra
 
 def _with_area(box: FloatArray) -> FloatArray | None:
     return None if without_area(box[None]).any() else box
-
-
-def _path(images: Path, name: str) -> Path:
-    return images / PurePosixPath(name.replace("\\", "/"))  # the published lists were written on Windows
 
 
 def _checked(found: list[PointedImage], annotations: Path) -> list[PointedImage]:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.data.lines import numbers, read_lines, whole_number
-from facereg.disk.paths import inside
+from facereg.data.lines import listed, numbers, read_lines, require_images, whole_number
 from facereg.disk.reading import MAX_LIST, read_bytes
-from facereg.errors import ContractError, DatasetError
+from facereg.errors import DatasetError
 from facereg.types import BoolArray, Faces, FloatArray, IntArray
 
 BOX = 2.0  # of the points' larger side, from their middle: a box about them, which no vector depends on
@@ -51,6 +50,7 @@ def read_templates(templates: Path, pairs: Path, images: Path, points: Path | No
         DatasetError: if a line is not laid out so, a pair names a template without pictures, or a picture has no
             points. Pictures are checked by whoever opens them.
     """
+    require_images(images)
     paths, numbered = [], []
     for line, text in enumerate(read_lines(templates), 1):
         words = text.split()
@@ -59,7 +59,7 @@ def read_templates(templates: Path, pairs: Path, images: Path, points: Path | No
         own = [whole_number(word) for word in words[1:]]
         if len(words) != 3 or None in own:
             raise DatasetError(f"{templates}, line {line}: expected 'NAME TEMPLATE MEDIA', got {text!r:.120}")
-        paths.append(_inside(images, words[0], templates, line))
+        paths.append(listed(images, words[0], path=templates, line=line))
         numbered.append(own)
     if not paths:
         raise DatasetError(f"{templates}: expected 'NAME TEMPLATE MEDIA' a line, got none")
@@ -103,12 +103,5 @@ def _points(path: Path, images: Path) -> dict[Path, Faces]:
         side = max(float(np.ptp(five, 0).max()), 1.0) * BOX
         box = np.concatenate([five.mean(0) - side, five.mean(0) + side])
         score = np.clip(values[10:], 0, 1)
-        found[_inside(images, words[0], path, line)] = Faces(box[None].astype(np.float32), score, five[None])
+        found[listed(images, words[0], path=path, line=line)] = Faces(box[None].astype(np.float32), score, five[None])
     return found
-
-
-def _inside(images: Path, name: str, listed_in: Path, line: int) -> Path:
-    try:
-        return inside(images, name)
-    except ContractError as error:
-        raise DatasetError(f"{listed_in}, line {line}: {error}") from error

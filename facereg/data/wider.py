@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.data.boxes import LabelledImage
-from facereg.data.lines import finite, read_lines, require_files, whole_number
+from facereg.data.lines import finite, listed, read_lines, require_files, whole_number
 from facereg.data.mat import Value, read_mat
 from facereg.disk.paths import inside
 from facereg.disk.replacing import write_atomically, writing
@@ -158,11 +158,14 @@ def _names(mat: Mapping[str, Value], path: Path) -> list[str]:
     files = _events(mat, "file_list", path)
     if len(events) != len(files):
         raise DatasetError(f"{path}: {len(events)} events in event_list, {len(files)} in file_list")
-    return [
+    names = [
         f"{event}/{_text(cell, path)}"
         for event, own in zip(events, files, strict=True)
         for cell in (own if isinstance(own, list) else [own])
     ]
+    for name in names:
+        listed(path.parent, name, path=path, line=None)
+    return names
 
 
 def _text(cell: Value, path: Path) -> str:

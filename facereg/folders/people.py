@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from facereg.disk.reading import require_folder
 from facereg.errors import ContractError, DatasetError
 from facereg.folders.left_out import LeftOut
 from facereg.folders.walking import Entered, left_out_system, sort_entry
@@ -51,8 +52,7 @@ def find_people(folder: Path) -> FoundPeople:
         DatasetError: if the folder is missing or cannot be read.
     """
     try:
-        if not folder.is_dir():
-            raise DatasetError(f"{folder}: expected a folder with one folder a person, found none; check the path")
+        require_folder(folder, expected="a folder with one folder a person")
         paths = [folder / name for name in sorted(os.listdir(folder))]
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be read ({error.strerror}); change its rights") from error
