@@ -14,15 +14,26 @@ import pytest
 
 from facereg.builtin.alignment import FivePointAligner
 from facereg.builtin.exact import ExactMatcher
-from facereg.errors import ClosedError, ContractError, PluginError
+from facereg.builtin.main_face import NO_FACE
+from facereg.data.pairs import Pair, PairList
+from facereg.data.points import PointedImage
+from facereg.data.templates import TemplateList
+from facereg.errors import ClosedError, ContractError, ImageError, PluginError
+from facereg.evaluation.cleaning import clean_people
+from facereg.evaluation.comparing import compare_pictures, embed_lists
+from facereg.evaluation.identification import measure_identification
+from facereg.evaluation.landmarks import measure_landmarks
 from facereg.evaluation.main_faces import embed_main_faces
+from facereg.evaluation.templates import measure_templates
 from facereg.gallery import Gallery
 from facereg.gallery.enrolling import enrol_folder
+from facereg.gallery.thresholds import Threshold
 from facereg.images import write_image
 from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.composition import Composition
 from facereg.pipeline.showing import draw_names, faces_as_json
 from facereg.pipeline.stages import Result
+from facereg.pipeline.tables import embed_files
 from facereg.roles import Aligner
 from facereg.types import Crops, Embeddings, Faces, FloatArray, Image, Matches
 from tests.fakes import PaintedDetector, PaintedEmbedder, picture
@@ -44,7 +55,7 @@ class Choosy(FivePointAligner):
         ends = np.cumsum(crops.counts)
         counts = [int(good[end - count : end].sum()) for end, count in zip(ends, crops.counts, strict=True)]
         refused = tuple("" if kept else "blurred" for kept in good) if self.says else ()
-        return Crops(crops.pixels[good], crops.transforms[good], tuple(counts), refused=refused)
+        return Crops(crops.pixels[good], crops.transforms[good], tuple(counts), crops.landmarks[good], refused)
 
 
 def choosy(aligner: Aligner | None = None) -> Pipeline:
@@ -242,3 +253,60 @@ def test_what_uses_results_says_that_a_face_was_refused(tmp_path: Path) -> None:
         report = enrol_folder(choosy(), gallery, tmp_path / "people")
         assert [person.name for person in gallery.people()] == ["bob"]
     assert [item.reason for item in report.skipped] == ["blurred"]
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> dict[str, list[Path]]:
+    """Return pictures of two people: one whose second face the aligner refuses, and whose third shows no face."""
+    for name, shown in (("bob/1", [2]), ("bob/2", [BLURRED]), ("bob/3", []), ("eve/1", [1]), ("eve/2", [1])):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_image(tmp_path / f"{name}.png", picture(*shown))
+    (tmp_path / "eve/3.png").write_bytes(b"")
+    return {name: sorted((tmp_path / name).glob("*.png")) for name in ("bob", "eve")}
+
+
+@pytest.mark.parametrize(("row", "words"), [(1, "2.png: blurred"), (2, f"3.png: {NO_FACE}")])
+def test_verify_says_why_a_face_cannot_be_compared(row: int, words: str, people: dict[str, list[Path]]) -> None:
+    with pytest.raises(ImageError, match=f"{words}$"):
+        compare_pictures(choosy(), people["eve"][0], people["bob"][row], Threshold(0.5, None, "given"))
+
+
+def measured(how: str, people: dict[str, list[Path]], said: list[str]) -> object:
+    """Measure something on the people."""
+    paths = [path for own in people.values() for path in own]
+    stages, five = choosy(), np.array([[5, 5], [9, 5], [7, 7], [5, 9], [9, 9]], np.float32)
+    same = np.array([True, False])
+    pairs = tuple(Pair(paths[0], other, other.parent == paths[0].parent) for other in paths[1:])
+    listed = PairList(pairs, (0,) * len(pairs))
+    templates = TemplateList(
+        tuple(paths), *(np.arange(6, dtype=np.int64),) * 2, np.array([0, 3]), np.array([1, 4]), same
+    )
+    return {
+        "verification": lambda: embed_lists(stages, [listed], notice=said.append),
+        "identification": lambda: measure_identification(
+            stages, people, matcher=lambda: ExactMatcher(threshold=0.5), seeds=1, images=1, notice=said.append
+        ),
+        "templates": lambda: measure_templates(stages, templates, notice=said.append),
+        "landmarks": lambda: measure_landmarks(
+            stages.detector, [PointedImage(path, five) for path in paths], aligner=Choosy(), notice=said.append
+        ),
+        "embed": lambda: embed_files(stages, paths, notice=said.append),
+    }[how]()
+
+
+@pytest.mark.parametrize("how", ["verification", "identification", "templates", "landmarks", "embed"])
+def test_what_measures_names_each_face_refused(how: str, people: dict[str, list[Path]]) -> None:
+    said: list[str] = []
+    measured(how, people, said)
+    [line] = [line for line in said if "2.png" in line]
+    assert line.endswith("bob/2.png: blurred" if how != "embed" else "bob/2.png: a face was refused: blurred")
+    assert sum("eve/3.png: " in line for line in said) == 1
+    none = [line for line in said if "bob/3.png" in line]
+    assert none == ([] if how in ("landmarks", "embed") else [f"{people['bob'][2]}: {NO_FACE}"])
+
+
+def test_what_cleans_a_set_says_why_a_picture_goes(people: dict[str, list[Path]]) -> None:
+    cleaned = clean_people(choosy(), people, least=0.0)
+    reasons = {one.path.name: one.reason for one in cleaned.removed if one.kind == "no-face"}
+    assert reasons == {"2.png": "blurred", "3.png": NO_FACE}
+    assert [Path(error.path).name for error in cleaned.errors] == ["3.png"]

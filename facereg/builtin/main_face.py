@@ -10,6 +10,7 @@ from facereg.images import image_size
 from facereg.types import Faces
 
 ODDS_WEIGHT = 0.1  # of 0.02, 0.05, 0.1, 0.2 and 0.5 the least of the three that name the most of celeba-wild
+NO_FACE = "expected a face, found none; use a larger or sharper picture"  # of a picture that is about none
 HIGHEST_SCORE = 0.999  # two faces scored higher differ by size and place alone
 
 

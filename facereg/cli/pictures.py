@@ -166,7 +166,13 @@ def embed(
     tally.count(len(found.pictures), table.errors)
     answer(
         json,
-        {"out": str(out), "embeddings": len(table.images), "images": tally.done, **tally.document},
+        {
+            "out": str(out),
+            "embeddings": len(table.images),
+            "images": tally.done,
+            "refused": [{"image": error.path, "reason": error.reason} for error in table.refused],
+            **tally.document,
+        },
         f"{out}: {counted(len(table.images), 'embedding')} of {counted(tally.done, 'picture')}",
     )
     tally.finish()

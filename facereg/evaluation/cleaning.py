@@ -60,10 +60,10 @@ def clean_people(
 ) -> CleanedPeople:
     """Return the pictures that belong to the people they are filed under; no file is touched.
 
-    Removed are pictures in which the detector finds no face; of pictures that come twice in one person's folder all but
-    the first, and of those that come in two people's folders all, for nobody knows whose they are; and, one after the
-    other, the picture that is least like the mean of its person's others, as long as that is less than `least`. Where
-    two are left that are not alike, both go.
+    Removed are pictures without a face, or with one that the aligner refuses; of pictures that come twice in one
+    person's folder all but the first, and of those that come in two people's folders all, for nobody knows whose they
+    are; and, one after the other, the picture that is least like the mean of its person's others, as long as that is
+    less than `least`. Where two are left that are not alike, both go.
 
     Args:
         people: as `read_people` gives them.
@@ -77,15 +77,8 @@ def clean_people(
     owners = [name for name, own in people.items() for _ in own]
     known = find_main_faces(pipeline.detector, paths, progress=progress, notice=notice)
     held = embed_known_faces(pipeline.aligner, pipeline.embedder, known, progress=progress)
-    failed = {error.path for error in held.errors}
-    removed: list[Removed] = []
-    rows = []
-    for row, path in enumerate(paths):
-        if held.found[row]:
-            rows.append(row)
-        elif str(path) not in failed:
-            removed.append(Removed(path, "no-face", "no face is found in it"))
-    rows, twice = _without_duplicates(rows, paths, owners)
+    removed = [Removed(Path(error.path), "no-face", error.reason) for error in held.without_face]
+    rows, twice = _without_duplicates(np.flatnonzero(held.found).tolist(), paths, owners)
     removed += twice
     kept: dict[str, tuple[Path, ...]] = {}
     by_person: dict[str, list[int]] = defaultdict(list)

@@ -66,11 +66,8 @@ def compare_pictures(
         FaceregError: if a network is not to be had.
     """
     faces = embed_main_faces(pipeline, [first, second], notice=notice)
-    for error in faces.errors:
+    for error in faces.unseen:
         raise error
-    for path, found in zip((first, second), faces.found, strict=True):
-        if not found:
-            raise ImageError(path, "expected a face, found none; use a larger or sharper picture")
     return Comparison(float(faces.vectors[0] @ faces.vectors[1]), threshold)
 
 
@@ -117,7 +114,7 @@ def embed_lists(
     if missing := absent(paths):
         raise DatasetError(f"{len(missing)} of {len(paths)} pictures are missing, such as {missing[0]}; check --images")
     faces = embed_main_faces(pipeline, paths, progress=progress, notice=notice)
-    for error in faces.errors:
+    for error in faces.unseen:
         notice(str(error))
     return ListedFaces(faces, {path: row for row, path in enumerate(paths)})
 

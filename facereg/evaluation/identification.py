@@ -105,7 +105,7 @@ def measure_identification(
     for row, name in enumerate(names):
         rows[name].append(row)
     faces = embed_main_faces(pipeline, paths, progress=progress, notice=notice)
-    for error in faces.errors:
+    for error in faces.unseen:
         notice(str(error))
     scores = score_identification(faces.vectors, faces.found, rows, matcher=matcher, seeds=range(seeds), images=images)
     return IdentificationResult(scores, len(people), len(paths), seeds, int((~faces.found).sum()), faces.errors)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facereg.builtin.main_face import main_face
+from facereg.builtin.main_face import NO_FACE, main_face
 from facereg.errors import FaceregError, ImageError
 from facereg.evaluation.main_faces import MainFaces
 from facereg.images import load_pictures
@@ -75,19 +75,22 @@ def embed_known_faces(
     """
     vectors = np.zeros((len(known.faces), embedder.dim), np.float32)
     found = np.zeros(len(known.faces), np.bool_)
-    errors = list(known.errors)
+    errors, without_face = list(known.errors), list[ImageError]()
+    unread = {error.path for error in errors}
     waiting: list[tuple[int, Path, Crop]] = []
     crops = _crops(aligner, embedder, known)
     for row, (path, crop) in enumerate(zip(known.faces, crops, strict=True)):
         if isinstance(crop, ImageError):
             errors.append(crop)
-        elif crop is not None:
+        elif isinstance(crop, str):
+            without_face += [] if str(path) in unread else [ImageError(path, crop)]
+        else:
             waiting.append((row, path, crop))
         if len(waiting) == embedder.batch_size or row == len(known.faces) - 1:
             errors += _embed(embedder, waiting, vectors, found)
             waiting.clear()
         progress(1)
-    return MainFaces(vectors, found, embedder.space, tuple(errors))
+    return MainFaces(vectors, found, embedder.space, tuple(errors), tuple(without_face))
 
 
 def _embed(
@@ -107,13 +110,13 @@ def _embed(
     return []
 
 
-def _crops(aligner: Aligner, embedder: Embedder, known: KnownFaces) -> Iterator[Crop | ImageError | None]:
-    """Yield each picture's crop, (S, S, 3) uint8; None without a face, and what is wrong where it cannot be cut out."""
+def _crops(aligner: Aligner, embedder: Embedder, known: KnownFaces) -> Iterator[Crop | ImageError | str]:
+    """Yield each picture's crop, (S, S, 3) uint8; what is wrong where it cannot be cut out; why there is no face."""
     wanted = (path for path, faces in known.faces.items() if len(faces))
     pictures = load_pictures(wanted)  # pictures without a face are not opened
     for path, faces in known.faces.items():
         if not len(faces):
-            yield None
+            yield NO_FACE
             continue
         _, picture = next(pictures)
         if isinstance(picture, ImageError):
@@ -125,4 +128,4 @@ def _crops(aligner: Aligner, embedder: Embedder, known: KnownFaces) -> Iterator[
         except FaceregError as error:
             yield error_of_file(path, error)
             continue
-        yield cut.pixels[0] if len(cut.pixels) else None
+        yield cut.pixels[0] if len(cut.pixels) else cut.refused[0]

@@ -153,7 +153,7 @@ def measure_landmarks(
         aligner: finds the points; None takes the detector's own five.
         enlarge: detect on pictures made larger by this.
         progress: called with the number of pictures done since the last call.
-        notice: called with a line about a file that was read in part, or could not be read.
+        notice: called with a line about a file that was read in part or could not be read, or a face refused.
     Raises:
         ContractError: if there are no points to compare, or two labelled eyes coincide.
         UnknownNameError: if the labels, or the points found, are of no layout that is known.
@@ -179,14 +179,16 @@ def measure_landmarks(
         chosen=about,
         notice=notice,
     )
-    for _, outcome in outcomes:
+    for path, outcome in outcomes:
         points = None
         if isinstance(outcome, ImageError):
             errors.append(outcome)
             notice(str(outcome))
         else:
             picture, faces, own = outcome
-            refused += len(faces) - int(own.kept.sum())
+            for reason in filter(None, own.refused):
+                refused += 1
+                notice(f"{path}: {reason}")
             if own.kept.any():
                 points = picture.in_file(Faces(faces.boxes, faces.scores, own.points)).landmarks[0]
         found.append(points)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.builtin.main_face import main_face
+from facereg.builtin.main_face import NO_FACE, main_face
 from facereg.errors import ImageError
 from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.files import run_files
@@ -19,12 +19,25 @@ from facereg.types import BoolArray, Faces, FloatArray, Image
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MainFaces:
-    """Vectors (N, D) of N photographs, zero where `found` (N,) is False; `space` they live in; what went wrong."""
+    """The vector of each of N photographs.
+
+    Args:
+        vectors: (N, D) float32, zero where `found` (N,) is False.
+        space: they live in.
+        errors: what is wrong with each file that could not be read or worked on.
+        without_face: why each other photograph has no vector: no face was found, or the aligner refused it.
+    """
 
     vectors: FloatArray
     found: BoolArray
     space: str
     errors: tuple[ImageError, ...]
+    without_face: tuple[ImageError, ...]
+
+    @property
+    def unseen(self) -> tuple[ImageError, ...]:
+        """Return why each photograph without a vector has none."""
+        return self.errors + self.without_face
 
 
 def embed_main_faces(
@@ -42,18 +55,20 @@ def embed_main_faces(
     """
     vectors = np.zeros((len(paths), pipeline.embedder.dim), np.float32)
     found = np.zeros(len(paths), np.bool_)
-    errors: list[ImageError] = []
+    errors, without_face = list[ImageError](), list[ImageError]()
     # not closed: its stages are those of `pipeline`
     alone = Pipeline(_MainFaceDetector(pipeline.detector), pipeline.aligner, pipeline.embedder)
     with closing(run_files(alone, paths, notice=notice)) as outcomes:
-        for row, (_, outcome) in enumerate(outcomes):
+        for row, (path, outcome) in enumerate(outcomes):
             if isinstance(outcome, ImageError):
                 errors.append(outcome)
             elif len(outcome.embeddings):
                 found[row] = True
                 vectors[row] = outcome.embeddings.vectors[0]
+            else:
+                without_face.append(ImageError(path, outcome.refusal(0) if len(outcome.faces) else NO_FACE))
             progress(1)
-    return MainFaces(vectors, found, pipeline.embedder.space, tuple(errors))
+    return MainFaces(vectors, found, pipeline.embedder.space, tuple(errors), tuple(without_face))
 
 
 class _MainFaceDetector(Detector):

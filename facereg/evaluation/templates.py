@@ -133,7 +133,7 @@ def measure_templates(
     else:
         known = KnownFaces({path: listed.faces[path] for path in paths})
     held = embed_known_faces(pipeline.aligner, embedder, known, progress=progress)
-    for error in held.errors:
+    for error in held.unseen:
         notice(str(error))
     row_of = {path: row for row, path in enumerate(paths)}
     rows = np.array([row_of[path] for path in listed.paths])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.builtin.main_face import main_face
+from facereg.builtin.main_face import NO_FACE, main_face
 from facereg.errors import FaceregError, ImageError
 from facereg.folders.left_out import LeftOut
 from facereg.folders.people import FoundPeople, find_people, require_pictures
@@ -152,7 +152,7 @@ class _Judge:
         faces = picture.in_image(result.faces)
         row = main_face(faces, *picture.image.shape[:2])
         if row is None:
-            return None, "expected a face, found none; use a larger or sharper picture"
+            return None, NO_FACE
         if len(result.faces) > 1 and not self.main_faces:
             return None, f"expected one face, found {len(result.faces)}; crop the picture, or pass --largest"
         reason = refusal(picture.image, faces, row, self.pipeline.detector, self.limits)

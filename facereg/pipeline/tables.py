@@ -27,6 +27,7 @@ class EmbeddedFiles:
         images: the file of each face.
         main: (N,) whether the face is the one that its picture is about, as `facereg enroll` takes it.
         errors: what is wrong with each file that could not be read or worked on.
+        refused: why the aligner refused each of the others, and in which file.
     """
 
     embeddings: Embeddings
@@ -35,6 +36,7 @@ class EmbeddedFiles:
     images: tuple[Path, ...]
     main: BoolArray
     errors: tuple[ImageError, ...]
+    refused: tuple[ImageError, ...]
 
     def save(self, path: Path) -> None:
         """Write a .npz file of vectors, boxes, scores, images, main and space, its owner's alone: they are biometric.
@@ -65,13 +67,13 @@ def embed_files(
 
     Args:
         progress: called with the number of pictures done since the last call.
-        notice: called with a line about a file that was read in part, or could not be read.
+        notice: called with a line about a file read in part, or one that could not be read, and each face refused.
     Raises:
         FaceregError: if a network is not to be had.
     """
     vectors = [np.empty((0, pipeline.embedder.dim), np.float32)]
     boxes, scores = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)]
-    images, main, errors = list[Path](), list[bool](), list[ImageError]()
+    images, main, errors, refused = list[Path](), list[bool](), list[ImageError](), list[ImageError]()
     with closing(run_files(pipeline, paths, notice=notice)) as outcomes:
         for path, outcome in outcomes:
             progress(1)
@@ -83,11 +85,14 @@ def embed_files(
                 errors.append(error)
                 notice(str(error))
                 continue
+            refused += [ImageError(path, f"a face was refused: {reason}") for reason in outcome.refused if reason]
             vectors.append(outcome.embeddings.vectors)
             boxes.append(outcome.faces.boxes[outcome.kept])
             scores.append(outcome.faces.scores[outcome.kept])
             images += [path] * len(outcome.kept)
             main += [int(row) == about for row in outcome.kept]
+    for face in refused:
+        notice(str(face))
     return EmbeddedFiles(
         Embeddings(np.concatenate(vectors), pipeline.embedder.space),
         np.concatenate(boxes),
@@ -95,4 +100,5 @@ def embed_files(
         tuple(images),
         np.array(main, np.bool_),
         tuple(errors),
+        tuple(refused),
     )

@@ -151,9 +151,10 @@ def _embedded(
             "facereg": __version__,
             "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-    errors = [(error.path, error.reason) for error in faces.errors]
     write_arrays(path, vectors=faces.vectors, found=faces.found)
-    write_kept(note, {"key": key, "made": made, "errors": errors})
+    kinds = {"errors": faces.errors, "without_face": faces.without_face}
+    said = {kind: [(error.path, error.reason) for error in errors] for kind, errors in kinds.items()}
+    write_kept(note, {"key": key, "made": made, **said})
     return faces, made
 
 
@@ -234,8 +235,9 @@ def _kept(path: Path, space: str, known: KnownFaces) -> MainFaces | None:
     vectors, found = arrays
     if vectors.ndim != 2 or not len(vectors) == len(found) == len(known.faces):
         return None
-    failed = (read_kept(path.with_suffix(".json")) or {}).get("errors", [])
-    return MainFaces(vectors, found, space, tuple(ImageError(one, reason) for one, reason in failed))
+    note = read_kept(path.with_suffix(".json")) or {}
+    said = [tuple(ImageError(*one) for one in note.get(kind, [])) for kind in ("errors", "without_face")]
+    return MainFaces(vectors, found, space, *said)
 
 
 def _megabytes(registry: Registry, embedder: str, weights: str | Path | None) -> float | None:

@@ -103,6 +103,8 @@ def run_study(
     except MissingExtraError as error:
         notice(str(error))
     errors = list(dict.fromkeys((error.path, error.reason) for row in done for error in row.faces.errors))
+    for line in dict.fromkeys(str(error) for row in done for error in row.faces.without_face):
+        notice(line)
     pages = write_pages(plan, done, failed, pairs=len(tested.pairs), maps=maps)
     return StudyResult(tuple(done), failed, tuple(ImageError(*error) for error in errors), pages)
 

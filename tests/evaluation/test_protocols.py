@@ -38,11 +38,11 @@ def test_six_thousand_pairs_are_scored_within_two_seconds_and_as_scikit_learn_do
     vectors[1::2][same] += 0.8 * vectors[::2][same]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     people = tuple(rng.integers(0, 4000, PAIRS) for _ in range(2))
-    began = time.perf_counter()
+    began = time.process_time()  # of this process: others at work beside it do not count
     cosines = (vectors[::2] * vectors[1::2]).sum(1)
     scores = score_pairs(cosines, same, folds)
     bootstrap(cosines, same, scores.right, (people[0], people[1]), draws=1000)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     far, tpr, _ = roc_curve(same, cosines, drop_intermediate=False)
     assert scores.curve[:, :2] == pytest.approx(np.stack([far, tpr], 1))
     for rate in FARS:
