@@ -1,4 +1,4 @@
-"""The site of these pages, by Sphinx: `make docs`. Sources are read from the repository's root, model cards among them."""
+"""The site of these pages, by Sphinx: `make docs`. Read from the repository's root, model cards among them."""
 
 from __future__ import annotations
 
