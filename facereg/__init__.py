@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from facereg.builtin.embedding import EmbedderOpening as EmbedderOpening
     from facereg.builtin.embedding import NetworkEmbedder as NetworkEmbedder
     from facereg.builtin.exact import ExactMatcher as ExactMatcher
+    from facereg.builtin.indexed import IndexedMatcher as IndexedMatcher
+    from facereg.builtin.indexed import RowIndex as RowIndex
     from facereg.builtin.landmarks import LandmarkAligner as LandmarkAligner
     from facereg.builtin.landmarks import crops_of_boxes as crops_of_boxes
     from facereg.builtin.layouts import LAYOUTS as LAYOUTS
@@ -140,6 +142,7 @@ _HOMES = {
     "facereg.builtin.alignment": "FivePointAligner",
     "facereg.builtin.embedding": "EmbedderOpening NetworkEmbedder",
     "facereg.builtin.exact": "ExactMatcher",
+    "facereg.builtin.indexed": "IndexedMatcher RowIndex",
     "facereg.builtin.landmarks": "LandmarkAligner crops_of_boxes",
     "facereg.builtin.layouts": "LAYOUTS Edge Layout layout layout_with",
     "facereg.cli.options": "Json print_json",

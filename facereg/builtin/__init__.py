@@ -30,6 +30,6 @@ def facereg_models() -> list[ModelSpec]:
             role="matcher",
             factory="facereg.builtin.exact:ExactMatcher",
             licence="MIT",
-            summary="every probe compared with everybody, in memory",
+            summary="every probe compared with everybody: exact, for some million vectors",
         ),
     ]

@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from facereg.builtin.exact import BLOCK, ExactMatcher
+from facereg.builtin import indexed
+from facereg.builtin.exact import ExactMatcher
+from facereg.builtin.indexed import BLOCK, PROBES
 from facereg.errors import ContractError
 from facereg.testing import MatcherContract
 from facereg.testing.pictures import vectors
-from facereg.types import Embeddings
+from facereg.types import Embeddings, FloatArray
 
 
 class TestExactKeepsTheContract(MatcherContract):
@@ -72,13 +74,13 @@ def test_who_is_left_after_removals_is_found_under_the_right_name() -> None:
 
 
 def test_more_probes_than_a_block_give_what_few_give() -> None:
-    known, probes = vectors(40, 8, "a"), vectors(BLOCK + 5, 8, "a", seed=1)
+    known, probes = vectors(40, 8, "a"), vectors(PROBES + 5, 8, "a", seed=1)
     with ExactMatcher(threshold=0.5) as matcher:
         matcher.add([str(row) for row in range(40)], known)
         whole = matcher.match(probes, k=3)
-        tail = matcher.match(probes[BLOCK - 1 :], k=3)
-    assert list(whole.labels)[BLOCK - 1 :] == list(tail.labels)
-    assert whole.similarities[BLOCK - 1 :] == pytest.approx(tail.similarities, abs=1e-6)  # sums in another order
+        tail = matcher.match(probes[PROBES - 1 :], k=3)
+    assert list(whole.labels)[PROBES - 1 :] == list(tail.labels)
+    assert whole.similarities[PROBES - 1 :] == pytest.approx(tail.similarities, abs=1e-6)  # sums in another order
 
 
 def test_adding_while_others_match_loses_nothing() -> None:
@@ -93,6 +95,58 @@ def test_adding_while_others_match_loses_nothing() -> None:
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(add_and_look, range(1, 200))) == [str(row) for row in range(1, 200)]
         assert len(matcher) == 200
+
+
+def crowd(count: int, dim: int, *, alike: float = 0.0) -> Embeddings:
+    """Return unit vectors that share a part, so that the closest of a probe lie near each other."""
+    rng = np.random.default_rng(3)
+    made = rng.standard_normal((count, dim), np.float32) + np.float32(alike)
+    return Embeddings(made / np.linalg.norm(made, axis=1, keepdims=True), "a")
+
+
+@pytest.mark.parametrize("alike", [0.0, 1.0, 30.0])
+@pytest.mark.parametrize("probes", [1, PROBES + 1])
+def test_codes_leave_nobody_out(probes: int, alike: float) -> None:
+    known = crowd(2 * BLOCK + 100, 32, alike=alike)
+    asked = Embeddings(crowd(probes + 7, 32, alike=alike).vectors[7:] * np.float32(-1 if alike == 1.0 else 1), "a")
+    with ExactMatcher(threshold=0.5) as matcher:
+        matcher.add([f"{row:05}" for row in range(len(known))], known)
+        found = matcher.match(asked, k=7)
+    expected = -np.sort(-asked.vectors @ known.vectors.T, axis=1)[:, :7]
+    assert found.similarities == pytest.approx(expected, abs=1e-6)  # sums in another order
+    rows = np.array([[int(name) for name in names] for names in found.labels])
+    assert np.einsum("pkd,pd->pk", known.vectors[rows], asked.vectors) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("templates", [True, False])
+@pytest.mark.parametrize("int8", [True, False])
+def test_coming_and_going_leaves_what_a_plain_comparison_finds(
+    templates: bool, int8: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexed, "FRESH", 40)  # the index is built, and built anew, on the way
+    rng, held = np.random.default_rng(5), dict[str, list[FloatArray]]()
+    with ExactMatcher(threshold=0.5, templates=templates, int8=int8) as matcher:
+        for step in range(60):
+            names = [f"person {one}" for one in rng.integers(0, 150, rng.integers(1, 30))]
+            given = vectors(len(names), 16, "a", seed=step)
+            if step % 3 == 2:
+                for name in names:
+                    assert matcher.remove(name) == len(held.pop(name, []))
+            else:
+                matcher.add(names, given)
+                for name, vector in zip(names, given.vectors, strict=True):
+                    held.setdefault(name, []).append(vector)
+            assert len(matcher) == len(held)
+            probe = vectors(2, 16, "a", seed=1000 + step)
+            people = [np.mean(own, 0, keepdims=True) if templates else np.stack(own) for own in held.values()]
+            scores = np.stack(
+                [(probe.vectors @ (own / np.linalg.norm(own, axis=1, keepdims=True)).T).max(1) for own in people], 1
+            )
+            best = -np.sort(-scores, axis=1)[:, :9]
+            found = matcher.match(probe, k=9)
+            assert found.similarities == pytest.approx(best, abs=1e-5)  # templates are added to as float32 sums
+            assert found.labels[0][0] == list(held)[int(scores[0].argmax())]
+            assert matcher.vectors_compared == (len(held) if templates else sum(map(len, held.values())))
 
 
 @pytest.mark.parametrize("threshold", [-1.1, 1.1, float("nan")])
