@@ -21,6 +21,7 @@ from facereg.disk.reading import parse_json, read_text
 from facereg.names import shown
 
 BLOCK = 1 << 14  # bytes taken from the connection at a time
+CONNECT_S = 5.0  # to an address of a host, until it is taken for unreachable
 SILENCE_S = 30.0  # without a byte, until the connection is given up
 REDIRECTS = 5
 AGENT = "facereg"
@@ -50,6 +51,10 @@ class GaveUpError(Exception):
 
 class _BrokenError(Exception):
     """A connection that may do better next time."""
+
+
+class _NoConnectionError(_BrokenError):
+    """None was made: there is no network, or no such host; waiting helps only what had begun."""
 
 
 class Downloader:
@@ -97,6 +102,8 @@ class Downloader:
                 return
             except _BrokenError as error:
                 reason = str(error)
+                if isinstance(error, _NoConnectionError) and not attempt:
+                    break
         raise GaveUpError(reason)
 
     def _connect(self, part: _Part) -> int:
@@ -233,9 +240,10 @@ class _Answer:
                 raise
             except GaveUpError as error:
                 self._say(error)
-            except Exception as error:  # requests, urllib3, http.client, ssl and socket each have their own
-                cause = getattr(error, "reason", None) or error
-                self._say(_BrokenError(shown(str(cause))[:160] or type(error).__name__))
+            except requests.ConnectionError as error:
+                self._say(_NoConnectionError(f"no connection to {shown(_host(address))[:100]} ({_reason(error)})"))
+            except Exception as error:  # urllib3, http.client, ssl and socket each have their own
+                self._say(_BrokenError(_reason(error)))
 
     def _receive(self, address: str, headers: dict[str, str], *, may_move: bool) -> None:
         with requests.Session() as session:
@@ -265,7 +273,7 @@ def _opened(session: requests.Session, address: str, headers: dict[str, str], *,
     origin = address
     for _ in range(REDIRECTS + 1):
         response = session.get(
-            address, headers=headers, stream=True, timeout=(SILENCE_S, SILENCE_S), allow_redirects=False
+            address, headers=headers, stream=True, timeout=(CONNECT_S, SILENCE_S), allow_redirects=False
         )
         if response.status_code in (200, 206, 416):
             return response
@@ -282,6 +290,23 @@ def _opened(session: requests.Session, address: str, headers: dict[str, str], *,
                 f"redirects to {place}; only https of a file whose sha256 is given may move, and within one host"
             )
     raise GaveUpError(f"expected at most {REDIRECTS} redirects, got more")
+
+
+def _host(address: str) -> str:
+    return urlsplit(address).netloc or address
+
+
+def _reason(error: BaseException) -> str:
+    """Return what the system said of a failure, which libraries wrap in words of their own; else the library's."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return shown(inner.strerror)[:160]
+        inner = inner.__cause__ or inner.__context__
+    said = getattr(error, "reason", None) or error
+    if isinstance(error, requests.Timeout):
+        return f"no answer in {CONNECT_S if isinstance(error, requests.ConnectTimeout) else SILENCE_S:g} s"
+    return shown(str(said))[:160] or type(error).__name__
 
 
 def _no_password(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -106,7 +106,7 @@ class NetworkSpec:
             WeightsError: if the file is missing, or is the plugin's own and its checksum differs.
         """
         if folder is not None:
-            path = Path(folder) if Path(folder).is_file() else Path(folder) / self.file
+            path = Path(folder) / self.file if Path(folder).is_dir() else Path(folder)
             if not path.is_file():
                 raise WeightsError(
                     f"{self.title}: expected the weights file {path}, found {kind_of(path)}; check the path given"

@@ -30,6 +30,7 @@ from facereg.evaluation.reports import source_commit
 from facereg.evaluation.verification import best_threshold
 from facereg.folders.people import find_people
 from facereg.networks.spec import import_object
+from facereg.options import options_of, read_options
 from facereg.registry.installed import Registry
 from facereg.roles import Embedder
 from facereg.study.plan import StudyPlan, StudyRow
@@ -68,6 +69,22 @@ def describe_data(folders: Sequence[Path]) -> LearnedFrom:
             hashed.update(f"{name}/{path.name} {path.stat().st_size}\n".encode(errors="surrogatepass"))
         parts.append(f"{folder.name}: {len(found.people):,} people, {len(found.pictures):,} pictures")
     return LearnedFrom(tuple(folders), "; ".join(parts), hashed.hexdigest())
+
+
+def check_row(plan: StudyPlan, row: StudyRow, registry: Registry) -> None:
+    """Refuse a row of which it can be known before any work that it will fail.
+
+    Raises:
+        FaceregError: if its model, an option, its recipe or a setting is unknown or does not read, or its network
+            cannot be opened.
+    """
+    where = replace(plan.test.stages.embedder.where, weights=row.weights)
+    with registry.make(row.embedder, row.options, role="embedder", where=where) as embedder:
+        if not row.recipe:
+            embedder.networks.fingerprint  # noqa: B018  (opens them)
+            return
+    _settings(plan, row, registry)
+    import_object(registry.recipe(row.recipe).run)
 
 
 def run_row(
@@ -176,13 +193,7 @@ def _train(
     plan: StudyPlan, row: StudyRow, learned: LearnedFrom, out: Path, registry: Registry, notice: Notice
 ) -> dict[str, Any]:
     """Run a row's recipe, or go on with it; return what a report says of it."""
-    spec = registry.recipe(row.recipe)
-    settings = {key: _word(value) for key, value in row.settings.items()}
-    fields = getattr(import_object(spec.settings_from), "__dataclass_fields__", {}) if spec.settings_from else {}
-    if "seed" in fields:
-        settings.setdefault("seed", str(plan.seed))
-    if "devices" in fields:
-        settings.setdefault("devices", "1")  # for several, Lightning would start the whole study again
+    settings = _settings(plan, row, registry)
     asked = {"recipe": row.recipe, "settings": settings, "data": learned.described, "data_sha256": learned.digest}
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -201,7 +212,7 @@ def _train(
         write_kept(path, {"asked": asked, "train_s": None})
         began = time.perf_counter()
         try:
-            import_object(spec.run)(list(learned.folders), out, True, settings)
+            import_object(registry.recipe(row.recipe).run)(list(learned.folders), out, True, settings)
         except FaceregError:
             raise
         except Exception as error:  # out of memory, a fault of the recipe: the other rows go on
@@ -218,6 +229,20 @@ def _train(
         "train_s": seconds,
         "trained": (read_kept(done) or {}).get("finished"),
     }
+
+
+def _settings(plan: StudyPlan, row: StudyRow, registry: Registry) -> dict[str, str]:
+    """Return a row's settings as `--set` takes them, the study's seed among them; refuse what its recipe has not."""
+    spec = registry.recipe(row.recipe)
+    settings = {key: _word(value) for key, value in row.settings.items()}
+    known = (options_of(import_object(spec.settings_from)) or {}) if spec.settings_from else {}
+    if "seed" in known:
+        settings.setdefault("seed", str(plan.seed))
+    if "devices" in known:
+        settings.setdefault("devices", "1")  # for several, Lightning would start the whole study again
+    if known:
+        read_options(known, settings, owner=row.recipe, what="setting", place="settings:")
+    return settings
 
 
 def _word(value: object) -> str:

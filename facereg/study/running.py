@@ -17,12 +17,14 @@ from facereg.data.subsets import write_people
 from facereg.disk.replacing import writing
 from facereg.errors import ContractError, DatasetError, FaceregError, ImageError, MissingExtraError
 from facereg.evaluation.known_faces import KnownFaces, find_main_faces
+from facereg.pipeline.stages import require_landmarks
 from facereg.registry.installed import Registry, default_registry
 from facereg.study.pages import write_pages
 from facereg.study.plan import StudyPlan
 from facereg.study.rows import (
     LearnedFrom,
     RowResult,
+    check_row,
     describe_data,
     read_arrays,
     read_kept,
@@ -63,21 +65,26 @@ def run_study(
 ) -> StudyResult:
     """Train, embed and score every row of a plan, and write the reports; what is done already is kept.
 
-    A row that fails is said and named in the report; the others go on.
+    All rows are checked first; one that fails later is said and named in the report, and the others go on.
 
     Args:
         registry: of the models and recipes; None: those installed.
         progress: called with the number of pictures done since the last call: once for their faces, once a row.
         notice: called with a line about what is done, kept, or missing.
     Raises:
+        ContractError: naming each row whose model, options, weights, recipe or settings cannot be used; no work is
+            done then.
         DatasetError: if the pairs, their pictures or what is learned from are not there.
         FaceregError: if the detector fails, or `out` cannot be written.
     """
     registry = default_registry() if registry is None else registry
+    _check(plan, registry)
     tested = read_pairs(plan.test.format, plan.test.pairs, plan.test.images)
     chosen = None
     if plan.test.threshold_pairs is not None:
         chosen = read_pairs(plan.test.format, plan.test.threshold_pairs, plan.test.images)
+    if chosen is None and len(set(tested.folds)) == 1:
+        raise ContractError("test: one fold needs a threshold chosen on other pairs; name them as threshold_pairs")
     with writing(plan.out):
         plan.out.mkdir(parents=True, exist_ok=True)
     paths = list(dict.fromkeys(path for held in (tested, chosen) if held for path in held.paths))
@@ -107,6 +114,20 @@ def run_study(
         notice(line)
     pages = write_pages(plan, done, failed, pairs=len(tested.pairs), maps=maps)
     return StudyResult(tuple(done), failed, tuple(ImageError(*error) for error in errors), pages)
+
+
+def _check(plan: StudyPlan, registry: Registry) -> None:
+    """Refuse a plan whose stages or rows cannot be made, naming all of these rows."""
+    stages, faults = plan.test.stages, []
+    with stages.make_detector(registry) as detector, stages.make_aligner(registry) as aligner:
+        require_landmarks(detector, aligner)
+    for row in plan.rows:
+        try:
+            check_row(plan, row, registry)
+        except FaceregError as error:
+            faults.append(f"{row.name}: {error}")
+    if faults:
+        raise ContractError(f"rows: {'; '.join(faults)}")
 
 
 def _draw_maps(plan: StudyPlan, tested: PairList, known: KnownFaces, rows: Sequence[RowResult]) -> Path | None:

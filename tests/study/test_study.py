@@ -6,12 +6,13 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facereg.errors import ContractError, DatasetError
+from facereg.errors import ContractError, DatasetError, UnknownNameError
 from facereg.images import write_image
 from facereg.networks.spec import import_object
 from facereg.registry.installed import default_registry
@@ -269,8 +270,10 @@ def test_a_picture_that_cannot_be_read_is_named_and_its_pairs_refused(plan: Path
 def test_one_fold_wants_other_pairs_for_its_threshold(plan: Path) -> None:
     lines = (plan.parent / "pairs.txt").read_text("ascii").splitlines()
     (plan.parent / "one.txt").write_text("\n".join(["2", *lines[1:5]]), "ascii")
-    result, _ = told(changed(plan, ('pairs = "pairs.txt"', 'pairs = "one.txt"')))
-    assert "one fold needs a threshold chosen on other pairs" in result.failed["As it stands"]
+    study = changed(plan, ('pairs = "pairs.txt"', 'pairs = "one.txt"'))
+    with pytest.raises(ContractError, match="test: one fold needs a threshold chosen on other pairs; name them as thr"):
+        run_study(study)
+    assert not study.out.exists()
     both = 'pairs = "one.txt"\nthreshold_pairs = "pairs.txt"'
     result, _ = told(changed(plan, ('pairs = "pairs.txt"', both)))
     assert [row["accuracy"] for row in result.figures()] == [1.0, 1.0]
@@ -299,6 +302,38 @@ def test_a_plan_that_does_not_read_is_refused_in_one_line(changes: tuple[str, st
         changed(plan, changes)
     assert str(plan) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (('embedder = "painted-others"', 'embedder = "painted-other"'), "no embedder named 'painted-other'; did you"),
+        (('recipe = "noted"', 'recipe = "note"'), "no recipe named 'note'; did you mean 'noted'?"),
+        (("settings = { epochs = 2.5 }", "settings = { epoch = 2 }"), "no setting named epoch"),
+        (("settings = { epochs = 2.5 }", "settings = { epochs = 'two' }"), "settings: epochs: expected float, got 'two'"),
+        (("settings = { epochs = 2.5 }", "options = { turn = 1 }"), "no option named turn"),
+        (('embedder = "painted-others"', 'embedder = "mobilenetv3-arcface"\noptions = { flip = 3 }'), "flip: expected"),
+    ],
+)
+def test_rows_that_cannot_be_run_are_all_named_before_any_work(
+    changes: tuple[str, str], expected: str, plan: Path
+) -> None:
+    """The list of pairs is gone too: it is read after the rows."""
+    missing = ('embedder = "painted-colours"', 'embedder = "mobilenetv3-arcface"\nweights = "gone.onnx"')
+    study = changed(plan, changes, missing)
+    (plan.parent / "pairs.txt").unlink()
+    with pytest.raises(ContractError, match=rf"^rows: As it stands: .*gone.onnx.*; Trained: .*{re.escape(expected)}"):
+        run_study(study)
+    assert not study.out.exists()
+
+
+@pytest.mark.parametrize("stage", ["detector", "aligner"])
+def test_a_stage_that_is_not_there_ends_a_study_before_any_work(stage: str, plan: Path) -> None:
+    study = changed(plan, ('detector = "painted"', 'detector = "painted"\naligner = "five-point"'))
+    study = replace(study, test=replace(study.test, **{stage: "other"}))
+    (plan.parent / "pairs.txt").unlink()
+    with pytest.raises(UnknownNameError, match=f"no {stage} named 'other'"):
+        run_study(study)
 
 
 def test_pictures_that_are_not_there_end_a_study_before_any_work(plan: Path) -> None:
