@@ -16,6 +16,7 @@ from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from urllib3.exceptions import MaxRetryError
 
 from facereg.disk.reading import parse_json, read_text
 from facereg.names import shown
@@ -240,10 +241,12 @@ class _Answer:
                 raise
             except GaveUpError as error:
                 self._say(error)
-            except requests.ConnectionError as error:
-                self._say(_NoConnectionError(f"no connection to {shown(_host(address))[:100]} ({_reason(error)})"))
-            except Exception as error:  # urllib3, http.client, ssl and socket each have their own
-                self._say(_BrokenError(_reason(error)))
+            except Exception as error:  # requests, urllib3, http.client, ssl and socket each have their own
+                if isinstance(next(iter(error.args), None), MaxRetryError):  # so requests tells that it never connected
+                    host = shown(urlsplit(address).netloc)[:100]
+                    self._say(_NoConnectionError(f"no connection to {host} ({_reason(error)})"))
+                else:
+                    self._say(_BrokenError(_reason(error)))
 
     def _receive(self, address: str, headers: dict[str, str], *, may_move: bool) -> None:
         with requests.Session() as session:
@@ -290,10 +293,6 @@ def _opened(session: requests.Session, address: str, headers: dict[str, str], *,
                 f"redirects to {place}; only https of a file whose sha256 is given may move, and within one host"
             )
     raise GaveUpError(f"expected at most {REDIRECTS} redirects, got more")
-
-
-def _host(address: str) -> str:
-    return urlsplit(address).netloc or address
 
 
 def _reason(error: BaseException) -> str:

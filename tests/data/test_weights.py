@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import cast
 
@@ -72,9 +73,38 @@ def test_a_broken_connection_is_gone_on_from_in_a_later_run(model: ModelSpec, se
     assert server.ranges == [None, f"bytes={HALF}-"]
 
 
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("http://127.0.0.1:1/x.onnx", "no connection to 127.0.0.1:1 (Connection refused)"),
+        ("http://host.invalid/x.onnx", "no connection to host.invalid ("),
+    ],
+)
+def test_without_a_network_one_line_says_at_once_what_to_put_where(
+    address: str, reason: str, home: Path, run: Run, tmp_path: Path
+) -> None:
+    add(home, address)
+    began = time.monotonic()
+    called = run("models", "fetch", NAME)
+    assert time.monotonic() - began < 10, "five attempts with pauses take 15 s and more"
+    assert (called.status, called.out) == (1, "")
+    [line] = called.err.splitlines()
+    assert line.startswith("facereg: mobilenetv3-arcface:brought: ")
+    assert reason in line
+    put = f"put {address} ({len(CONTENT):,} bytes, sha256 {DIGEST}) at {tmp_path / 'cache/weights' / FILE}"
+    assert line.endswith(f"; without a network, {put}")
+    assert "Max retries" not in line
+
+
+def test_a_connection_that_was_made_is_tried_again(home: Path, server: Behaviour) -> None:
+    add(home, server.address)
+    server.break_after = [HALF, HALF]
+    assert fetched(default_registry().model(NAME), attempts=3).path.read_bytes() == CONTENT
+
+
 def test_other_bytes_than_were_stated_are_refused(model: ModelSpec, server: Behaviour, tmp_path: Path) -> None:
     server.content = CONTENT[::-1]
-    with pytest.raises(WeightsError, match=f"mobilenetv3-arcface-brought: .*expected {DIGEST} but got"):
+    with pytest.raises(WeightsError, match=f"mobilenetv3-arcface:brought: .*expected {DIGEST} but got"):
         fetched(model)
     assert names(tmp_path / "cache/weights") == []
 
