@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facereg.errors import MissingExtraError
+from facereg.errors import require_package
 from facereg.types import Faces, FloatArray, Image
-
-try:
-    import supervision
-except ImportError as error:
-    raise MissingExtraError("drawing needs supervision; pip install 'facereg-core[app]'") from error
 
 KNOWN, UNKNOWN = "#2ca02c", "#d62728"
 POINTS = "#ffdd00"
+
+
+def require_drawing() -> None:
+    """Raise MissingExtraError where nothing can be drawn; whoever asks for drawings is told before the work."""
+    require_package("supervision", "drawing needs supervision")
 
 
 def draw_faces(
@@ -28,7 +28,12 @@ def draw_faces(
         faces: N faces.
         labels: N texts.
         known: N flags; green where true, red elsewhere; all green where None.
+    Raises:
+        MissingExtraError: without the extra [app].
     """
+    require_drawing()
+    import supervision
+
     scene = np.ascontiguousarray(image[..., ::-1])  # supervision draws BGR
     if len(faces) == 0:
         return np.ascontiguousarray(scene[..., ::-1])
@@ -51,7 +56,14 @@ def draw_faces(
 
 
 def draw_points(image: Image, points: FloatArray, colour: str) -> Image:
-    """Return a copy of the picture with points (..., 2) in a colour, as `#d62728`; there may be none."""
+    """Return a copy of the picture with points (..., 2) in a colour, as `#d62728`; there may be none.
+
+    Raises:
+        MissingExtraError: without the extra [app].
+    """
+    require_drawing()
+    import supervision
+
     if not points.size:
         return image.copy()
     scene = np.ascontiguousarray(image[..., ::-1])  # supervision draws BGR

@@ -31,6 +31,8 @@ A message says what was wrong, what was expected, what was got and what to do, o
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 
 class FaceregError(Exception):
     """Base of every error raised by facereg on purpose."""
@@ -127,6 +129,19 @@ class GalleryError(FaceregError):
 
 class SpaceMismatchError(GalleryError, ContractError):
     """Embeddings of two different models (or weights) were mixed."""
+
+
+def require_package(name: str, needed_by: str, *, extra: str = "app") -> None:
+    """Refuse work that needs a package of an extra, before it begins; nothing is imported.
+
+    Args:
+        name: that the package is imported by.
+        needed_by: what needs it, and its name as pip has it, as 'drawing needs supervision'.
+    Raises:
+        MissingExtraError: if it is not installed.
+    """
+    if find_spec(name) is None:
+        raise MissingExtraError(f"{needed_by}; pip install 'facereg-core[{extra}]'")
 
 
 def words_of(error: BaseException, longest: int = 500) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from facereg.disk.paths import inside
 from facereg.disk.replacing import writing
+from facereg.drawing import require_drawing
 from facereg.errors import ContractError, ImageError
 from facereg.names import shown
 from facereg.types import Image
@@ -35,6 +36,7 @@ class Copies:
     def __init__(self, folder: Path | None, named: Sequence[Path], pictures: Sequence[Path] = ()) -> None:
         self._folder = folder or Path()
         if folder is not None:
+            require_drawing()
             require_folder(folder)
         bases = [os.path.abspath(path if os.path.isdir(path) else path.parent) for path in named]
         self._base = os.path.commonpath(bases) if bases else os.getcwd()

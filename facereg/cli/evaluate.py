@@ -18,7 +18,7 @@ from facereg.cli.options import (
     say_without_area,
     with_stages,
 )
-from facereg.cli.reporting import Out, report
+from facereg.cli.reporting import Out, drawn, report
 from facereg.cli.tally import Tally
 from facereg.cli.verifying import Images, templates, verification
 
@@ -47,7 +47,8 @@ def detection(
         typer.Option(min=0.01, max=0.99, help="Cut a picture about each face of --least px, to fill this share of it."),
     ] = None,
     worst: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Draw the pictures with most mistakes into this folder.")
+        Path | None,
+        typer.Option(file_okay=False, callback=drawn, help="Draw the pictures with most mistakes into this folder."),
     ] = None,
     out: Out = None,
     json: Json = False,
@@ -127,7 +128,8 @@ def landmarks(
     format: Annotated[Points, typer.Option(help="Layout of the annotations.")] = "5pt",
     enlarge: Annotated[float, typer.Option(min=0.1, max=16, help="Detect on the picture made larger by this.")] = 1.0,
     worst: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Draw the faces with the largest errors into this folder.")
+        Path | None,
+        typer.Option(file_okay=False, callback=drawn, help="Draw the faces with the largest errors into this folder."),
     ] = None,
     out: Out = None,
     json: Json = False,

@@ -196,12 +196,14 @@ def _identify_video(
 ) -> None:
     from itertools import islice
 
+    from facereg.drawing import require_drawing
     from facereg.images import write_image
     from facereg.pipeline.showing import draw_names, faces_as_json
     from facereg.pipeline.videos import identify_video
     from facereg.video import Video
 
     if draw is not None:
+        require_drawing()
         require_folder(draw)
     video, tally = Video(source, notice=complain), Tally()
     try:

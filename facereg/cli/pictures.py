@@ -80,12 +80,14 @@ def landmarks(
     Example: facereg landmarks holiday/ --aligner onnx-landmarks --weights aligner=landmarks.onnx --sheet faces.png
     """
     from facereg.data.sheet import faces_close_up, in_rows
+    from facereg.drawing import require_drawing
     from facereg.folders.walking import find_pictures
     from facereg.images import require_picture_name, write_image
     from facereg.pipeline.points import find_points
     from facereg.pipeline.showing import draw_found_points, points_as_json
 
     if sheet is not None:
+        require_drawing()
         require_picture_name(sheet)
         require_writable(sheet)
     found, tally = find_pictures(images), Tally()

@@ -11,6 +11,7 @@ import typer
 from facereg.cli.options import Stages, print_json
 from facereg.cli.streams import complain, say
 from facereg.cli.tally import Tally
+from facereg.errors import require_package
 
 if TYPE_CHECKING:
     from facereg.errors import ImageError
@@ -19,7 +20,20 @@ if TYPE_CHECKING:
 def _json_file(path: Path | None) -> Path | None:
     if path is not None and path.suffix != ".json":
         raise typer.BadParameter(f"expected a name that ends in .json, got {path}")
+    if path is not None:
+        require_package("matplotlib", "pictures of curves need matplotlib")
     return path
+
+
+def drawn(folder: Path | None) -> Path | None:
+    """Return the folder for drawings; told before the work where nothing can be drawn or written into it."""
+    if folder is not None:
+        from facereg.cli.copies import require_folder
+        from facereg.drawing import require_drawing
+
+        require_drawing()
+        require_folder(folder)
+    return folder
 
 
 Out = Annotated[

@@ -18,6 +18,7 @@ from facereg.evaluation.verification import (
     REFUSED,
     VerificationScores,
     best_threshold,
+    require_roc,
     score_pairs,
     thresholds_from,
 )
@@ -217,6 +218,7 @@ def measure_verification(
         DatasetError: if pictures are not there.
         FaceregError: if a network is not to be had.
     """
+    require_roc()
     if flip is not None:
         pipeline = Pipeline(pipeline.detector, pipeline.aligner, FlippedEmbedder(pipeline.embedder, flip))
     lists = [tested] if chosen is None else [tested, chosen]

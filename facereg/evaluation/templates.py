@@ -13,7 +13,7 @@ from facereg.data.templates import TemplateList
 from facereg.errors import ContractError, DatasetError, ImageError
 from facereg.evaluation.flipping import Flip, FlippedEmbedder
 from facereg.evaluation.known_faces import KnownFaces, embed_known_faces, find_main_faces
-from facereg.evaluation.verification import REFUSED, roc, tpr_at
+from facereg.evaluation.verification import REFUSED, require_roc, roc, tpr_at
 from facereg.pipeline.composer import Pipeline
 from facereg.types import BoolArray, FloatArray, IntArray
 
@@ -122,6 +122,7 @@ def measure_templates(
         DatasetError: if pictures are not there.
         FaceregError: if a network is not to be had.
     """
+    require_roc()
     if listed.same.all() or not listed.same.any():
         raise ContractError("pairs: expected genuine and impostor pairs, got one kind only")
     paths = list(dict.fromkeys(listed.paths))

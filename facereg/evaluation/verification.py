@@ -7,13 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facereg.errors import ContractError, MissingExtraError
+from facereg.errors import ContractError, require_package
 from facereg.types import BoolArray, FloatArray, IntArray
-
-try:
-    from sklearn.metrics import roc_curve
-except ImportError as error:
-    raise MissingExtraError("evaluation needs scikit-learn; pip install 'facereg-core[app]'") from error
 
 FARS = (0.1, 0.01, 0.001)
 FEWEST = 10  # false accepts that a rate beside the one asked for rests on
@@ -56,6 +51,11 @@ class VerificationScores:
     threshold: float
     right: BoolArray
     curve: FloatArray
+
+
+def require_roc() -> None:
+    """Raise MissingExtraError where no ROC can be computed; whoever needs one is told before the work."""
+    require_package("sklearn", "evaluation needs scikit-learn")
 
 
 def score_pairs(
@@ -137,6 +137,9 @@ def best_threshold(similarities: FloatArray, same: BoolArray) -> float:
 
 def roc(similarities: FloatArray, same: BoolArray) -> FloatArray:
     """Return (N, 3) float32 rows of FAR, TPR and threshold, by falling threshold, from accepting nobody."""
+    require_roc()
+    from sklearn.metrics import roc_curve  # here: verify and calibrate need none
+
     far, tpr, thresholds = roc_curve(same, similarities, drop_intermediate=False)
     return np.stack([far, tpr, thresholds], 1).astype(np.float32)
 

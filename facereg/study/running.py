@@ -17,6 +17,7 @@ from facereg.data.subsets import write_people
 from facereg.disk.replacing import writing
 from facereg.errors import ContractError, DatasetError, FaceregError, ImageError, MissingExtraError
 from facereg.evaluation.known_faces import KnownFaces, find_main_faces
+from facereg.evaluation.verification import require_roc
 from facereg.pipeline.stages import require_landmarks
 from facereg.registry.installed import Registry, default_registry
 from facereg.study.pages import write_pages
@@ -77,6 +78,7 @@ def run_study(
         DatasetError: if the pairs, their pictures or what is learned from are not there.
         FaceregError: if the detector fails, or `out` cannot be written.
     """
+    require_roc()
     registry = default_registry() if registry is None else registry
     _check(plan, registry)
     tested = read_pairs(plan.test.format, plan.test.pairs, plan.test.images)
