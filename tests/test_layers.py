@@ -26,7 +26,7 @@ LAYERS = (
     ("builtin",),
     ("pipeline",),
     ("gallery",),
-    ("serving", "data", "evaluation", "training", "testing", "study"),
+    ("serving", "collection", "data", "evaluation", "training", "testing", "study"),
     ("cli",),
 )
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}

@@ -13,6 +13,7 @@ from typing import get_args
 import pytest
 
 import facereg
+import facereg.collection
 import facereg.evaluation
 import facereg.testing
 import facereg.training
@@ -21,7 +22,7 @@ from facereg.roles import RoleName
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = {"facereg", "facereg.gallery", "facereg.testing", "facereg.training"}
-LAZY = (facereg, facereg.evaluation, facereg.training)
+LAZY = (facereg, facereg.collection, facereg.evaluation, facereg.training)
 PRODUCT = sorted(path for path in ROOT.glob("plugins/*/facereg_*/**/*.py"))
 
 

@@ -9,6 +9,7 @@ import typer
 
 from facereg import __version__
 from facereg.cli import (
+    collecting,
     comparing,
     data,
     demo,
@@ -98,6 +99,8 @@ app.command()(pictures.embed)
 app.command()(comparing.verify)
 app.command()(people.enroll)
 app.command()(people.identify)
+app.command()(collecting.index)
+app.command()(collecting.find)
 app.command()(comparing.calibrate)
 app.command()(training.train)
 app.command()(training.export)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facereg.cli.options import Json, Stages, answer, complain, print_json, progress, with_stages
+from facereg.cli.options import Json, Stages, answer, complain, counted, print_json, progress, with_stages
 from facereg.cli.streams import say
 from facereg.cli.tally import Tally
 from facereg.cli.verifying import Images, Pairs
@@ -77,3 +77,18 @@ def calibrate(
             say(f"threshold {value:.4f}: false accept rate {rate:g}")
         say(f"stored for {result.space} in {path}")
     tally.finish()
+
+
+def threshold_among(stages: Stages, space: str, comparisons: int, given: float | None, fpir: float) -> float:
+    """Return the threshold for so many comparisons; say so where that few errors were not measured."""
+    from facereg.gallery.thresholds import far_for
+
+    far = far_for(comparisons, fpir)
+    used = stages.threshold_for(space, given, far=far)
+    if used.far is not None and used.far > far:
+        complain(
+            f"{counted(comparisons, 'comparison')} a face: expected a threshold of false accept rate {far:.2g}, "
+            f"the lowest measured is {used.far:g} ({used.origin}); strangers may be named, "
+            "calibrate with --every-pair on more pictures"
+        )
+    return used.value

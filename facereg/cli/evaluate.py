@@ -1,4 +1,4 @@
-"""evaluate detection, wider, landmarks, verification, identification."""
+"""evaluate detection, wider, landmarks, verification, identification, grouping."""
 
 from __future__ import annotations
 
@@ -190,3 +190,32 @@ def identification(
             notice=complain,
         )
     report(result, result.images, stages, ("detector", "aligner", "embedder", "matcher"), out, json, tally)
+
+
+@app.command()
+@with_stages
+def grouping(
+    images: Annotated[Path, typer.Option("--images", help="Folder with a folder of pictures for each person.")],
+    choose_on: Annotated[
+        Path, typer.Option("--choose-on", help="Another such folder, on which each method's threshold is chosen.")
+    ],
+    out: Out = None,
+    json: Json = False,
+    *,
+    stages: Stages,
+) -> None:
+    """Unknown people: their main faces are put into groups by each method, and the groups compared with the people.
+
+    Example: facereg evaluate grouping --images people/ --choose-on others/
+    """
+    from facereg.evaluation.grouping import measure_grouping
+    from facereg.folders.people import find_people, require_pictures
+
+    found, others, tally = find_people(images), find_people(choose_on), Tally()
+    for each, folder in ((found, images), (others, choose_on)):
+        require_pictures(each, folder)
+        tally.leave_out(each.skipped, each.failed)
+    pictures = len(found.pictures) + len(others.pictures)
+    with stages.pipeline() as pipeline, progress("embedding", pictures) as advance:
+        result = measure_grouping(pipeline, found.people, choose_on=others.people, progress=advance, notice=complain)
+    report(result, pictures, stages, ("detector", "aligner", "embedder"), out, json, tally)

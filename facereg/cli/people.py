@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facereg.cli.comparing import threshold_among
 from facereg.cli.copies import Copies, require_folder
 from facereg.cli.options import GalleryPlace, Json, Stages, answer, counted, print_json, progress, with_stages
 from facereg.cli.pictures import DrawInto
@@ -96,7 +97,7 @@ def _say_enrolled(report: EnrolmentReport, gallery: Address, json: bool) -> None
 
 @with_stages
 def identify(
-    source: Annotated[str, typer.Argument(help="A picture, folder, video file, stream's address or camera's number.")],
+    source: Annotated[str, typer.Argument(help="A picture, folder, index, video file, address or camera's number.")],
     gallery: GalleryPlace,
     draw: DrawInto = None,
     threshold: Annotated[float | None, typer.Option(min=-1.0, max=1.0, help="Default: the one calibrated.")] = None,
@@ -116,6 +117,8 @@ def identify(
 
     Example: facereg identify party/ --gallery team.gallery --draw out
     """
+    from facereg.cli.collecting import identify_index
+    from facereg.collection.schema import is_index
     from facereg.gallery import Gallery
     from facereg.gallery.thresholds import keep_threshold
     from facereg.video import is_video
@@ -126,27 +129,14 @@ def identify(
         stages.make_matcher(1.0) as matcher,
     ):
         held.fill(matcher)
-        keep_threshold(matcher, lambda compared: _threshold(stages, held.space, compared, threshold, fpir))
+        keep_threshold(matcher, lambda compared: threshold_among(stages, held.space, compared, threshold, fpir))
         pipeline.matcher, pipeline.candidates = matcher, candidates
-        if is_video(source):
+        if is_index(source):
+            identify_index(pipeline, matcher, Path(source), draw, json)
+        elif is_video(source):
             _identify_video(pipeline, source, draw, frames, smooth, json)
         else:
             _identify_pictures(pipeline, Path(source), draw, json)
-
-
-def _threshold(stages: Stages, space: str, comparisons: int, given: float | None, fpir: float) -> float:
-    """Return the threshold for so many comparisons; say so where that few errors were not measured."""
-    from facereg.gallery.thresholds import far_for
-
-    far = far_for(comparisons, fpir)
-    used = stages.threshold_for(space, given, far=far)
-    if used.far is not None and used.far > far:
-        complain(
-            f"{counted(comparisons, 'comparison')} a face: expected a threshold of false accept rate {far:.2g}, "
-            f"the lowest measured is {used.far:g} ({used.origin}); strangers may be named, "
-            "calibrate with --every-pair on more pictures"
-        )
-    return used.value
 
 
 def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json: bool) -> None:
@@ -174,7 +164,7 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json
                     print_json({"image": str(path), "error": outcome.reason})
                 continue
             for line in faces_as_json(outcome):
-                _say({"image": str(path), **line}, json)
+                say_named({"image": str(path), **line}, json)
             if draw is not None:  # read again: pictures on their way through the stages are not kept
                 try:
                     picture = read_picture(path)
@@ -220,7 +210,7 @@ def _identify_video(
                 points = shown.points if smooth else None
                 for line, track, name in zip(faces_as_json(result, points), shown.tracks, shown.names, strict=True):
                     place = {"image": video.name, "frame": number, "time_s": round(shown.frame.time_s, 3)}
-                    _say({**place, "track": track, **line, "label": name}, json)
+                    say_named({**place, "track": track, **line, "label": name}, json)
                 if draw is not None:
                     path = draw / f"frame-{number:06d}.jpg"
                     try:
@@ -242,7 +232,8 @@ def _identify_video(
         raise typer.Exit(1)
 
 
-def _say(line: dict[str, object], json: bool) -> None:
+def say_named(line: dict[str, object], json: bool) -> None:
+    """Print what is known of one face, as JSON or for people."""
     frame = f" frame {line['frame']} track {line['track']}" if "frame" in line else ""
     why = line.get("reason") or f"similarity {line['similarity']:.3f}"
     answer(json, line, f"{line['image']}{frame}: {line['label'] or 'unknown'} ({why})")

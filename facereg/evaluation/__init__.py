@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from facereg.evaluation.detecting import measure_detection as measure_detection
     from facereg.evaluation.flipping import Flip as Flip
     from facereg.evaluation.flipping import FlippedEmbedder as FlippedEmbedder
+    from facereg.evaluation.grouping import GroupingResult as GroupingResult
+    from facereg.evaluation.grouping import GroupingScores as GroupingScores
+    from facereg.evaluation.grouping import measure_grouping as measure_grouping
+    from facereg.evaluation.grouping import score_grouping as score_grouping
     from facereg.evaluation.identification import IdentificationResult as IdentificationResult
     from facereg.evaluation.identification import measure_identification as measure_identification
     from facereg.evaluation.known_faces import KnownFaces as KnownFaces
@@ -75,6 +79,7 @@ _HOMES = {
     ),
     "facereg.evaluation.detecting": "DetectionResult measure_detection",
     "facereg.evaluation.flipping": "Flip FlippedEmbedder",
+    "facereg.evaluation.grouping": "GroupingResult GroupingScores measure_grouping score_grouping",
     "facereg.evaluation.identification": "IdentificationResult measure_identification",
     "facereg.evaluation.known_faces": "KnownFaces embed_known_faces find_main_faces",
     "facereg.evaluation.landmarks": "LandmarkResult measure_landmarks",

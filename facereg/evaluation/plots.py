@@ -54,6 +54,17 @@ def plot_detection(path: Path, curves: Mapping[str, FloatArray], title: str) -> 
     save_figure(path)
 
 
+def plot_grouping(path: Path, curves: Mapping[str, FloatArray], title: str) -> None:
+    """Draw BCubed F against the threshold of rows threshold, F, by method."""
+    _, axis = pyplot.subplots(figsize=(5.5, 4.5))
+    for name, curve in curves.items():
+        axis.plot(curve[:, 0], curve[:, 1], ".-", label=name)
+    axis.set(ylim=(0, 1.02))
+    axis.legend()
+    _axes(axis, "cosine similarity", "BCubed F", title)
+    save_figure(path)
+
+
 def plot_points(
     path: Path,
     curves: Mapping[str, FloatArray],

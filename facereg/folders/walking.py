@@ -31,6 +31,7 @@ RAW_ENDINGS = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2",
 PLACEHOLDER_ENDINGS = frozenset({".icloud", ".nextcloud", ".owncloud"})
 PARTIAL_ENDINGS = frozenset({".crdownload", ".download", ".part", ".partial", ".opdownload"})  # browsers', meanwhile
 LOOKED_THROUGH = 10_000  # entries of a folder left out that are looked at for pictures
+PART = 1_024  # entries given at once where they are streamed
 
 
 @dataclass(slots=True)
@@ -67,22 +68,20 @@ def find_pictures(paths: Iterable[str | Path]) -> Found:
     """
     found = Found()
     for path in map(Path, paths):
-        try:
-            is_folder = stat.S_ISDIR(path.stat().st_mode)
-        except OSError as error:
-            if isinstance(error, FileNotFoundError | NotADirectoryError):
-                is_folder = False
-            else:
-                found.failed.append(LeftOut(path, _unreadable(error)))
-                continue
-        if not is_folder:
-            found.pictures.append(path)
-            continue
-        inside = _Walk(path).found()
-        if not inside.pictures and not any(item.path == path for item in inside.failed):
-            inside.failed.append(LeftOut(path, f"expected pictures in this folder, found none ({_endings()})"))
+        inside = Found()
+        for part in _walk(path):
+            inside.add(part)
+        inside.pictures.sort()
+        for left_out in (inside.skipped, inside.failed):
+            left_out.sort(key=lambda item: item.path)
         found.add(inside)
     return found
+
+
+def stream_pictures(paths: Iterable[str | Path]) -> Iterator[Found]:
+    """Yield what `find_pictures` returns, in parts of at most PART entries: as they are found, none of them kept."""
+    for path in map(Path, paths):
+        yield from _walk(path)
 
 
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
@@ -176,15 +175,36 @@ class Entered:
         return entries, None if entries else LeftOut(folder, "expected pictures, got an empty folder"), None
 
 
+def _walk(named: Path) -> Iterator[Found]:
+    """Yield a file that was named, or what a folder and all below it hold, in parts."""
+    try:
+        is_folder = stat.S_ISDIR(named.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder = False
+    except OSError as error:
+        yield Found(failed=[LeftOut(named, _unreadable(error))])
+        return
+    if not is_folder:
+        yield Found([named])
+        return
+    held, unread = False, False
+    for part in _Walk(named):
+        held = held or bool(part.pictures)
+        unread = unread or any(item.path == named for item in part.failed)
+        yield part
+    if not held and not unread:
+        yield Found(failed=[LeftOut(named, f"expected pictures in this folder, found none ({_endings()})")])
+
+
 class _Walk:
-    """A folder and all below it."""
+    """A folder and all below it, in parts of at most PART entries."""
 
     def __init__(self, root: Path) -> None:
         self._root, self._found, self._entered = root, Found(), Entered(root)
         self._folders = deque([root])
         self._links: deque[Path] = deque()  # to folders: after the real ones, which so keep their own names
 
-    def found(self) -> Found:
+    def __iter__(self) -> Iterator[Found]:
         while self._folders or self._links:
             folder = self._folders.popleft() if self._folders else self._links.popleft()
             entries, skipped, failed = self._entered.enter(folder)
@@ -192,10 +212,13 @@ class _Walk:
             self._found.failed += [failed] if failed else []
             for path in entries:
                 self._sort(path)
-        self._found.pictures.sort()
-        for left_out in (self._found.skipped, self._found.failed):
-            left_out.sort(key=lambda item: item.path)
-        return self._found
+                if len(self._found) >= PART:
+                    yield self._given()
+        yield self._given()
+
+    def _given(self) -> Found:
+        part, self._found = self._found, Found()
+        return part
 
     def _sort(self, path: Path) -> None:
         kind, reason = sort_entry(path)

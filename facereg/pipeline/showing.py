@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from facereg.drawing import POINTS, draw_faces, draw_points
 from facereg.images import Picture
 from facereg.pipeline.points import FacePoints
 from facereg.pipeline.stages import Result
-from facereg.types import Faces, FloatArray, Image
+from facereg.types import Faces, FloatArray, Image, Match
 
 
 def faces_as_json(result: Result, points: FloatArray | None = None) -> Iterator[dict[str, object]]:
@@ -20,13 +20,9 @@ def faces_as_json(result: Result, points: FloatArray | None = None) -> Iterator[
         points: (N, P, 2) of all faces, for `points`.
     """
     for row, found in enumerate(result):
-        match = found.match
         yield {
-            "box": [round(float(value), 3) for value in found.face.box],
-            "label": match.label,
-            "similarity": round(match.similarity, 6),
-            "accepted": match.accepted,
-            "candidates": [{"label": name, "similarity": round(value, 6)} for name, value in match.candidates],
+            "box": rounded([found.face.box])[0],
+            **match_as_json(found.match),
             **({"reason": found.refused} if found.refused else {}),
             **({} if points is None else {"points": [] if found.refused else rounded(points[row])}),
         }
@@ -38,16 +34,26 @@ def points_as_json(picture: Picture, faces: Faces, found: FacePoints) -> Iterato
     placed = iter(picture.in_file(Faces(kept.boxes, kept.scores, found.points[found.kept])).landmarks)
     for face, reason in zip(picture.in_file(faces), found.refused, strict=True):
         yield {
-            "box": [round(float(value), 3) for value in face.box],
+            "box": rounded([face.box])[0],
             "score": round(face.score, 6),
             "points": [] if reason else rounded(next(placed)),
             **({"reason": reason} if reason else {}),
         }
 
 
-def rounded(points: FloatArray) -> list[list[float]]:
-    """Return points (P, 2) for JSON."""
-    return [[round(float(x), 3), round(float(y), 3)] for x, y in points]
+def match_as_json(match: Match) -> dict[str, object]:
+    """Return `label similarity accepted candidates` of a match."""
+    return {
+        "label": match.label,
+        "similarity": round(match.similarity, 6),
+        "accepted": match.accepted,
+        "candidates": [{"label": name, "similarity": round(value, 6)} for name, value in match.candidates],
+    }
+
+
+def rounded(rows: Iterable[FloatArray]) -> list[list[float]]:
+    """Return points (P, 2), or boxes (N, 4), for JSON."""
+    return [[round(float(value), 3) for value in row] for row in rows]
 
 
 def draw_found_points(image: Image, faces: Faces, found: FacePoints) -> Image:

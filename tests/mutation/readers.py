@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image as Pillow
 from scipy.io import savemat
 
+from facereg.collection import File, Index, Seen
 from facereg.data.bins import read_bin
 from facereg.data.fetch import read_sources
 from facereg.data.formats import read_boxes
@@ -177,6 +178,23 @@ def _gallery(folder: Path) -> Path:
     return folder / "gallery.db"
 
 
+def _index(folder: Path) -> Path:
+    with Index.open(folder / "photos.index", space="model:1", create=True) as index:
+        for row in range(3):
+            boxes = np.arange(8, dtype=np.float32).reshape(2, 4)
+            faces = vectors(2, 8, "model:1", seed=row).vectors
+            index.add([Seen(File(Path(f"/{row}.jpg"), 1, row), f"{row:064x}", boxes, boxes[:, 0], faces)])
+    return folder / "photos.index"
+
+
+def _read_index(path: Path) -> object:
+    with Index.open(path, space="model:1") as index:
+        return index.counts(), [
+            (faces.files, faces.sha256, faces.boxes.tolist(), faces.scores.tolist(), faces.embeddings.vectors.tolist())
+            for faces in index.faces()
+        ]
+
+
 def _held(gallery: Gallery) -> object:
     names, embeddings = gallery.embeddings()
     return names, embeddings.vectors.tolist(), [(one.name, one.sources) for one in gallery.people()]
@@ -329,6 +347,7 @@ READERS = (
     Reader("safetensors", _safetensors, _read_tensors),
     Reader("checkpoint", _checkpoint, _read_checkpoint),
     Reader("gallery", _gallery, _read_gallery, sealed=True),
+    Reader("index", _index, _read_index),
     Reader("export", _export, _read_export, sealed=True),
     Reader("calibrations", _calibrations, _read_calibrations, sealed=True),
     Reader("pipeline TOML", _text("pipeline.toml", PIPELINE), lambda path: repr(Composition.read(path))),
