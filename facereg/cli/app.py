@@ -19,6 +19,7 @@ from facereg.cli import (
     models,
     people,
     pictures,
+    report,
     study,
     training,
     triton,
@@ -102,6 +103,7 @@ app.command()(people.identify)
 app.command()(collecting.index)
 app.command()(collecting.find)
 app.command()(comparing.calibrate)
+app.command()(report.report)
 app.command()(training.train)
 app.command()(training.export)
 app.command()(training.quantize)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from facereg.disk.replacing import write_atomically, writing
+from facereg.evaluation.html import Table, page, paragraphs, picture
 from facereg.evaluation.plots import plot_verification
 from facereg.pipeline.composition import StageChoice
 from facereg.study.plan import PublishedRow, StudyPlan
@@ -20,15 +16,6 @@ from facereg.study.rows import RowResult
 
 RATES = {"0.1": "10 %", "0.01": "1 %", "0.001": "0.1 %"}
 NONE = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of a report: names of columns, and rows of cells."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def write_pages(
@@ -198,19 +185,6 @@ def _cell(text: str) -> str:
 def _html(
     title: str, lines: Sequence[str], tables: Sequence[Table], failures: Sequence[str], pictures: Mapping[str, Path]
 ) -> str:
-    parts = [f"<p>{escape(line)}</p>" for line in lines]
-    for table in tables:
-        head = "".join(f"<th>{escape(name)}</th>" for name in table.head)
-        body = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>\n" for row in table.rows)
-        parts.append(f"<h2>{escape(table.title)}</h2>\n<table><tr>{head}</tr>\n{body}</table>")
-    parts += [f"<p>{escape(line)}</p>" for line in failures]
-    for name, path in pictures.items():
-        inside = base64.b64encode(path.read_bytes()).decode("ascii")
-        parts.append(f'<h2>{escape(name)}</h2>\n<img alt="{escape(name)}" src="data:image/png;base64,{inside}">')
-    page = resources.files("facereg.study").joinpath("page.html").read_text("utf-8")
-    return Template(page).substitute(title=escape(title), body="\n".join(parts))
-
-
-def _html_cell(text: str) -> str:
-    kind = ' class="number"' if re.match(r"[0-9]|too few|-$", text) and len(text) < 40 else ""
-    return f"<td{kind}>{escape(text)}</td>"
+    parts = [*paragraphs(lines), *(table.html() for table in tables), *paragraphs(failures)]
+    parts += [f"<h2>{escape(name)}</h2>\n{picture(path, name)}" for name, path in pictures.items()]
+    return page(title, parts)
