@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from facereg.cli.options import Json, Stages, complain, progress, with_stages
+from facereg.cli.options import Json, Stages, complain, counted, progress, with_stages
 from facereg.cli.reporting import Out, report
 
 Images = Annotated[Path, typer.Option("--images", help="Folder of the pictures.")]
@@ -31,6 +31,9 @@ def verification(
         typer.Option(help="Layout of the pairs; of bin, IMAGES is a folder for its pictures."),
     ] = "lfw",
     draws: Annotated[int, typer.Option(min=0, help="Draws of the people, for 95 % intervals; 0: none.")] = 0,
+    worst: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Draw the pairs judged most wrongly into this folder.")
+    ] = None,
     out: Out = None,
     json: Json = False,
     *,
@@ -50,6 +53,8 @@ def verification(
         result = measure_verification(
             pipeline, tested, chosen, flip=flip, draws=draws, progress=advance, notice=complain
         )
+    if worst is not None:
+        complain(f"drew {counted(len(result.draw_worst(worst)), 'pair')} into {worst}")
     report(result, pictures, stages, ("detector", "aligner", "embedder"), out, json)
 
 

@@ -151,6 +151,7 @@ class VerificationResult:
         pairs, folds: how many there are.
         missing: how many pairs lack a face, or have a picture that cannot be read.
         errors: what is wrong with each file that could not be read or worked on.
+        tested: the pairs, and their `similarities` (N,), REFUSED for one that lacks a face.
         intervals: how far the figures would move with other people; None where no draws were asked for.
     """
 
@@ -159,6 +160,8 @@ class VerificationResult:
     folds: int
     missing: int
     errors: tuple[ImageError, ...]
+    tested: PairList
+    similarities: FloatArray
     intervals: Intervals | None = None
 
     def figures(self) -> dict[str, object]:
@@ -188,6 +191,12 @@ class VerificationResult:
         from facereg.evaluation.plots import plot_verification
 
         plot_verification(path, {title: self.scores.curve}, f"{title}, {self.pairs} pairs")
+
+    def draw_worst(self, folder: Path) -> list[Path]:
+        """Draw the pairs farthest on the wrong side of the threshold; see `draw_worst_pairs`."""
+        from facereg.evaluation.worst_pairs import draw_worst_pairs
+
+        return draw_worst_pairs(folder, self.tested.pairs, self.similarities, self.scores.right, self.scores.threshold)
 
 
 def _by_far(values: Mapping[float, float | None]) -> dict[str, float | None]:
@@ -245,7 +254,16 @@ def score_list(
     """
     scores = score_pairs(compared.values, compared.same, tested.folds, threshold=threshold)
     drawn = bootstrap(compared.values, compared.same, scores.right, tested.people, draws=draws) if draws else None
-    return VerificationResult(scores, len(tested.pairs), len(set(tested.folds)), compared.missing, errors, drawn)
+    return VerificationResult(
+        scores,
+        len(tested.pairs),
+        len(set(tested.folds)),
+        compared.missing,
+        errors,
+        tested,
+        compared.values,
+        drawn,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

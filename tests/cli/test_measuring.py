@@ -47,8 +47,21 @@ def test_verification_counts_a_pair_without_a_face_as_refused(
 ) -> None:
     listed = pairs(tmp_path / "pairs.txt", "2 5", [*UNSEEN, *IMPOSTORS, *GENUINE, *IMPOSTORS])
     out = tmp_path / "results" / "verification.json"
-    called = run("evaluate", "verification", "--images", tree, "--pairs", listed, "--out", out, "--json", *painted)
+    words = [
+        "evaluate",
+        "verification",
+        "--images",
+        tree,
+        "--pairs",
+        listed,
+        "--out",
+        out,
+        "--worst",
+        tmp_path / "worst",
+    ]
+    called = run(*words, "--json", *painted)
     assert called.status == 0
+    assert "drew 0 pairs into" in called.err  # the one judged wrongly lacks a face
     figures = called.document
     assert set(figures) >= {"pairs", "missing", "accuracy", "accuracy_std", "tpr_at_far", "threshold"}
     assert (figures["pairs"], figures["missing"]) == (20, 1)
