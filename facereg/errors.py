@@ -23,6 +23,7 @@ FaceregError                  base: `except FaceregError` catches all of them
 │       └── DeadModelError    the model's process is gone, though the server calls it ready
 ├── DatasetError              a data set that is not laid out as stated
 └── GalleryError              a gallery that cannot be used
+    ├── GalleryUnreachableError  its database does not answer, or was lost
     └── SpaceMismatchError    embeddings of two models were mixed
 ```
 
@@ -125,6 +126,10 @@ class DatasetError(FaceregError):
 
 class GalleryError(FaceregError):
     """A gallery that cannot be opened, read or written."""
+
+
+class GalleryUnreachableError(GalleryError):
+    """The database of a gallery does not answer, or was lost: try again, nothing is added twice."""
 
 
 class SpaceMismatchError(GalleryError, ContractError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -30,7 +29,7 @@ from facereg.gallery.files import (
     tidy,
 )
 from facereg.gallery.migration import migrate
-from facereg.gallery.rows import Connection, Row, State, now
+from facereg.gallery.rows import Connection, Row, State
 from facereg.gallery.schema import VERSION, make_tables, schema_version
 from facereg.gallery.seals import Sealer
 from facereg.names import Address
@@ -247,7 +246,7 @@ def make_gallery(path: Path, space: str, sealer: Sealer) -> None:
                 connection.execute("BEGIN IMMEDIATE")
                 if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:  # nobody was quicker
                     make_tables(connection)
-                    State.new(uuid.uuid4().hex, space, now(), sealer).write(connection)
+                    State.new(space, sealer).write(connection)
                 connection.execute("COMMIT")
         finally:
             connection.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar
 
 from facereg.errors import GalleryError
 from facereg.gallery.changing import Change
@@ -27,6 +28,7 @@ class Store(ABC):
         sealer: of its seals.
     """
 
+    change_class: ClassVar[type[Change]] = Change
     id: str  # made once; two galleries never share it
     space: str  # of its embeddings
 
@@ -55,7 +57,7 @@ class Store(ABC):
         """Hold the change of an open transaction; what the gallery says of itself is written at its end."""
         if not state.is_sound(self.sealer):
             raise GalleryError("what it says of itself was altered by another program; run gallery check")
-        change = Change(connection, state, self.sealer)
+        change = self.change_class(connection, state, self.sealer)
         yield change
         if change.state is not state:
             change.finish()

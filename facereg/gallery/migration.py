@@ -31,7 +31,7 @@ def migrate(connection: sqlite3.Connection, sealer: Sealer) -> None:
     for table in ("people", "embeddings", "gallery"):
         connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
     make_tables(connection)
-    state = State.new(_same_each_time(connection, space, created), space, created, sealer)
+    state = State.new(space, sealer, id_=_same_each_time(connection, space, created), created=created)
     people: dict[str, int] = {}
     for person, name, since, crc32 in connection.execute("SELECT id, name, created, crc32 FROM old_people ORDER BY id"):
         sound = crc32 == _checksum(name, since)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -116,9 +117,11 @@ class State:
     seal: bytes
 
     @classmethod
-    def new(cls, id_: str, space: str, created: str, sealer: Sealer) -> State:
-        """Return the state of a gallery that knows nobody."""
-        return cls(id_, space, created, 0, sealer.fingerprint, 0, 0, 0, bytes(SIZE), b"").resealed(sealer)
+    def new(cls, space: str, sealer: Sealer, *, id_: str = "", created: str = "") -> State:
+        """Return the state of a gallery that knows nobody, made now unless an id and a date are given."""
+        return cls(
+            id_ or uuid.uuid4().hex, space, created or now(), 0, sealer.fingerprint, 0, 0, 0, bytes(SIZE), b""
+        ).resealed(sealer)
 
     @classmethod
     def read(cls, connection: Connection) -> State:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import matplotlib
 import numpy as np
+import psycopg
 import pytest
 
 from facereg.images import read_image, write_image
@@ -80,3 +81,13 @@ def place(scenery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("FACEREG_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("FACEREG_LOAD_PLUGINS", raising=False)
     return folder
+
+
+@pytest.fixture
+def database_named_faces(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `postgresql:///faces` leads to, as on a machine whose variables name the server."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS faces")
+        connection.execute("CREATE DATABASE faces")
+        monkeypatch.setenv("PGHOST", connection.info.host)
+        monkeypatch.setenv("PGUSER", connection.info.user)

@@ -50,8 +50,12 @@ def fresh_registry() -> Iterator[None]:
 
 @pytest.mark.usefixtures("fresh_registry")
 @pytest.mark.parametrize("page", [page for page in WITH_EXAMPLES if runnable(page)], ids=name_of)
-def test_the_examples_of_a_page_run_in_order(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_a_page_run_in_order(
+    page: Path, place: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     names: dict[str, object] = {"__name__": "example"}
+    if "postgresql:///" in page.read_text("utf-8"):
+        request.getfixturevalue("database_named_faces")
     for block in runnable(page):
         if any(file in block.text and not (place / file).exists() for file in BROUGHT):
             continue

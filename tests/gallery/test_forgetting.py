@@ -22,6 +22,7 @@ from facereg.gallery import files as files_module
 from facereg.pipeline.videos import Tracker
 from facereg.testing.pictures import vectors
 from facereg.types import Embeddings, FloatArray, Match
+from tests.gallery.conftest import Place
 
 DIM = 32
 
@@ -30,17 +31,26 @@ def source(number: int) -> Source:
     return Source(f"folder/{number}.jpg", f"{number:064x}")
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A gallery of 60 people, put in and taken out so that pages are split and joined."""
-    path = tmp_path / "team.gallery"
+def crowd(place: Place) -> Place:
+    """Make a gallery of 60 people, put in so that pages are split and joined."""
     rng = np.random.default_rng(0)
-    with Gallery.open(path, space="a", create=True) as gallery:
+    with Gallery.open(place, space="a", create=True) as gallery:
         for person in rng.permutation(60):
             count = int(rng.integers(1, 6))
             given = vectors(count, DIM, "a", seed=int(person))
             gallery.enroll(f"Person-{person:02d}", given, [source(10 * int(person) + n) for n in range(count)])
-    return path
+    return place
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return Path(crowd(tmp_path / "team.gallery"))
+
+
+@pytest.fixture
+def stored(place: Place) -> Place:
+    """A gallery in each store."""
+    return crowd(place)
 
 
 def everything(path: Path) -> bytes:
@@ -107,18 +117,18 @@ def first(matcher: ExactMatcher, probes: Embeddings, *, k: int = 5) -> Match:
 
 
 @pytest.mark.parametrize("closed", [False, True], ids=["open gallery", "closed gallery"])
-def test_a_matcher_names_nobody_who_was_removed(path: Path, matcher: ExactMatcher, closed: bool) -> None:
+def test_a_matcher_names_nobody_who_was_removed(stored: Place, matcher: ExactMatcher, closed: bool) -> None:
     [ada, bob, eve] = [vectors(1, DIM, "a", seed=seed) for seed in (100, 101, 102)]
-    with Gallery.open(path, space="a") as gallery:
+    with Gallery.open(stored, space="a") as gallery:
         gallery.enroll("Ada", ada, [source(1000)])
         gallery.enroll("Bob", bob, [source(1001)])
-    reader = Gallery.open(path, space="a")
+    reader = Gallery.open(stored, space="a")
     reader.fill(matcher)
     if closed:
         reader.close()
     for _ in range(3):  # at once, and again
         assert first(matcher, ada).label == "Ada"
-    with Gallery.open(path, space="a") as gallery:
+    with Gallery.open(stored, space="a") as gallery:
         gallery.remove("Ada")
         assert first(matcher, ada).label is None
         gallery.enroll("Eve", eve, [source(1002)])
@@ -131,9 +141,9 @@ def test_a_matcher_names_nobody_who_was_removed(path: Path, matcher: ExactMatche
     reader.close()
 
 
-def test_a_track_in_a_video_is_named_no_more_once_the_person_is_removed(path: Path, matcher: ExactMatcher) -> None:
+def test_a_track_in_a_video_is_named_no_more_once_the_person_is_removed(stored: Place, matcher: ExactMatcher) -> None:
     given, tracker = vectors(1, DIM, "a", seed=7), Tracker()
-    with Gallery.open(path, space="a") as gallery:
+    with Gallery.open(stored, space="a") as gallery:
         name = "Person-07"
         while gallery.person(name).embeddings > 1:
             gallery.remove(name)
@@ -146,20 +156,20 @@ def test_a_track_in_a_video_is_named_no_more_once_the_person_is_removed(path: Pa
                 gallery.remove(name)
 
 
-def test_a_change_by_another_process_is_seen_at_the_next_match(path: Path, matcher: ExactMatcher) -> None:
+def test_a_change_by_another_process_is_seen_at_the_next_match(stored: Place, matcher: ExactMatcher) -> None:
     given = vectors(1, DIM, "a", seed=7)
-    with Gallery.open(path, space="a") as gallery:
+    with Gallery.open(stored, space="a") as gallery:
         gallery.fill(matcher)
         known = first(matcher, given).candidates[0][0]
-        words = f"from facereg.gallery import Gallery; Gallery.open({str(path)!r}).remove({known!r})"
+        words = f"from facereg.gallery import Gallery; Gallery.open({str(stored)!r}).remove({known!r})"
         subprocess.run([sys.executable, "-c", words], check=True)
         assert known not in [name for name, _ in first(matcher, given, k=100).candidates]
 
 
-def test_threads_that_match_meanwhile_see_nobody_half_brought_up(path: Path) -> None:
+def test_threads_that_match_meanwhile_see_nobody_half_brought_up(stored: Place) -> None:
     ada = vectors(1, DIM, "a", seed=100)
     stop, seen = threading.Event(), set()
-    with Gallery.open(path, space="a") as gallery, ExactMatcher(threshold=-1.0) as matcher:
+    with Gallery.open(stored, space="a") as gallery, ExactMatcher(threshold=-1.0) as matcher:
         gallery.enroll("Ada", ada, [source(1000)])
         gallery.fill(matcher)
 

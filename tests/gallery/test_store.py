@@ -1,25 +1,23 @@
-"""The gallery file: people, transactions, readers beside a writer, export and import, refusals."""
+"""A gallery, in each store: people, transactions, readers beside a writer, export and import, refusals."""
 
 from __future__ import annotations
 
-import sqlite3
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
-from threading import Timer
 from typing import overload
 
 import numpy as np
 import pytest
 
+from facereg import Address
 from facereg.builtin.exact import ExactMatcher
 from facereg.errors import ContractError, GalleryError, ImageError, SpaceMismatchError
 from facereg.gallery import Enrolled, Gallery, Source, exported_space
-from facereg.gallery import files as files_module
 from facereg.testing.pictures import vectors
 from facereg.types import Embeddings
-from tests.rights import folder_with
+from tests.gallery.conftest import Place
 
 DIM = 8
 
@@ -29,14 +27,14 @@ def sources(count: int, *, first: int = 0) -> list[Source]:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "team.gallery"
-
-
-@pytest.fixture
-def gallery(path: Path) -> Iterator[Gallery]:
-    with Gallery.open(path, space="a", create=True) as held:
+def gallery(place: Place) -> Iterator[Gallery]:
+    with Gallery.open(place, space="a", create=True) as held:
         yield held
+
+
+def shown(place: Place) -> str:
+    """Return how a message names it, as a pattern."""
+    return re.escape(str(Address.of(place)))
 
 
 class Watched(Sequence[Source]):
@@ -71,11 +69,11 @@ def test_a_person_holds_several_embeddings_and_their_sources(gallery: Gallery) -
     assert held.space == "a"
 
 
-def test_what_was_enrolled_is_there_when_the_file_is_opened_again(path: Path) -> None:
+def test_what_was_enrolled_is_there_when_the_file_is_opened_again(place: Place) -> None:
     given = vectors(2, DIM, "a")
-    with Gallery.open(path, space="a", create=True) as first:
+    with Gallery.open(place, space="a", create=True) as first:
         first.enroll("Ada", given, sources(2))
-    with Gallery.open(path) as second:
+    with Gallery.open(place) as second:
         assert second.space == "a"
         assert np.array_equal(second.embeddings()[1].vectors, given.vectors)
 
@@ -104,12 +102,12 @@ def test_an_error_in_the_middle_leaves_nothing_of_the_enrolment(gallery: Gallery
     assert len(gallery) == 2
 
 
-def test_readers_go_on_while_one_writes_and_see_all_of_it_or_none(gallery: Gallery, path: Path) -> None:
+def test_readers_go_on_while_one_writes_and_see_all_of_it_or_none(gallery: Gallery, place: Place) -> None:
     gallery.enroll("Ada", vectors(1, DIM, "a"), sources(1))
     seen: list[list[str]] = []
 
     def look() -> None:
-        with Gallery.open(path) as one, Gallery.open(path) as other:
+        with Gallery.open(place) as one, Gallery.open(place) as other:
             seen.extend([one.embeddings()[0], other.embeddings()[0]])
 
     gallery.enroll("Bob", vectors(4, DIM, "a"), Watched(sources(4, first=1), look))
@@ -118,36 +116,18 @@ def test_readers_go_on_while_one_writes_and_see_all_of_it_or_none(gallery: Galle
     assert seen[2:] == [["Ada", "Bob", "Bob", "Bob", "Bob"]] * 2
 
 
-def test_writers_take_turns(path: Path) -> None:
+def test_writers_take_turns(place: Place) -> None:
     def enrol(writer: int) -> None:
-        with Gallery.open(path, space="a", create=True) as held:
+        with Gallery.open(place, space="a", create=True) as held:
             for number in range(10):
                 first = 100 * writer + 2 * number
                 held.enroll(f"{writer} {number}", vectors(2, DIM, "a", seed=first), sources(2, first=first))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(enrol, range(4)))  # the first to come makes the file
-    with Gallery.open(path) as held:
+    with Gallery.open(place) as held:
         assert [person.embeddings for person in held.people()] == [2] * 40
         assert held.check() == []
-
-
-def test_a_file_that_another_program_has_just_begun_is_made_and_not_refused(path: Path) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as maker:
-        maker.execute("PRAGMA journal_mode = WAL")  # writes the first page, before any table
-        assert path.stat().st_size
-        with Gallery.open(path, space="a", create=True) as held:
-            assert held.people() == []
-
-
-def test_who_opens_a_file_that_another_is_making_waits(path: Path) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as maker:
-        maker.execute("BEGIN IMMEDIATE")
-        done = Timer(0.2, maker.execute, ["ROLLBACK"])
-        done.start()
-        with Gallery.open(path, space="a", create=True) as held:
-            assert held.people() == []
-        done.join()
 
 
 def test_threads_may_share_one_instance(gallery: Gallery) -> None:
@@ -159,21 +139,6 @@ def test_threads_may_share_one_instance(gallery: Gallery) -> None:
         counts = list(pool.map(enrol, range(20)))
     assert max(counts) == 40
     assert all(count % 2 == 0 for count in counts)  # never half of a person
-
-
-def test_a_writer_that_waits_in_vain_says_so(path: Path, gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files_module, "WAIT_S", 0.05)
-    messages: list[str] = []
-
-    def write_too() -> None:
-        with Gallery.open(path, space="a") as other, pytest.raises(GalleryError) as caught:
-            other.enroll("Eve", vectors(1, DIM, "a"), sources(1))
-        messages.append(str(caught.value))
-
-    gallery.enroll("Bob", vectors(2, DIM, "a"), Watched(sources(2), write_too))
-    [message] = messages
-    assert "another program has been writing" in message
-    assert [person.name for person in gallery.people()] == ["Bob"]
 
 
 def test_a_removed_person_is_gone_with_all_embeddings(gallery: Gallery) -> None:
@@ -289,91 +254,28 @@ def test_a_source_of_a_file_is_its_content(tmp_path: Path, gallery: Gallery) -> 
         Source.of(tmp_path / "gone.jpg")
 
 
-def test_embeddings_of_another_space_are_refused(gallery: Gallery, path: Path) -> None:
+def test_embeddings_of_another_space_are_refused(gallery: Gallery, place: Place) -> None:
     with pytest.raises(SpaceMismatchError, match="'b'.*'a'"):
         gallery.enroll("Ada", vectors(1, DIM, "b"), sources(1))
     assert len(gallery) == 0
-    with pytest.raises(SpaceMismatchError, match="team.gallery: holds embeddings of 'a', expected 'b'; enrol"):
-        Gallery.open(path, space="b")
+    with pytest.raises(SpaceMismatchError, match=f"{shown(place)}: holds embeddings of 'a', expected 'b'; enrol"):
+        Gallery.open(place, space="b")
 
 
-def test_vectors_of_another_length_are_refused(gallery: Gallery) -> None:
+def test_vectors_of_another_length_are_refused(gallery: Gallery, place: Place) -> None:
     gallery.enroll("Ada", vectors(2, DIM, "a"), sources(2))
-    with pytest.raises(GalleryError, match="team.gallery: expected vectors of 8 numbers as the gallery holds, got 5"):
+    words = f"{shown(place)}: expected vectors of 8 numbers as the gallery holds, got 5"
+    with pytest.raises(GalleryError, match=words):
         gallery.enroll("Bob", Embeddings(np.eye(1, 5, dtype=np.float32), "a"), sources(1))
     assert [person.name for person in gallery.people()] == ["Ada"]
 
 
-def test_nothing_there_is_an_error_that_says_how_to_make_one(path: Path) -> None:
+def test_nothing_there_is_an_error_that_says_how_to_make_one(place: Place) -> None:
     with pytest.raises(GalleryError, match=r"found no gallery there; make one with 'facereg enroll DIR"):
-        Gallery.open(path, space="a")
-    assert not path.exists()
+        Gallery.open(place, space="a")
+    assert not Path(place).exists()
     with pytest.raises(ContractError, match="space"):
-        Gallery.open(path, create=True)
-
-
-def no_database(path: Path) -> None:
-    path.write_text("a shopping list, longer than the 100 bytes of SQLite's header " * 3)
-
-
-def other_database(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE things (name)")
-    connection.close()
-
-
-def newer_gallery(path: Path) -> None:
-    Gallery.open(path, space="a", create=True).close()
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (no_database, "no gallery but another kind of file; check the path"),
-        (other_database, "no gallery but another SQLite database; check the path"),
-        (newer_gallery, "expected gallery version 2, got 99; upgrade facereg"),
-        (Path.mkdir, "cannot be opened; check"),
-    ],
-    ids=["text", "database", "newer", "folder"],
-)
-@pytest.mark.parametrize("space", [None, "a"], ids=["to look at", "to write"])
-def test_what_is_no_gallery_is_refused_and_left_alone(make: object, words: str, path: Path, space: str | None) -> None:
-    make(path)  # type: ignore[operator]
-    before = path.read_bytes() if path.is_file() else b""
-    with pytest.raises(GalleryError, match=words) as caught:
-        Gallery.open(path, space=space, create=space is not None)
-    assert str(path) in str(caught.value)
-    assert path.is_dir() or path.read_bytes() == before
-
-
-def test_a_folder_that_may_not_be_written_is_named() -> None:
-    with folder_with(0o555) as folder, pytest.raises(GalleryError, match="x.gallery: .*may be written"):
-        Gallery.open(folder / "x.gallery", space="a", create=True)
-
-
-def test_a_folder_that_may_not_be_entered_is_named() -> None:
-    with folder_with(0) as folder, pytest.raises(GalleryError, match="x.gallery: cannot be reached.*rights"):
-        Gallery.open(folder / "x.gallery")
-
-
-def test_a_gallery_that_may_not_be_written_can_be_read() -> None:
-    with folder_with(0o755) as folder:
-        path = folder / "x.gallery"
-        with Gallery.open(path, space="a", create=True) as held:
-            held.enroll("Ada", vectors(1, DIM, "a"), sources(1))
-        path.chmod(0o444)
-        with Gallery.open(path, space="a") as held:
-            assert len(held) == 1
-            with pytest.raises(GalleryError, match="may not be written; change its rights; nothing was changed"):
-                held.enroll("Bob", vectors(1, DIM, "a"), sources(1))
-
-
-def test_an_export_into_a_folder_without_rights_is_named(gallery: Gallery) -> None:
-    with folder_with(0o555) as folder, pytest.raises(GalleryError, match="x.npz: cannot be written.*rights"):
-        gallery.export(folder / "x.npz")
+        Gallery.open(place, create=True)
 
 
 def test_a_closed_gallery_says_so(gallery: Gallery) -> None:

@@ -1,0 +1,1 @@
+"""Galleries in PostgreSQL, searched there by pgvector."""
