@@ -115,7 +115,7 @@ def wider(
         report(WiderResult(len(truth.names), scores), 0, stages, (), out, json)
 
 
-Points = Literal["5pt", "68pt", "wflw", "pts", "cofw"]  # how points are labelled
+Points = Literal["5pt", "68pt", "wflw", "pts", "cofw", "pseudo"]  # how points are labelled
 
 
 @app.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.data.boxes import without_area
+from facereg.data.boxes import read_pseudo_labels, without_area
 from facereg.data.lines import listed, numbers, read_lines, require_files, require_images, whole_number
 from facereg.disk.reading import require_folder
 from facereg.errors import ContractError, DatasetError
@@ -144,17 +144,37 @@ def read_pts(annotations: Path, images: Path) -> list[PointedImage]:
     return found
 
 
+def read_pseudo_points(annotations: Path, images: Path) -> list[PointedImage]:
+    """Read the faces that `facereg data pseudo-label` found, each with its box; those without points are left out.
+
+    Raises:
+        DatasetError: if a line is not as stated, no face has points, or some have more than others.
+    """
+    found = [
+        PointedImage(item.path, points, box)
+        for item in read_pseudo_labels(annotations, images)
+        for points, box in zip(item.faces.landmarks, item.faces.boxes, strict=True)
+        if len(points) and np.isfinite(points).all()
+    ]
+    if not found:
+        raise DatasetError(f"{annotations}: expected faces with points, got none; label with an --aligner")
+    if len(counts := sorted({len(item.points) for item in found})) > 1:
+        raise DatasetError(f"{annotations}: expected as many points of each face, got {counts[0]} and {counts[-1]}")
+    return found
+
+
 READERS: dict[str, Callable[[Path, Path], list[PointedImage]]] = {
     "5pt": read_five_points,
     "68pt": read_68_points,
     "wflw": read_wflw,
     "pts": read_pts,
     "cofw": read_cofw,
+    "pseudo": read_pseudo_points,
 }
 
 
 def read_points(format: str, annotations: Path, images: Path) -> list[PointedImage]:
-    """Read labelled points of a layout named 5pt, 68pt, wflw, pts (a folder) or cofw; all of one number of points.
+    """Read labelled points of a layout named 5pt, 68pt, wflw, pts (a folder), cofw or pseudo; all of one number of points.
 
     Raises:
         DatasetError: if the annotations are not laid out as stated or a picture is missing.

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from facereg.builtin.layouts import W300_68
 from facereg.data.boxes import PseudoLabels, read_pseudo_labels, read_voc, read_wider, read_yolo, write_pseudo_labels
 from facereg.data.pairs import read_lfw_pairs
-from facereg.data.points import read_68_points, read_five_points
+from facereg.data.points import read_68_points, read_five_points, read_points
 from facereg.data.splits import held_out
 from facereg.errors import DatasetError
 from facereg.folders.people import read_people
@@ -93,6 +93,29 @@ def test_pseudo_labels_come_back_as_written(tmp_path: Path, images: Path) -> Non
     assert first.faces.boxes.tolist() == [[1, 2, 3, 4.25]]
     assert first.faces.landmarks.tolist() == faces.landmarks.tolist()
     assert len(second.faces) == 0
+
+
+def test_pseudo_labelled_points_are_read_a_face_an_item(tmp_path: Path, images: Path) -> None:
+    points = np.arange(136 * 2).reshape(2, 68, 2)
+    faces = Faces([[1, 2, 3, 4], [5, 6, 7, 8]], [0.9, 0.8], points)  # type: ignore[arg-type]
+    write_pseudo_labels(tmp_path / "labels.jsonl", [PseudoLabels(images / "a.jpg", faces)], root=tmp_path)
+    first, second = read_points("pseudo", tmp_path / "labels.jsonl", tmp_path)
+    assert first.path == second.path == images / "a.jpg"
+    assert second.points.tolist() == points[1].tolist()
+    assert second.box is not None
+    assert second.box.tolist() == [5, 6, 7, 8]
+
+
+def test_pseudo_labels_without_points_and_of_two_layouts_are_named(tmp_path: Path, images: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    bare = PseudoLabels(images / "a.jpg", Faces.empty(landmarks=5))
+    write_pseudo_labels(path, [bare], root=tmp_path)
+    with pytest.raises(DatasetError, match="labels.jsonl: expected faces with points, got none"):
+        read_points("pseudo", path, tmp_path)
+    several = [Faces([[1, 2, 3, 4]], [0.9], np.zeros((1, count, 2))) for count in (5, 68)]  # type: ignore[arg-type]
+    write_pseudo_labels(path, [PseudoLabels(images / "a.jpg", one) for one in several], root=tmp_path)
+    with pytest.raises(DatasetError, match="expected as many points of each face, got 5 and 68"):
+        read_points("pseudo", path, tmp_path)
 
 
 def test_a_wrong_pseudo_label_is_named_by_line(tmp_path: Path) -> None:

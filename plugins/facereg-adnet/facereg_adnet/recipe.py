@@ -26,7 +26,6 @@ from facereg.training import (
     parse_settings,
     publish,
     read_points,
-    read_pseudo_labels,
 )
 from facereg_adnet.fitting import AdnetTraining, Steps
 from facereg_adnet.networks import DeployedAdNet
@@ -95,25 +94,12 @@ def read_items(data: Sequence[Path], settings: AdnetSettings, known: Layout) -> 
         _require_layout(path, len(found[0].points), known)
         items += [replace(item, points=item.points - np.array(settings.lies_off(), np.float32)) for item in found]
     for name in filter(None, settings.pseudo.split(",")):
-        items += read_pseudo(data[0] / name, data[0], known, least=settings.least)
+        labelled = read_points("pseudo", data[0] / name, data[0])
+        _require_layout(data[0] / name, len(labelled[0].points), known)
+        items += [item for item in labelled if np.ptp(item.points, axis=0).max() >= settings.least]
     if not items:
         raise DatasetError("points and pseudo: expected a list of either, got none; pass --set points=LIST")
     return items
-
-
-def read_pseudo(path: Path, root: Path, known: Layout, *, least: float) -> list[PointedImage]:
-    """Return the faces of a file of pseudo-labels, each by itself, but for those whose points span less than `least`.
-
-    Raises:
-        DatasetError: if the file is not such a one, or its points are of another layout.
-    """
-    found = []
-    for item in read_pseudo_labels(path, root):
-        for points in item.faces.landmarks:
-            _require_layout(path, len(points), known)
-            if np.ptp(points, axis=0).max() >= least:
-                found.append(PointedImage(item.path, points))
-    return found
 
 
 def _require_layout(path: Path, points: int, known: Layout) -> None:
