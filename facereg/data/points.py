@@ -174,7 +174,7 @@ READERS: dict[str, Callable[[Path, Path], list[PointedImage]]] = {
 
 
 def read_points(format: str, annotations: Path, images: Path) -> list[PointedImage]:
-    """Read labelled points of a layout named 5pt, 68pt, wflw, pts (a folder), cofw or pseudo; all of one number of points.
+    """Read labelled points of a layout: 5pt, 68pt, wflw, pts (a folder), cofw or pseudo; all of one number of points.
 
     Raises:
         DatasetError: if the annotations are not laid out as stated or a picture is missing.
