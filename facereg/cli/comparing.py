@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.options import Json, Stages, answer, complain, counted, print_json, progress, with_stages
+from facereg.cli.options import Json, Stages, answer, complain, counted, misused, print_json, progress, with_stages
 from facereg.cli.streams import say
 from facereg.cli.tally import Tally
-from facereg.cli.verifying import Images, Pairs
+
+if TYPE_CHECKING:
+    from facereg.evaluation.calibrating import CalibrationResult
 
 
 @with_stages
@@ -39,24 +41,50 @@ def verify(
 
 @with_stages
 def calibrate(
-    images: Images,
-    pairs: Pairs,
     far: Annotated[float, typer.Option(min=1e-6, max=1.0, help="The false accept rate wanted, as 0.001.")],
+    images: Annotated[Path | None, typer.Option("--images", help="Folder of the pictures of --pairs.")] = None,
+    pairs: Annotated[Path | None, typer.Option("--pairs", help="List of pairs, in LFW's layout.")] = None,
     every_pair: Annotated[
         bool, typer.Option("--every-pair", help="Compare all pictures of the list with each other: shows lower rates.")
     ] = False,
+    gallery: Annotated[
+        Path | None, typer.Option("--gallery", help="Compare a gallery's own embeddings, in place of pictures.")
+    ] = None,
     json: Json = False,
     *,
     stages: Stages,
 ) -> None:
-    """Measure the threshold of a false accept rate on your pairs; verify and identify use it from then on.
+    """Measure the threshold of a false accept rate on your pairs, or on a gallery; it is used from then on.
 
-    Tenths of the rate are measured as well, as far down as the pairs can show: identify needs them.
+    Tenths of the rate are measured as well, as far down as the pairs can show, and how they go on below: identify needs
+    them. Thresholds are kept for the embedder with its weights, and serve no other.
 
     Example: facereg calibrate --images lfw --pairs pairsDevTrain.txt --far 0.01 --every-pair
     """
+    if gallery is None and (images is None or pairs is None):
+        raise misused("--pairs", "expected --images and --pairs, or --gallery alone, got none of the two")
+    if gallery is not None and (images or pairs or every_pair):
+        raise misused("--gallery", "expected it without --images, --pairs and --every-pair; leave one or the others")
+    result, pictures = _on_gallery(gallery, far) if gallery else _on_pairs(stages, images, pairs, far, every_pair)
+    path, tally = result.store(), Tally()
+    tally.count(pictures, result.errors)
+    if json:
+        print_json({**result.figures(), "file": str(path), **tally.document})
+    else:
+        calibration = result.calibration
+        for rate, value in calibration.thresholds.items():
+            low, high = calibration.intervals.get(rate, (None, None))
+            within = "" if low is None else f" ({low:.4f} to {high:.4f} in 95 % of draws of the people)"
+            known = f", true positive rate {result.tpr:.4f}" if rate == far and result.tpr is not None else ""
+            say(f"threshold {value:.4f}{within}: false accept rate {rate:g}{known}")
+        say(f"measured on {calibration.origin}")
+        say(f"stored for {result.space} in {path}")
+    tally.finish()
+
+
+def _on_pairs(stages: Stages, images: Path, pairs: Path, far: float, every_pair: bool) -> tuple[CalibrationResult, int]:
     from facereg.data.pairs import read_lfw_pairs
-    from facereg.evaluation.comparing import measure_thresholds
+    from facereg.evaluation.calibrating import measure_thresholds
 
     listed = read_lfw_pairs(pairs, images)
     source = f"{pairs.name}, with {stages.detector} and {stages.aligner}"
@@ -64,19 +92,15 @@ def calibrate(
         result = measure_thresholds(
             pipeline, listed, far, source=source, every_pair=every_pair, progress=advance, notice=complain
         )
-    path, tally = result.store(), Tally()
-    tally.count(len(listed.paths), result.errors)
-    if json:
-        print_json({**result.figures(), "file": str(path), **tally.document})
-    else:
-        thresholds, tpr = result.calibration.thresholds, result.tpr
-        known = "not measured" if tpr is None else f"{tpr:.4f}"
-        origin = result.calibration.origin
-        say(f"threshold {thresholds[far]:.4f}: false accept rate {far:g}, true positive rate {known} ({origin})")
-        for rate, value in list(thresholds.items())[1:]:
-            say(f"threshold {value:.4f}: false accept rate {rate:g}")
-        say(f"stored for {result.space} in {path}")
-    tally.finish()
+    return result, len(listed.paths)
+
+
+def _on_gallery(gallery: Path, far: float) -> tuple[CalibrationResult, int]:
+    from facereg.evaluation.calibrating import calibrate_gallery
+    from facereg.gallery import Gallery
+
+    with Gallery.open(gallery) as held:
+        return calibrate_gallery(held, far), 0
 
 
 def threshold_among(stages: Stages, space: str, comparisons: int, given: float | None, fpir: float) -> float:

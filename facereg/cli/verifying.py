@@ -34,6 +34,9 @@ def verification(
     worst: Annotated[
         Path | None, typer.Option(file_okay=False, help="Draw the pairs judged most wrongly into this folder.")
     ] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="List of NAME,GROUP: error rates within each group, at one threshold.")
+    ] = None,
     out: Out = None,
     json: Json = False,
     *,
@@ -43,15 +46,18 @@ def verification(
 
     Example: facereg evaluate verification --images lfw --pairs pairs.txt
     """
+    from facereg.data.groups import read_groups
     from facereg.data.pairs import read_pairs
     from facereg.evaluation.comparing import measure_verification
 
     tested = read_pairs(format, pairs, images)
     chosen = None if threshold_pairs is None else read_pairs(format, threshold_pairs, images)
+    named = {name for names in tested.names for name in names}
+    apart = None if groups is None else read_groups(groups, named)
     pictures = len({path for held in (tested, chosen) if held for path in held.paths})
     with stages.pipeline() as pipeline, progress("embedding", pictures) as advance:
         result = measure_verification(
-            pipeline, tested, chosen, flip=flip, draws=draws, progress=advance, notice=complain
+            pipeline, tested, chosen, flip=flip, draws=draws, groups=apart, progress=advance, notice=complain
         )
     if worst is not None:
         complain(f"drew {counted(len(result.draw_worst(worst)), 'pair')} into {worst}")

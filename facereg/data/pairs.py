@@ -40,10 +40,16 @@ class PairList:
         return list(dict.fromkeys(path for pair in self.pairs for path in (pair.first, pair.second)))
 
     @property
+    def names(self) -> list[tuple[str, str]]:
+        """Return who is in the pictures of each pair; empty where the list does not tell for all."""
+        names = [pair.people for pair in self.pairs if pair.people is not None]
+        return names if len(names) == len(self.pairs) else []
+
+    @property
     def people(self) -> tuple[IntArray, IntArray] | None:
         """Return a number for the person in each first and in each second picture; None where the list tells none."""
-        names = [pair.people for pair in self.pairs if pair.people is not None]
-        if not names or len(names) < len(self.pairs):
+        names = self.names
+        if not names:
             return None
         _, numbers = np.unique(np.array(names).ravel(), return_inverse=True)
         return numbers[::2].astype(np.int64), numbers[1::2].astype(np.int64)

@@ -13,6 +13,7 @@ from facereg import _lazy
 if TYPE_CHECKING:
     from facereg.data.boxes import LabelledImage as LabelledImage
     from facereg.data.formats import read_boxes as read_boxes
+    from facereg.data.groups import read_groups as read_groups
     from facereg.data.pairs import Pair as Pair
     from facereg.data.pairs import PairList as PairList
     from facereg.data.pairs import read_lfw_pairs as read_lfw_pairs
@@ -26,15 +27,16 @@ if TYPE_CHECKING:
     from facereg.data.wider import read_wider_truth as read_wider_truth
     from facereg.evaluation.bootstrap import Intervals as Intervals
     from facereg.evaluation.bootstrap import bootstrap as bootstrap
+    from facereg.evaluation.calibrating import CalibrationResult as CalibrationResult
+    from facereg.evaluation.calibrating import calibrate_gallery as calibrate_gallery
+    from facereg.evaluation.calibrating import measure_thresholds as measure_thresholds
     from facereg.evaluation.cleaning import CleanedPeople as CleanedPeople
     from facereg.evaluation.cleaning import Removed as Removed
     from facereg.evaluation.cleaning import clean_people as clean_people
     from facereg.evaluation.cleaning import write_cleaned as write_cleaned
-    from facereg.evaluation.comparing import CalibrationResult as CalibrationResult
     from facereg.evaluation.comparing import Comparison as Comparison
     from facereg.evaluation.comparing import VerificationResult as VerificationResult
     from facereg.evaluation.comparing import compare_pictures as compare_pictures
-    from facereg.evaluation.comparing import measure_thresholds as measure_thresholds
     from facereg.evaluation.comparing import measure_verification as measure_verification
     from facereg.evaluation.detecting import DetectionResult as DetectionResult
     from facereg.evaluation.detecting import measure_detection as measure_detection
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     from facereg.evaluation.wider import measure_wider as measure_wider
     from facereg.folders.people import read_people as read_people
     from facereg.gallery.thresholds import Calibration as Calibration
+    from facereg.gallery.thresholds import Tail as Tail
     from facereg.gallery.thresholds import Threshold as Threshold
     from facereg.gallery.thresholds import calibration_for as calibration_for
 
@@ -68,15 +71,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "facereg.data.boxes": "LabelledImage",
     "facereg.data.formats": "read_boxes",
+    "facereg.data.groups": "read_groups",
     "facereg.data.pairs": "Pair PairList read_lfw_pairs read_pairs",
     "facereg.data.points": "PointedImage read_five_points read_points",
     "facereg.data.templates": "TemplateList read_templates",
     "facereg.data.wider": "WiderTruth read_wider_truth",
     "facereg.evaluation.bootstrap": "Intervals bootstrap",
+    "facereg.evaluation.calibrating": "CalibrationResult calibrate_gallery measure_thresholds",
     "facereg.evaluation.cleaning": "CleanedPeople Removed clean_people write_cleaned",
-    "facereg.evaluation.comparing": (
-        "CalibrationResult Comparison VerificationResult compare_pictures measure_thresholds measure_verification"
-    ),
+    "facereg.evaluation.comparing": "Comparison VerificationResult compare_pictures measure_verification",
     "facereg.evaluation.detecting": "DetectionResult measure_detection",
     "facereg.evaluation.flipping": "Flip FlippedEmbedder",
     "facereg.evaluation.grouping": "GroupingResult GroupingScores measure_grouping score_grouping",
@@ -87,7 +90,7 @@ _HOMES = {
     "facereg.evaluation.verification": "FoldRate VerificationScores score_pairs",
     "facereg.evaluation.wider": "WiderResult measure_wider",
     "facereg.folders.people": "read_people",
-    "facereg.gallery.thresholds": "Calibration Threshold calibration_for",
+    "facereg.gallery.thresholds": "Calibration Tail Threshold calibration_for",
 }
 
 __getattr__, __dir__, __all__ = _lazy(__name__, _HOMES)

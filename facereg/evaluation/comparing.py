@@ -1,9 +1,9 @@
-"""Pictures compared two by two, and what follows of it: LFW's figures, and the thresholds of false accept rates."""
+"""Pictures compared two by two, and LFW's figures of that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,18 @@ from facereg.evaluation.flipping import Flip, FlippedEmbedder
 from facereg.evaluation.main_faces import MainFaces, embed_main_faces
 from facereg.evaluation.verification import (
     REFUSED,
+    GroupScores,
     VerificationScores,
     best_threshold,
     require_roc,
+    score_groups,
     score_pairs,
-    thresholds_from,
 )
-from facereg.gallery.thresholds import Calibration, Threshold, store_calibration
+from facereg.gallery.thresholds import Threshold
 from facereg.pipeline.composer import Pipeline
-from facereg.types import BoolArray, FloatArray
+from facereg.types import BoolArray, FloatArray, IntArray
+
+GROUPS_FAR = 0.01  # over all pairs: the threshold at which groups are compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +132,16 @@ def listed_similarities(listed: PairList, held: ListedFaces) -> Similarities:
     return _refuse(cosine, held.faces.found[first] & held.faces.found[second], same)
 
 
-def every_similarity(held: ListedFaces) -> Similarities:
-    """Return the similarities of every two pictures; those in one folder show one person."""
-    _, person = np.unique([str(path.parent) for path in held.rows], return_inverse=True)
+def every_similarity(vectors: FloatArray, person: IntArray, found: BoolArray) -> Similarities:
+    """Return the similarities of every two of N vectors.
+
+    Args:
+        person: (N,) number of the person whom each shows.
+        found: (N,) whether there is a face.
+    """
     first, second = np.triu_indices(len(person), 1)
-    vectors = held.faces.vectors
     cosine = (vectors @ vectors.T)[first, second]  # row by row, millions of pairs would take gigabytes
-    return _refuse(cosine, held.faces.found[first] & held.faces.found[second], person[first] == person[second])
+    return _refuse(cosine, found[first] & found[second], person[first] == person[second])
 
 
 def _refuse(cosine: FloatArray, seen: BoolArray, same: BoolArray) -> Similarities:
@@ -153,6 +159,7 @@ class VerificationResult:
         errors: what is wrong with each file that could not be read or worked on.
         tested: the pairs, and their `similarities` (N,), REFUSED for one that lacks a face.
         intervals: how far the figures would move with other people; None where no draws were asked for.
+        groups: figures of the pairs within each group of people, at the threshold of GROUPS_FAR over all pairs.
     """
 
     scores: VerificationScores
@@ -163,6 +170,7 @@ class VerificationResult:
     tested: PairList
     similarities: FloatArray
     intervals: Intervals | None = None
+    groups: Mapping[str, GroupScores] = field(default_factory=dict)
 
     def figures(self) -> dict[str, object]:
         """Return the figures by the names that the command writes."""
@@ -184,13 +192,16 @@ class VerificationResult:
             figures["tpr_at_far_low"] = _by_far({far: span and span[0] for far, span in spans.items()})
             figures["tpr_at_far_high"] = _by_far({far: span and span[1] for far, span in spans.items()})
             figures["drawn"] = self.intervals.over
+        for part in ("far", "tpr", "impostors", "genuine") if self.groups else ():
+            figures[f"{part}_of_groups"] = {name: getattr(own, part) for name, own in self.groups.items()}
         return {**figures, "threshold": self.scores.threshold, "folds": self.folds}
 
     def plot(self, path: Path, title: str) -> None:
         """Draw ROC and DET."""
         from facereg.evaluation.plots import plot_verification
 
-        plot_verification(path, {title: self.scores.curve}, f"{title}, {self.pairs} pairs")
+        curves = {title: self.scores.curve} | {name: own.curve for name, own in self.groups.items()}
+        plot_verification(path, curves, f"{title}, {self.pairs} pairs")
 
     def draw_worst(self, folder: Path) -> list[Path]:
         """Draw the pairs farthest on the wrong side of the threshold; see `draw_worst_pairs`."""
@@ -210,6 +221,7 @@ def measure_verification(
     *,
     flip: Flip | None = None,
     draws: int = 0,
+    groups: Mapping[str, str] | None = None,
     progress: Callable[[int], object] = lambda done: None,
     notice: Callable[[str], object] = lambda text: None,
 ) -> VerificationResult:
@@ -220,6 +232,7 @@ def measure_verification(
         chosen: another, to choose the threshold on; needed where the first has one fold.
         flip: what mirrored crops add, see `FlippedEmbedder`; None is as the embedder is set, which is `sum`.
         draws: of the people, for intervals of the figures; 0 gives none.
+        groups: of people by name, see `read_groups`; figures of each are given beside those of all.
         progress: called with the number of pictures done since the last call.
         notice: called with a line about a file that was read in part, or could not be read.
     Raises:
@@ -236,7 +249,7 @@ def measure_verification(
     if chosen is not None:
         other = listed_similarities(chosen, held)
         threshold = best_threshold(other.values, other.same)
-    return score_list(tested, compared, threshold=threshold, draws=draws, errors=held.faces.errors)
+    return score_list(tested, compared, threshold=threshold, draws=draws, groups=groups, errors=held.faces.errors)
 
 
 def score_list(
@@ -245,15 +258,21 @@ def score_list(
     *,
     threshold: float | None = None,
     draws: int = 0,
+    groups: Mapping[str, str] | None = None,
     errors: tuple[ImageError, ...] = (),
 ) -> VerificationResult:
     """Return the figures of a list whose pairs are compared; see `measure_verification`.
 
     Raises:
-        ContractError: if a kind of pair is missing, or one fold comes without a threshold.
+        ContractError: if a kind of pair is missing, one fold comes without a threshold, or there are groups and too
+            few impostor pairs to show a rate of GROUPS_FAR.
     """
     scores = score_pairs(compared.values, compared.same, tested.folds, threshold=threshold)
     drawn = bootstrap(compared.values, compared.same, scores.right, tested.people, draws=draws) if draws else None
+    apart = {}
+    if groups:
+        both = [(groups.get(first), groups.get(second)) for first, second in tested.names]
+        apart = score_groups(compared.values, compared.same, both, GROUPS_FAR)
     return VerificationResult(
         scores,
         len(tested.pairs),
@@ -263,85 +282,5 @@ def score_list(
         tested,
         compared.values,
         drawn,
-    )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CalibrationResult:
-    """Thresholds measured on pairs.
-
-    Args:
-        calibration: the threshold of `far`, and of its tenths as far as the pairs show them.
-        far: the false accept rate asked for.
-        tpr: share of genuine pairs accepted at its threshold; None where there are none.
-        pairs: how many were compared.
-        missing: how many of them lack a face, or have a picture that cannot be read.
-        space: of the embedder.
-        errors: what is wrong with each file that could not be read or worked on.
-    """
-
-    calibration: Calibration
-    far: float
-    tpr: float | None
-    pairs: int
-    missing: int
-    space: str
-    errors: tuple[ImageError, ...]
-
-    def figures(self) -> dict[str, object]:
-        """Return the figures by the names that the command writes."""
-        thresholds = self.calibration.thresholds
-        return {
-            "threshold": thresholds[self.far],
-            "far": self.far,
-            "tpr": self.tpr,
-            "thresholds": {f"{rate:g}": held for rate, held in thresholds.items()},
-            "pairs": self.pairs,
-            "missing": self.missing,
-            "space": self.space,
-        }
-
-    def store(self) -> Path:
-        """Keep the thresholds for the embedder's space, for verify and identify to use; return the file.
-
-        Raises:
-            FaceregError: if the file cannot be written.
-        """
-        return store_calibration(self.space, self.calibration)
-
-
-def measure_thresholds(
-    pipeline: Pipeline,
-    listed: PairList,
-    far: float,
-    *,
-    source: str,
-    every_pair: bool = False,
-    progress: Callable[[int], object] = lambda done: None,
-    notice: Callable[[str], object] = lambda text: None,
-) -> CalibrationResult:
-    """Measure the threshold of a false accept rate, and those of its tenths; `store` of the result keeps them.
-
-    Args:
-        source: says which pairs and stages these are, as `pairs.txt, with mtcnn and five-point`.
-        every_pair: compare all pictures of the list with each other, those in one folder being one person's.
-        progress: called with the number of pictures done since the last call.
-        notice: called with a line about a file that was read in part, or could not be read.
-    Raises:
-        ContractError: if there are too few impostor pairs to measure `far`.
-        DatasetError: if pictures are not there.
-        FaceregError: if a network is not to be had.
-    """
-    held = embed_lists(pipeline, [listed], progress=progress, notice=notice)
-    compared = every_similarity(held) if every_pair else listed_similarities(listed, held)
-    thresholds = thresholds_from(compared.values, compared.same, far)
-    genuine = compared.values[compared.same]
-    return CalibrationResult(
-        Calibration(thresholds, f"{len(compared.same)} pairs of {source}"),
-        far=far,
-        tpr=float((genuine >= thresholds[far]).mean()) if len(genuine) else None,
-        pairs=len(compared.same),
-        missing=compared.missing,
-        space=held.faces.space,
-        errors=held.faces.errors,
+        apart,
     )

@@ -30,6 +30,7 @@ class IdentificationScores:
             strangers is given a name; None where there are too few strangers to show it.
         known, strangers: how many probes of each kind.
         curve: (N, 3) float32 FPIR, TPIR, threshold, by falling threshold, of the (first) division.
+        enrolled: how many people the gallery holds.
     """
 
     rank1: float
@@ -37,6 +38,7 @@ class IdentificationScores:
     known: int
     strangers: int
     curve: FloatArray
+    enrolled: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +47,7 @@ class IdentificationResult:
 
     Args:
         scores: means over the divisions.
+        smaller: the same with galleries of a quarter and of half of the people enrolled, and the same strangers.
         people, images, seeds: how many there are.
         without_face: how many pictures gave no face, those that could not be read among them.
         errors: what is wrong with each file that could not be read or worked on.
@@ -56,6 +59,7 @@ class IdentificationResult:
     seeds: int
     without_face: int
     errors: tuple[ImageError, ...]
+    smaller: tuple[IdentificationScores, ...] = ()
 
     def figures(self) -> dict[str, object]:
         """Return the figures by the names that the command writes; `missing` counts files that could not be read."""
@@ -67,13 +71,23 @@ class IdentificationResult:
             "seeds": self.seeds,
             "rank1": self.scores.rank1,
             "tpir_at_fpir": {f"{fpir:g}": value for fpir, value in self.scores.tpir_at_fpir.items()},
+            "rank1_of_people": {str(each.enrolled): each.rank1 for each in self._by_size},
+            **{
+                f"tpir_at_{fpir:g}_of_people": {str(each.enrolled): each.tpir_at_fpir[fpir] for each in self._by_size}
+                for fpir in FPIRS
+            },
         }
 
+    @property
+    def _by_size(self) -> tuple[IdentificationScores, ...]:
+        return (*self.smaller, self.scores)
+
     def plot(self, path: Path, title: str) -> None:
-        """Draw TPIR against FPIR of the first division."""
+        """Draw TPIR against FPIR, and DET, of the first division, by how many are enrolled."""
         from facereg.evaluation.plots import plot_identification
 
-        plot_identification(path, self.scores.curve, f"{title}, {self.people} people, seed 0")
+        curves = {f"{each.enrolled} enrolled": each.curve for each in self._by_size}
+        plot_identification(path, curves, f"{title}, {self.people} people, seed 0")
 
 
 def measure_identification(
@@ -107,8 +121,15 @@ def measure_identification(
     faces = embed_main_faces(pipeline, paths, progress=progress, notice=notice)
     for error in faces.unseen:
         notice(str(error))
-    scores = score_identification(faces.vectors, faces.found, rows, matcher=matcher, seeds=range(seeds), images=images)
-    return IdentificationResult(scores, len(people), len(paths), seeds, int((~faces.found).sum()), faces.errors)
+    smaller = []
+    for share in (1, 2, 4):
+        scores = score_identification(
+            faces.vectors, faces.found, rows, matcher=matcher, seeds=range(seeds), images=images, share=1 / share
+        )
+        if scores.enrolled not in [each.enrolled for each in smaller]:
+            smaller.insert(0, scores)
+    scores, without = smaller.pop(), int((~faces.found).sum())
+    return IdentificationResult(scores, len(people), len(paths), seeds, without, faces.errors, tuple(smaller))
 
 
 def score_identification(
@@ -119,6 +140,7 @@ def score_identification(
     matcher: Callable[[], Matcher],
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     images: int = ENROLLED_IMAGES,
+    share: float = 1.0,
 ) -> IdentificationScores:
     """Return the means over several divisions of the people.
 
@@ -128,6 +150,7 @@ def score_identification(
         people: rows of each person's pictures.
         matcher: returns one that knows nobody yet, for each division; its threshold plays no part.
         seeds: one division each: a random half of the people is enrolled with `images` random pictures.
+        share: of that half that is enrolled; the strangers stay those of the other half.
     Raises:
         ContractError: if there are fewer than 2 people with more than `images` pictures.
     """
@@ -139,7 +162,7 @@ def score_identification(
     runs = []
     for seed in seeds:
         with matcher() as knows:
-            runs.append(_divide(vectors, found, people, usable, knows, np.random.default_rng(seed), images))
+            runs.append(_divide(vectors, found, people, usable, knows, np.random.default_rng(seed), images, share))
 
     def mean_tpir(fpir: float) -> float | None:
         values = [run.tpir_at_fpir[fpir] for run in runs]
@@ -152,6 +175,7 @@ def score_identification(
         known=runs[0].known,
         strangers=runs[0].strangers,
         curve=runs[0].curve,
+        enrolled=runs[0].enrolled,
     )
 
 
@@ -163,9 +187,11 @@ def _divide(
     matcher: Matcher,
     rng: np.random.Generator,
     images: int,
+    share: float,
 ) -> IdentificationScores:
     order = [usable[row] for row in rng.permutation(len(usable))]
-    enrolled = order[: len(order) // 2]
+    half = order[: len(order) // 2]
+    enrolled = half[: max(1, round(len(half) * share))]
     probes: list[int] = []
     truth: list[str] = []
     for name in enrolled:
@@ -177,7 +203,7 @@ def _divide(
         matcher.add([name] * len(seen), Embeddings(vectors[seen], SPACE))
         probes += [row for row in rows.tolist() if row not in shown]
         truth += [name] * (len(rows) - len(shown))
-    strangers = [row for name in people if name not in enrolled for row in people[name]]
+    strangers = [row for name in people if name not in half for row in people[name]]
     names, known = _named(vectors, found, probes, matcher)
     _, unknown = _named(vectors, found, strangers, matcher)
     right = np.array([name == true for name, true in zip(names, truth, strict=True)])
@@ -191,6 +217,7 @@ def _divide(
         known=len(probes),
         strangers=len(strangers),
         curve=curve,
+        enrolled=len(enrolled),
     )
 
 

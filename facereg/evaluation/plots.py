@@ -28,16 +28,11 @@ def plot_verification(path: Path, curves: Mapping[str, FloatArray], title: str) 
     """Draw ROC (log FAR) and DET (normal deviates; Martin et al. 1997) of rows FAR, TPR, threshold, by model."""
     _, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.5))
     for name, curve in curves.items():
-        far, tpr = curve[:, 0], curve[:, 1]
-        left.semilogx(np.maximum(far, 1e-6), tpr, label=name)
-        inside = (far > 0) & (far < 1) & (tpr < 1) & (tpr > 0)
-        right.plot(norm.ppf(far[inside]), norm.ppf(1 - tpr[inside]), label=name)
+        left.semilogx(np.maximum(curve[:, 0], 1e-6), curve[:, 1], label=name)
     least = min((float(curve[curve[:, 0] > 0, 0].min(initial=1.0)) for curve in curves.values()), default=1.0)
     left.set_xlim(max(1e-6, min(least / 2, 0.5)), 1)
-    right.set_xticks(norm.ppf(TICKS), [f"{tick:g}" for tick in TICKS])
-    right.set_yticks(norm.ppf(TICKS), [f"{tick:g}" for tick in TICKS])
     _axes(left, "false accept rate", "true positive rate", title)
-    _axes(right, "false accept rate", "false reject rate", "DET")
+    _det(right, curves, "false accept rate", "false reject rate")
     if len(curves) > 1:
         left.legend(loc="lower right", fontsize="small")
     save_figure(path)
@@ -95,13 +90,27 @@ def plot_points(
     save_figure(path)
 
 
-def plot_identification(path: Path, curve: FloatArray, title: str) -> None:
-    """Draw TPIR against FPIR of rows FPIR, TPIR, threshold."""
-    _, axis = pyplot.subplots(figsize=(5.5, 4.5))
-    axis.semilogx(np.maximum(curve[:, 0], 1e-4), curve[:, 1])
-    axis.set(xlim=(1e-3, 1), ylim=(0, 1.02))
-    _axes(axis, "false positive identification rate", "true positive identification rate", title)
+def plot_identification(path: Path, curves: Mapping[str, FloatArray], title: str) -> None:
+    """Draw TPIR against FPIR, and DET, of rows FPIR, TPIR, threshold, by size of the gallery."""
+    _, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.5))
+    for name, curve in curves.items():
+        left.semilogx(np.maximum(curve[:, 0], 1e-4), curve[:, 1], label=name)
+    left.set(xlim=(1e-3, 1), ylim=(0, 1.02))
+    left.legend(loc="lower right", fontsize="small")
+    _axes(left, "false positive identification rate", "true positive identification rate", title)
+    _det(right, curves, "false positive identification rate", "false negative identification rate")
     save_figure(path)
+
+
+def _det(axis: Axes, curves: Mapping[str, FloatArray], x: str, y: str) -> None:
+    """Draw the errors of rows false rate, true rate, ... against each other, as normal deviates."""
+    for name, curve in curves.items():
+        false, true = curve[:, 0], curve[:, 1]
+        inside = (false > 0) & (false < 1) & (true < 1) & (true > 0)
+        axis.plot(norm.ppf(false[inside]), norm.ppf(1 - true[inside]), label=name)
+    axis.set_xticks(norm.ppf(TICKS), [f"{tick:g}" for tick in TICKS])
+    axis.set_yticks(norm.ppf(TICKS), [f"{tick:g}" for tick in TICKS])
+    _axes(axis, x, y, "DET")
 
 
 def _axes(axis: Axes, x: str, y: str, title: str) -> None:

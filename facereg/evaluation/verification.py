@@ -99,6 +99,48 @@ def score_pairs(
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupScores:
+    """Figures of the pairs within a group of people, at the threshold of a false accept rate over all pairs.
+
+    Args:
+        genuine, impostors: how many pairs of each kind.
+        far, tpr: of them; None where there is none of the kind.
+        curve: (N, 3) float32 FAR, TPR, threshold; empty where a kind is missing.
+    """
+
+    genuine: int
+    impostors: int
+    far: float | None
+    tpr: float | None
+    curve: FloatArray
+
+
+def score_groups(
+    similarities: FloatArray, same: BoolArray, groups: Sequence[tuple[str | None, str | None]], far: float
+) -> dict[str, GroupScores]:
+    """Score the pairs within each group at the threshold that gives `far` over all pairs.
+
+    One threshold serves everybody: where it accepts more strangers of one group than of another, the rates say so.
+
+    Args:
+        groups: (N,) of the people in the first and second picture; None where one has no group. A pair of two groups
+            counts in neither.
+    Raises:
+        ContractError: if there are too few impostor pairs to show `far`.
+    """
+    threshold = thresholds_from(similarities, same, far)[far]
+    within = np.array([first if first == second else None for first, second in groups], np.object_)
+    scores = {}
+    for name in sorted({name for name in within if name is not None}):
+        own = within == name
+        kinds = [similarities[own & same], similarities[own & ~same]]
+        tpr, rate = (float((kind >= threshold).mean()) if len(kind) else None for kind in kinds)
+        curve = roc(similarities[own], same[own]) if tpr is not None and rate is not None else np.empty((0, 3), "f4")
+        scores[name] = GroupScores(len(kinds[0]), len(kinds[1]), rate, tpr, curve)
+    return scores
+
+
 def fold_rate(similarities: FloatArray, same: BoolArray, folds: IntArray, far: float) -> FoldRate | None:
     """Return the rates of the folds, each at the lowest threshold that keeps `far` on all the others.
 

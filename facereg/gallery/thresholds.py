@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from facereg.registry.installed import Registry
 from facereg.roles import Matcher
 
 FILE = "calibrations.json"
-VERSION = 2  # of an entry: it has a checksum, which is last, so that no damage takes both away and leaves the rest
+VERSION = 3  # of an entry, which has a checksum from 2 on, last, so that no damage takes both away and leaves the rest
+CELLS = ("thresholds", "origin", "intervals", "tail")  # the last two since version 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,37 @@ class Threshold:
         value: the similarity.
         far: the false accept rate it was measured at; None where unknown.
         origin: who measured it, on what.
+        interval: lowest and highest value that other people would have given, in 95 % of draws; None where unknown.
     """
 
     value: float
     far: float | None
     origin: str
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """How strangers' similarities fall off above the threshold of the lowest rate measured.
+
+    A generalised Pareto distribution of what exceeds it (Pickands 1975, doi:10.1214/aos/1176343003).
+
+    Args:
+        scale: in units of similarity, above 0.
+        shape: below 0 where similarities have an upper end.
+    """
+
+    scale: float
+    shape: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.scale <= 1 and -10 <= self.shape < 1):
+            raise ContractError(f"tail: expected a scale in 0..1 and a shape in -10..1, got {self.scale}, {self.shape}")
+
+    def exceeded_by(self, share: float) -> float:
+        """Return by how much the threshold is exceeded by a share, in 0..1, of the similarities above it."""
+        fall = -np.log(share)
+        return float(self.scale * (np.expm1(self.shape * fall) / self.shape if self.shape else fall))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +75,14 @@ class Calibration:
     Args:
         thresholds: the cosine similarity of each false accept rate that was measured, one at least.
         origin: who measured it, on what.
+        intervals: of rates that were measured, see `Threshold.interval`.
+        tail: for rates below the lowest; None where none was fitted.
     """
 
     thresholds: Mapping[float, float]
     origin: str
+    intervals: Mapping[float, tuple[float, float]] = field(default_factory=dict)
+    tail: Tail | None = None
 
     def __post_init__(self) -> None:
         if not self.thresholds or not all(0 < rate <= 1 for rate in self.thresholds):
@@ -63,17 +94,22 @@ class Calibration:
             raise ContractError(
                 f"thresholds: expected none that rises with the false accept rate, got {dict(self.thresholds)}"
             )
+        if not all(rate in self.thresholds and -1 <= low <= high <= 1 for rate, (low, high) in self.intervals.items()):
+            raise ContractError(f"intervals: expected low, high of rates that have a threshold, got {self.intervals}")
 
     def at(self, far: float | None = None) -> Threshold:
         """Return the threshold of a false accept rate; by default that of the highest one measured.
 
-        Between two measured rates it is interpolated over the logarithm of the rate. Beyond them it is that of
-        the nearest, whose rate the result then states.
+        Between two measured rates it is interpolated over the logarithm of the rate; below them it follows the tail,
+        which the result's origin says. Beyond them else it is that of the nearest, whose rate the result then states.
         """
         rates = sorted(self.thresholds)
+        if far is not None and far < rates[0] and self.tail is not None:
+            value = self.thresholds[rates[0]] + self.tail.exceeded_by(far / rates[0])
+            return Threshold(min(value, 1.0), far, f"{self.origin}; extrapolated from the rate {rates[0]:.2g}")
         rate = rates[-1] if far is None else min(max(far, rates[0]), rates[-1])
         value = np.interp(np.log(rate), np.log(rates), [self.thresholds[held] for held in rates])
-        return Threshold(float(value), rate, self.origin)
+        return Threshold(float(value), rate, self.origin, self.intervals.get(rate))
 
 
 def calibrations_file() -> Path:
@@ -157,18 +193,19 @@ def store_calibration(space: str, calibration: Calibration) -> Path:
 
 
 def _row(space: str, calibration: Calibration) -> dict[str, object]:
-    thresholds = {repr(float(far)): float(value) for far, value in calibration.thresholds.items()}
-    return {
-        "version": VERSION,
-        "thresholds": thresholds,
+    held = {
+        "thresholds": {repr(float(far)): float(value) for far, value in calibration.thresholds.items()},
+        "intervals": {repr(float(far)): list(map(float, ends)) for far, ends in calibration.intervals.items()},
+        "tail": None if calibration.tail is None else [float(calibration.tail.scale), float(calibration.tail.shape)],
         "origin": calibration.origin,
-        "sha256": _checksum(space, thresholds, calibration.origin),
     }
+    return {"version": VERSION, **held, "sha256": _checksum(space, held)}
 
 
-def _checksum(space: str, thresholds: Mapping[str, float], origin: str) -> str:
+def _checksum(space: str, held: Mapping[str, Any]) -> str:
     """Return what tells that an entry was damaged: a digit less is a threshold as good as another."""
-    return hashlib.sha256(json.dumps([space, sorted(thresholds.items()), origin]).encode()).hexdigest()
+    cells = [sorted(held[key].items()) if isinstance(held[key], dict) else held[key] for key in CELLS if key in held]
+    return hashlib.sha256(json.dumps([space, *cells]).encode()).hexdigest()
 
 
 def _read() -> dict[str, Calibration]:
@@ -209,16 +246,21 @@ def _held(path: Path) -> dict[str, Calibration]:
 
 
 def _calibration(space: str, row: dict[str, Any]) -> Calibration:
-    checked = {"version", "sha256"} if row.get("version") == VERSION else set()
-    if not {"thresholds", "origin"} | checked == row.keys():
+    version = row.get("version")
+    cells = set(CELLS if version == VERSION else CELLS[:2])
+    checked = {"version", "sha256"} if version in (2, VERSION) else set()
+    if cells | checked != row.keys():
         raise ValueError(f"{space!a} has other keys: {', '.join(map(ascii, row))}")
-    thresholds, origin = row["thresholds"], row["origin"]
-    if not isinstance(origin, str) or {type(value) for value in thresholds.values()} - {int, float}:
+    thresholds, origin, tail = row["thresholds"], row["origin"], row.get("tail")
+    intervals = {rate: tuple(ends) for rate, ends in row.get("intervals", {}).items()}
+    numbers = [*thresholds.values(), *(tail or ()), *(end for ends in intervals.values() for end in ends)]
+    if not isinstance(origin, str) or {type(value) for value in numbers} - {int, float}:
         raise ValueError(f"{space!a} holds values of another kind")
-    # an entry of an earlier version has no checksum
-    if row.get("sha256", held := _checksum(space, thresholds, origin)) != held:
+    # an entry of the first version has no checksum
+    if row.get("sha256", held := _checksum(space, row)) != held:
         raise ValueError(f"{space!a} was altered")
     by_rate = {float(far): float(value) for far, value in thresholds.items()}
     if len(by_rate) != len(thresholds):
         raise ValueError(f"{space!a} states a rate twice")
-    return Calibration(by_rate, origin)
+    spans = {float(far): (float(low), float(high)) for far, (low, high) in intervals.items()}
+    return Calibration(by_rate, origin, spans, None if tail is None else Tail(*tail))

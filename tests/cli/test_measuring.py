@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from facereg.gallery import Gallery, Source
 from facereg.images import write_image
+from facereg.testing.pictures import vectors
 from tests.calling import Run
 from tests.fakes import picture
 
@@ -230,3 +232,61 @@ def test_figures_that_cannot_be_written_are_named(tree: Path, painted: list[str]
     called = run("evaluate", "verification", "--images", tree, "--pairs", listed, "--out", out, *painted)
     assert called.status == 1
     assert "figures.png: cannot be written (File exists)" in called.error
+
+
+def test_figures_of_groups_stand_beside_those_of_all(tree: Path, painted: list[str], run: Run, tmp_path: Path) -> None:
+    listed = pairs(tmp_path / "pairs.txt", "2 50", [*GENUINE * 10, *IMPOSTORS * 10] * 2)
+    groups, out = tmp_path / "groups.csv", tmp_path / "v.json"
+    groups.write_text("p1,left\np2,left\n\np3,right\np4, right\n")
+    words = ["evaluate", "verification", "--images", tree, "--pairs", listed, "--groups", groups, *painted]
+    figures = run(*words, "--out", out, "--json").document
+    assert figures["genuine_of_groups"] == {"left": 40, "right": 40}
+    assert figures["impostors_of_groups"] == {"left": 20, "right": 0}
+    assert figures["far_of_groups"] == {"left": 0.0, "right": None}
+    assert figures["tpr_of_groups"] == {"left": 1.0, "right": 1.0}
+    assert "far_of_groups right: too few" in run(*words).out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("p1,a\nMallory,b\n", "1 of 2 people are not in the list of pairs, such as 'Mallory'; write names as the list"),
+        ("p1\n", "line 1: expected 'NAME,GROUP', got 'p1'"),
+        ("p1,a\np1,b\n", "line 2: 'p1' is in 'a' already"),
+        ("\n", "expected 'NAME,GROUP' a line, got none"),
+    ],
+    ids=["a stranger", "no group", "two groups", "nothing"],
+)
+def test_groups_that_do_not_read_are_one_line(
+    text: str, words: str, tree: Path, painted: list[str], run: Run, tmp_path: Path
+) -> None:
+    listed = pairs(tmp_path / "pairs.txt", "2 5", [*GENUINE, *IMPOSTORS] * 2)
+    (tmp_path / "groups.csv").write_text(text)
+    command = ["evaluate", "verification", "--images", tree, "--pairs", listed, "--groups", tmp_path / "groups.csv"]
+    called = run(*command, *painted)
+    assert (called.status, called.out) == (1, "")
+    assert words in called.error
+
+
+def test_a_gallery_is_calibrated_on_itself_and_the_threshold_is_kept(run: Run, tmp_path: Path) -> None:
+    space, path = "painted-colours:1", tmp_path / "g"
+    with Gallery.open(path, space=space, create=True) as gallery:
+        for number in range(12):
+            own = [Source(f"{number}{n}.jpg", f"{10 * number + n:064x}") for n in range(3)]
+            gallery.enroll(f"P{number}", vectors(3, 16, space, seed=number), own)
+    called = run("calibrate", "--gallery", path, "--far", "0.05", "--json").document
+    assert (called["pairs"], called["people"], called["space"]) == (36 * 35 // 2, 12, space)
+    assert called["threshold_low"] <= called["threshold"] <= called["threshold_high"]
+    said = run("calibrate", "--gallery", path, "--far", "0.05")
+    assert "in 95 % of draws of the people): false accept rate 0.05, true positive rate" in said.out
+    with Gallery.open(path) as gallery:
+        for number in range(3):
+            gallery.remove(f"P{number}")
+    few = run("calibrate", "--gallery", path, "--far", "0.05")
+    assert few.status == 1
+    assert "expected at least 10 in the gallery to calibrate on, got 9" in few.error
+
+
+@pytest.mark.parametrize("given", [[], ["--images", "x"], ["--gallery", "g", "--every-pair"]], ids=" ".join)
+def test_calibrate_takes_pairs_or_a_gallery(given: list[str], run: Run) -> None:
+    assert run("calibrate", "--far", "0.1", *given).status == 2

@@ -16,7 +16,7 @@ from facereg.evaluation.close_ups import close_ups
 from facereg.evaluation.detection import average_precision, score_detections
 from facereg.evaluation.identification import score_identification
 from facereg.evaluation.main_faces import embed_main_faces
-from facereg.evaluation.verification import best_threshold, roc, score_pairs, thresholds_from, tpr_at
+from facereg.evaluation.verification import best_threshold, roc, score_groups, score_pairs, thresholds_from, tpr_at
 from facereg.images import write_image
 from facereg.pipeline.composer import Pipeline
 from facereg.types import Faces
@@ -208,3 +208,33 @@ def test_main_faces_keep_their_rows_around_bad_files(tmp_path: Path) -> None:
     assert faces.found.tolist() == [True, False, False, True]
     assert [error.path for error in faces.errors] == [str(tmp_path / "c.png")]
     assert faces.vectors[3] == pytest.approx(pipeline.run([picture(2)])[0].embeddings.vectors[0])
+
+
+def test_a_larger_gallery_has_the_same_strangers_and_more_mistakes() -> None:
+    rng = np.random.default_rng(0)
+    people = {str(person): list(range(person * 8, person * 8 + 8)) for person in range(40)}
+    noisy = np.eye(40, dtype=np.float32).repeat(8, 0) + rng.normal(0, 0.35, (320, 40)).astype(np.float32)
+    vectors = noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
+    few, all_ = (
+        score_identification(vectors, np.ones(320, np.bool_), people, matcher=exact, share=share)
+        for share in (0.25, 1.0)
+    )
+    assert [few.enrolled, all_.enrolled] == [5, 20]
+    assert [few.known, all_.known] == [25, 100]
+    assert few.strangers == all_.strangers == 160
+    assert few.rank1 > all_.rank1
+
+
+def test_groups_are_judged_at_one_threshold() -> None:
+    # impostors of A 0.01 to 0.80, of B 0.21 to 1.00; at 10 % over all 160 the 16 highest are accepted
+    impostors = np.concatenate([np.arange(1, 81), np.arange(21, 101)]).astype(np.float32) / 100
+    values = np.concatenate([impostors, [0.95, 0.5, 0.95, 0.99]]).astype(np.float32)
+    same = np.arange(164) >= 160
+    names = ["A"] * 80 + ["B"] * 80 + ["A", "A", "B", "B"]
+    groups = [(name, name) for name in names]
+    groups[0] = ("A", "B")  # in neither
+    scores = score_groups(values, same, groups, 0.1)
+    assert [(name, own.impostors, own.genuine) for name, own in scores.items()] == [("A", 79, 2), ("B", 80, 2)]
+    assert [own.tpr for own in scores.values()] == [0.5, 1.0]
+    assert [own.far for own in scores.values()] == [0.0, pytest.approx(0.2)]
+    assert scores["B"].curve.shape[1] == 3
