@@ -10,6 +10,7 @@ import typer
 from facereg.cli.options import Json, Stages, answer, complain, counted, misused, print_json, progress, with_stages
 from facereg.cli.streams import say
 from facereg.cli.tally import Tally
+from facereg.names import Address
 
 if TYPE_CHECKING:
     from facereg.evaluation.calibrating import CalibrationResult
@@ -48,7 +49,8 @@ def calibrate(
         bool, typer.Option("--every-pair", help="Compare all pictures of the list with each other: shows lower rates.")
     ] = False,
     gallery: Annotated[
-        Path | None, typer.Option("--gallery", help="Compare a gallery's own embeddings, in place of pictures.")
+        Address | None,
+        typer.Option("--gallery", parser=Address.of, help="Compare a gallery's own embeddings, in place of pictures."),
     ] = None,
     json: Json = False,
     *,
@@ -61,11 +63,12 @@ def calibrate(
 
     Example: facereg calibrate --images lfw --pairs pairsDevTrain.txt --far 0.01 --every-pair
     """
-    if gallery is None and (images is None or pairs is None):
-        raise misused("--pairs", "expected --images and --pairs, or --gallery alone, got none of the two")
-    if gallery is not None and (images or pairs or every_pair):
-        raise misused("--gallery", "expected it without --images, --pairs and --every-pair; leave one or the others")
-    result, pictures = _on_gallery(gallery, far) if gallery else _on_pairs(stages, images, pairs, far, every_pair)
+    if gallery is not None and not (images or pairs or every_pair):
+        result, pictures = _on_gallery(gallery, far)
+    elif gallery is None and images is not None and pairs is not None:
+        result, pictures = _on_pairs(stages, images, pairs, far, every_pair)
+    else:
+        raise misused("--gallery", "expected either that alone, or --images and --pairs; give one of the two")
     path, tally = result.store(), Tally()
     tally.count(pictures, result.errors)
     if json:
@@ -95,7 +98,7 @@ def _on_pairs(stages: Stages, images: Path, pairs: Path, far: float, every_pair:
     return result, len(listed.paths)
 
 
-def _on_gallery(gallery: Path, far: float) -> tuple[CalibrationResult, int]:
+def _on_gallery(gallery: Address, far: float) -> tuple[CalibrationResult, int]:
     from facereg.evaluation.calibrating import calibrate_gallery
     from facereg.gallery import Gallery
 

@@ -23,6 +23,7 @@ from facereg.collection import File, Index, Seen
 from facereg.data.bins import read_bin
 from facereg.data.fetch import read_sources
 from facereg.data.formats import read_boxes
+from facereg.data.groups import read_groups
 from facereg.data.pairs import read_lfw_pairs, read_pairs
 from facereg.data.points import read_68_points, read_cofw, read_five_points, read_pts, read_wflw
 from facereg.data.records import Record
@@ -364,6 +365,7 @@ READERS = (
     Reader("COFW", _text("29.txt", f"{'5.5 ' * 58}{'0 ' * 29}a.jpg\n"), _points(read_cofw)),
     Reader(".pts", _text("pts/a.pts", PTS), lambda path: repr(read_pts(path.parent, path.parent.parent / "images"))),
     Reader("pairs", _text("pairs.txt", "2\nEva 1 2\nJan 1 3\nEva 1 Jan 2\nJan 4 Eva 3\n"), _points(read_lfw_pairs)),
+    Reader("groups", _text("groups.csv", "Eva,one\nJan,two\n"), lambda path: read_groups(path, {"Eva", "Jan"})),
     Reader("CALFW", _text("flat.txt", "A_1.jpg 1\nA_2.jpg 1\nA_1.jpg 0\nB_1.jpg 0\n"), _pairs("calfw")),
     Reader("listed pairs", _text("list.txt", "a/1.jpg a/2.jpg 1\na/1.jpg b/1.jpg 0\n"), _pairs("list")),
     Reader("templates", _templates("templates"), _read_templates),
