@@ -116,7 +116,7 @@ COMPILE = $(TOOLS)/bin/uv pip compile -q --universal --python-version 3.11 --gen
 SERVER := facereg/serving/pins
 pins: $(TOOLS)/installed
 	$(COMPILE) pyproject.toml --group build --extra dev -o constraints.txt
-	$(COMPILE) pyproject.toml --group build --extra app --extra triton -c constraints.txt -o requirements/app.txt
+	$(COMPILE) pyproject.toml --group build --extra app --extra encryption --extra triton -c constraints.txt -o requirements/app.txt
 	$(COMPILE) pyproject.toml --group build -c constraints.txt -o requirements/inference.txt
 	$(COMPILE) --group tools -o requirements/tools.txt
 	$(COMPILE) --group docs -c constraints.txt -o requirements/docs.txt

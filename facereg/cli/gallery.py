@@ -1,4 +1,4 @@
-"""gallery list, show, rename, remove, export, import, check, restore, rebuild."""
+"""gallery list, show, rename, remove, export, import, check, audit, rotate, restore, rebuild."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facereg.cli.options import GalleryPlace, Json, answer, complain, counted, misused
+from facereg.errors import GalleryError
 from facereg.names import Address, names_alike
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ Export = Annotated[Path, typer.Argument(help="An .npz file.")]
 Unsealed = Annotated[
     bool, typer.Option("--unsealed", help="Take an export without a seal, or sealed without the key in force.")
 ]
+OldKey = Annotated[Path | None, typer.Option("--old-key-file", help="The key that it has, if another than in force.")]
+Unkeyed = Annotated[bool, typer.Option("--unkeyed", help="It has no key.")]
 
 
 @app.command("list")
@@ -124,6 +127,42 @@ def check(gallery: GalleryPlace, json: Json = False) -> None:
 
 
 @app.command()
+def audit(gallery: GalleryPlace, json: Json = False) -> None:
+    """Say who changed what, and when, a line each; exit status 1 where lines are missing or altered.
+
+    A person who is removed stays as a number. Example: facereg gallery audit --gallery team.gallery
+    """
+    from facereg.gallery import Gallery
+
+    with Gallery.open(gallery) as held:
+        lines, problem = held.audit()
+    for line in lines:
+        document = {
+            **{"number": line.number, "at": line.at, "actor": line.actor, "action": line.action},
+            **{"person": line.person, "name": line.name, "embeddings": line.embeddings},
+        }
+        whom = "" if line.person is None else f" {line.name or 'somebody removed since'} (person {line.person})"
+        done = f"{line.number}: {line.at} {line.actor}: {line.action}{whom}"
+        answer(json, document, f"{done}, {counted(line.embeddings, 'embedding')}")
+    if problem:
+        raise GalleryError(f"{gallery}: {problem}")
+
+
+@app.command()
+def rotate(gallery: GalleryPlace, old_key_file: OldKey = None, unkeyed: Unkeyed = False, json: Json = False) -> None:
+    """Seal and encrypt with the key in force in place of the old one; without one in force the vectors are as they are.
+
+    Example: facereg gallery rotate --gallery team.gallery --old-key-file old.key
+    """
+    from facereg.gallery import rotate_key
+
+    if not unkeyed and old_key_file is None:
+        raise misused("--old-key-file", "expected it, or --unkeyed for a gallery without a key, got none of the two")
+    count = rotate_key(gallery, old_key=_old_key(old_key_file, unkeyed))
+    answer(json, {"embeddings": count}, f"{gallery}: {counted(count, 'embedding')} under the key in force now")
+
+
+@app.command()
 def restore(
     backup: Annotated[Path, typer.Argument(help="A copy of a gallery, or an export.")],
     gallery: GalleryPlace,
@@ -146,10 +185,8 @@ def rebuild(
         Address, typer.Argument(metavar="DAMAGED", parser=Address.of, help="The damaged gallery, which stays as it is.")
     ],
     gallery: GalleryPlace,
-    old_key_file: Annotated[
-        Path | None, typer.Option("--old-key-file", help="Key that the damaged one is sealed with, if another.")
-    ] = None,
-    unkeyed: Annotated[bool, typer.Option("--unkeyed", help="The damaged one is sealed without a key.")] = False,
+    old_key_file: OldKey = None,
+    unkeyed: Unkeyed = False,
     json: Json = False,
 ) -> None:
     """Make a new gallery of what is sound in a damaged one; exit status 1 where something was left out.
@@ -157,17 +194,21 @@ def rebuild(
     Example: facereg gallery rebuild team.gallery --gallery new.gallery
     """
     from facereg.gallery import rebuild_gallery
-    from facereg.gallery.seals import key_from_environment, read_key_file
 
-    if unkeyed and old_key_file is not None:
-        raise misused("--unkeyed", "expected it without --old-key-file; leave one of them out")
-    old = None if unkeyed else key_from_environment() if old_key_file is None else read_key_file(old_key_file)
-    done = rebuild_gallery(damaged, gallery, old_key=old)
+    done = rebuild_gallery(damaged, gallery, old_key=_old_key(old_key_file, unkeyed))
     kept = f"{gallery}: {counted(done.embeddings, 'embedding')} of {done.people} people"
     document = {"embeddings": done.embeddings, "people": done.people, "left_out": list(done.left_out)}
     answer(json, document, *done.left_out, f"{kept}, {len(done.left_out)} left out")
     if done.left_out:
         raise typer.Exit(1)
+
+
+def _old_key(file: Path | None, unkeyed: bool) -> bytes | None:
+    from facereg.gallery.seals import key_from_environment, read_key_file
+
+    if unkeyed and file is not None:
+        raise misused("--unkeyed", "expected it without --old-key-file; leave one of them out")
+    return None if unkeyed else key_from_environment() if file is None else read_key_file(file)
 
 
 def _say_alike(gallery: Gallery, before: Collection[str]) -> None:

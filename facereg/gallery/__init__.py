@@ -1,14 +1,16 @@
 """The people who are known: embeddings in one SQLite file, or where a plugin keeps them."""
 
+from facereg.gallery.audit import AuditLine
 from facereg.gallery.changing import Change
 from facereg.gallery.contract import Store
 from facereg.gallery.exports import exported_space
-from facereg.gallery.repair import Rebuilt, rebuild_gallery, restore_gallery
+from facereg.gallery.repair import Rebuilt, rebuild_gallery, restore_gallery, rotate_key
 from facereg.gallery.rows import Connection, Row, Rows, Source, State, read_rows
 from facereg.gallery.seals import Sealer
 from facereg.gallery.store import Enrolled, Gallery, Person
 
 __all__ = [
+    "AuditLine",
     "Change",
     "Connection",
     "Enrolled",
@@ -25,4 +27,5 @@ __all__ = [
     "read_rows",
     "rebuild_gallery",
     "restore_gallery",
+    "rotate_key",
 ]

@@ -57,7 +57,7 @@ class Access(Store):
             connection, alone = open_to_read(self.path)
             try:
                 if schema_version(connection) != VERSION:
-                    connection = migrated_copy(connection)
+                    connection = migrated_copy(connection, self.sealer)
                     alone = True
                 self._take_up(State.read(connection))
             except BaseException:
@@ -188,7 +188,7 @@ class Access(Store):
         except FAILURES as error:
             raise GalleryError(f"{reason_of(error)}; nothing was changed") from error
         try:
-            _bring_up_to_date(connection)
+            _bring_up_to_date(connection, self.sealer)
         except BaseException as error:
             connection.close()
             if isinstance(error, FAILURES):
@@ -260,26 +260,26 @@ def _holds_nothing(path: Path) -> bool:
     return False
 
 
-def _bring_up_to_date(connection: sqlite3.Connection) -> None:
-    """Migrate a file of an earlier version, which had no key; its old tables leave no bytes behind."""
+def _bring_up_to_date(connection: sqlite3.Connection, sealer: Sealer) -> None:
+    """Migrate a file of an earlier version; its old tables leave no bytes behind."""
     if schema_version(connection) == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     if schema_version(connection) != VERSION:  # nobody was quicker
-        migrate(connection, Sealer())
+        migrate(connection, sealer)
     connection.execute("COMMIT")
     connection.execute("VACUUM")
     empty_log(connection)
 
 
-def migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """Return a copy in memory, of this version, sealed without a key; the file is migrated by the first change."""
+def migrated_copy(connection: sqlite3.Connection, sealer: Sealer) -> sqlite3.Connection:
+    """Return a copy in memory, of this version; the file is migrated by the first change."""
     copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     try:
         connection.backup(copy)
         copy.execute("PRAGMA trusted_schema = OFF")
         copy.execute("BEGIN")
-        migrate(copy, Sealer())
+        migrate(copy, sealer)
         copy.execute("COMMIT")
     except BaseException:
         copy.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from facereg.gallery.audit import chain_problem
 from facereg.gallery.rows import Connection, Row, State, read_rows
 from facereg.gallery.seals import SIZE, Sealer, added
 
@@ -35,7 +36,7 @@ def row_problems(connection: Connection, sealer: Sealer) -> list[str]:
     ).fetchall()
     found += [f"{name!r}: has no embedding; remove the person" for (name,) in empty]
     count, total = 0, bytes(SIZE)
-    for row in read_rows(connection):
+    for row in read_rows(connection, state, sealer):
         count, total = count + 1, added(total, row.seal)
         if problem := _problem(row, state, sealer):
             found.append(f"{row.name!r}, {row.source}: {problem}; {REMEDY}")
@@ -47,6 +48,8 @@ def row_problems(connection: Connection, sealer: Sealer) -> list[str]:
     listed = connection.execute("SELECT count(*) FROM people").fetchone()[0]
     if not found and listed != state.people:
         found.append(f"people: {listed} are there, {state.people} were enrolled; run gallery rebuild")
+    if problem := chain_problem(connection, state, sealer):
+        found.append(problem)
     return found
 
 

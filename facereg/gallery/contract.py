@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import ClassVar
 
-from facereg.errors import GalleryError
 from facereg.gallery.changing import Change
 from facereg.gallery.checking import row_problems
 from facereg.gallery.rows import Connection, Row, State, sound_rows
@@ -21,7 +20,8 @@ class Store(ABC):
 
     A plugin makes one by its `StoreSpec`. What rows hold, their seals and what is written in a change are the
     library's: a store brings a connection that understands their SQL (`?` for values), with the tables `gallery`,
-    `people` and `embeddings`, see `facereg.gallery.schema`. One instance may be shared between threads.
+    `people`, `embeddings` and `audit`, see `facereg.gallery.schema`; vectors are encrypted where there is a key. One
+    instance may be shared between threads.
 
     Args:
         address: where it lies.
@@ -42,21 +42,12 @@ class Store(ABC):
             GalleryError: if it is sealed with another key, or with none where one is given.
         """
         self.id, self.space = state.id, state.space
-        if state.key == self.sealer.fingerprint:
-            return
-        if not self.sealer.fingerprint:
-            raise GalleryError("is sealed with a key, got none; name its file in FACEREG_GALLERY_KEY_FILE")
-        held = "another key" if state.key else "no key"
-        raise GalleryError(
-            f"expected the seal of the key given, got that of {held}; give that one, or seal it anew with "
-            "'facereg gallery rebuild'"
-        )
+        self.sealer.require(state.key)
 
     @contextmanager
     def _changing(self, connection: Connection, state: State) -> Iterator[Change]:
         """Hold the change of an open transaction; what the gallery says of itself is written at its end."""
-        if not state.is_sound(self.sealer):
-            raise GalleryError("what it says of itself was altered by another program; run gallery check")
+        state.require_sound(self.sealer)
         change = self.change_class(connection, state, self.sealer)
         yield change
         if change.state is not state:

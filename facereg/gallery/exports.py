@@ -17,7 +17,7 @@ from facereg.disk.reading import open_file
 from facereg.disk.replacing import whole_file, writing
 from facereg.errors import ContractError, GalleryError, words_of
 from facereg.gallery.files import companions
-from facereg.gallery.rows import JOINED, LONGEST_SOURCE, Source
+from facereg.gallery.rows import JOINED, LONGEST_SOURCE, Source, read_rows
 from facereg.gallery.seals import Sealer, as_bytes
 from facereg.names import LONGEST_NAME, clean_name
 from facereg.types import Embeddings, FloatArray
@@ -34,6 +34,7 @@ TEXTS = {
 }
 BLOCK = 1 << 20  # bytes of a column held at a time
 LONGEST_HEADER = 4096  # bytes that say what a column is
+ALTERED = "its seal is not that of what it holds: it was altered; export the gallery again"
 LARGEST_DIM = 65_536  # numbers of a vector
 
 
@@ -48,6 +49,8 @@ class Exported(NamedTuple):
 
 def export_gallery(gallery: Store, path: str | Path) -> int:
     """Write everybody to one .npz file (names, vectors, sources, sha256, created, space, key, seal), its owner's alone.
+
+    With a key vectors are encrypted, (N, 4 D + 28) uint8; else they are (N, D) float32.
 
     All of it is of one moment, whatever others write meanwhile.
 
@@ -72,6 +75,11 @@ def export_gallery(gallery: Store, path: str | Path) -> int:
             found = connection.execute(f"SELECT {name} FROM {JOINED} ORDER BY name, embeddings.id")
             return (cell for (cell,) in found)
 
+        def vectors() -> Iterator[Any]:
+            for number, row in enumerate(read_rows(connection, state, sealer)):
+                stored = sealer.encrypt(row.vector, "export", digest.hexdigest(), number)
+                yield np.frombuffer(stored, kind)
+
         with (
             writing(path, GalleryError),
             whole_file(Path(path), private=True) as stream,
@@ -79,8 +87,10 @@ def export_gallery(gallery: Store, path: str | Path) -> int:
         ):
             for key, (name, _) in TEXTS.items():
                 _write(archive, key, np.dtype(f"<U{longest[key]}"), (state.embeddings,), column(name))
-            vectors = (np.frombuffer(blob, "<f4") for blob in column("vector"))
-            _write(archive, "vectors", np.dtype("<f4"), (state.embeddings, state.dim), vectors)
+            kind, width = np.dtype("<f4"), state.dim
+            if sealer.overhead:
+                kind, width = np.dtype(np.uint8), 4 * state.dim + sealer.overhead
+            _write(archive, "vectors", kind, (state.embeddings, width), vectors())
             for key, text in (("space", state.space), ("key", sealer.fingerprint), ("seal", digest.hexdigest())):
                 _write(archive, key, np.dtype(f"<U{max(len(text), 1)}"), (), [text])
     return state.embeddings
@@ -173,15 +183,23 @@ def _rows(path: str | Path, archive: zipfile.ZipFile, space: str, sealer: Sealer
         vectors = _Column(archive, "vectors", longest=0)
         if len({column.count for column in (*columns.values(), vectors)}) != 1:
             raise GalleryError("expected as many names, sources, ... as vectors; export the gallery again")
+        if vectors.dtype == np.uint8 and not sealer.overhead:
+            raise GalleryError("its vectors are encrypted; give the key that it was exported with")
         texts = zip(*(column.cells() for column in columns.values()), strict=True)
-        for vector, (name, source, sha256, created) in zip(vectors.cells(), texts, strict=True):
+        cells = zip(vectors.cells(), texts, strict=True)
+        for number, (stored, (name, source, sha256, created)) in enumerate(cells):
+            vector = stored
+            if vectors.dtype == np.uint8:
+                vector = np.frombuffer(sealer.decrypt(stored.tobytes(), "export", seal, number), "<f4")
+                if not len(vector):
+                    raise GalleryError(ALTERED)
             digest.update(as_bytes(name, vector.tobytes(), source, sha256, created))
             with np.errstate(over="ignore"):  # of numbers that are none
                 Embeddings(vector[None], space)  # says what is wrong with it
             datetime.fromisoformat(created)
             yield Exported(clean_name(name), vector, Source(source, sha256), created)
         if seal and not hmac.compare_digest(seal.encode("ascii", "replace"), digest.hexdigest().encode()):
-            raise GalleryError("its seal is not that of what it holds: it was altered; export the gallery again")
+            raise GalleryError(ALTERED)
 
 
 class _Column:
@@ -207,7 +225,8 @@ class _Column:
         if longest:
             good = self.dtype.kind == "U" and self.dtype.itemsize <= 4 * max(longest, 1) and len(shape) <= 1
         else:
-            good = self.dtype.kind == "f" and self.dtype.itemsize == 4 and len(shape) == 2 and shape[1] <= LARGEST_DIM
+            numbers = self.dtype.kind == "f" and self.dtype.itemsize == 4
+            good = (numbers or self.dtype == np.uint8) and len(shape) == 2 and shape[1] <= LARGEST_DIM
         self._size = self.dtype.itemsize * int(np.prod(self.shape))
         self.count = shape[0] if shape else 1
         if not good or fortran or self.count < 0 or (self.count and self._size <= 0):
@@ -221,7 +240,7 @@ class _Column:
         for start in range(0, self.count, held):
             count = min(held, self.count - start)
             block = np.frombuffer(self._stream.read(count * self._size), self.dtype).reshape(count, *self.shape)
-            yield from (block.astype("<f4") if self.shape else block.tolist())
+            yield from (block.astype(self.dtype.newbyteorder("<")) if self.shape else block.tolist())
         self._stream.read(1)  # its end, where the checksum is compared
         self._stream.close()
 

@@ -8,29 +8,70 @@ import zlib
 from dataclasses import replace
 
 from facereg.errors import ContractError, GalleryError
+from facereg.gallery.changing import Change
 from facereg.gallery.rows import Row, State
 from facereg.gallery.schema import make_tables
 from facereg.gallery.seals import SIZE, Sealer, added
 from facereg.names import clean_name
 
+OLD = ("embeddings", "people", "gallery")  # tables of earlier versions
 _UNSOUND = bytes(SIZE)  # a seal that fits no row: what was altered before stays so
 
 
 def migrate(connection: sqlite3.Connection, sealer: Sealer) -> None:
-    """Bring a gallery of version 1 to this version, in the transaction that is open.
+    """Bring a gallery of an earlier version to this version, in the transaction that is open.
+
+    Raises:
+        GalleryError: without the file's name, if the gallery's own row is damaged, or sealed with another key.
+    """
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+        _from_first(connection)
+    else:
+        _from_second(connection, sealer)
+
+
+def _from_second(connection: sqlite3.Connection, sealer: Sealer) -> None:
+    """Bring a gallery along whose seals are those of today; what was altered before has a seal as wrong as it had."""
+    [held] = connection.execute("SELECT * FROM gallery").fetchmany(2) or [()]
+    if len(held) != 10:
+        raise GalleryError("is damaged; restore an export or a copy")
+    sealer.require(held[4])
+    _set_aside(connection)
+    connection.execute("INSERT INTO people SELECT id, name, created FROM old_people")
+    connection.execute("INSERT INTO embeddings SELECT * FROM old_embeddings")
+    change = Change(connection, State(*held[:-1], 0, b"", b""), sealer)
+    for number, person, vector in connection.execute("SELECT id, person, vector FROM old_embeddings"):
+        if isinstance(vector, bytes) and sealer.overhead:
+            row = Row(person, "", "", number, vector, "", "", "", b"")
+            stored = sealer.encrypt(vector, *row.place(change.state))
+            connection.execute("UPDATE embeddings SET vector = ? WHERE id = ?", (stored, number))
+    _finish(connection, change, sound=held[-1] == sealer.seal("gallery", *held[:-1]))
+
+
+def _set_aside(connection: sqlite3.Connection) -> None:
+    for table in OLD:
+        connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    make_tables(connection)
+
+
+def _finish(connection: sqlite3.Connection, change: Change, *, sound: bool = True) -> None:
+    change.note("migrate", None, change.state.embeddings)
+    (change.state.resealed(change.sealer) if sound else change.state).write(connection)
+    for table in OLD:
+        connection.execute(f"DROP TABLE old_{table}")
+
+
+def _from_first(connection: sqlite3.Connection) -> None:
+    """Bring a gallery of version 1 along, which had no key.
 
     Its rows had checksums. A row whose checksum is wrong gets a seal that is wrong, so that `check` names it as before.
     Names get their one spelling; two people of one spelling become one.
-
-    Raises:
-        GalleryError: without the file's name, if the gallery's own row is damaged.
     """
+    sealer = Sealer()
     space, created, crc32 = connection.execute("SELECT space, created, crc32 FROM gallery").fetchone() or ("", "", -1)
     if crc32 != _checksum(space, created):
         raise GalleryError("is damaged; restore an export or a copy")
-    for table in ("people", "embeddings", "gallery"):
-        connection.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
-    make_tables(connection)
+    _set_aside(connection)
     state = State.new(space, sealer, id_=_same_each_time(connection, space, created), created=created)
     people: dict[str, int] = {}
     for person, name, since, crc32 in connection.execute("SELECT id, name, created, crc32 FROM old_people ORDER BY id"):
@@ -44,9 +85,8 @@ def migrate(connection: sqlite3.Connection, sealer: Sealer) -> None:
     lost = connection.execute(  # their person is missing: counted, so that reading says that they are
         "SELECT count(*) FROM old_embeddings WHERE person NOT IN (SELECT id FROM old_people)"
     ).fetchone()[0]
-    replace(state, people=counted, embeddings=state.embeddings + lost).resealed(sealer).write(connection)
-    for table in ("embeddings", "people", "gallery"):
-        connection.execute(f"DROP TABLE old_{table}")
+    state = replace(state, people=counted, embeddings=state.embeddings + lost)
+    _finish(connection, Change(connection, state, sealer))
 
 
 def _take_along(

@@ -107,9 +107,27 @@ def rebuild_gallery(
                 person = change.person(row.name, row.known_since)
                 vector = np.frombuffer(row.vector, "<f4").astype(np.float32)
                 change.add(person, vector, Source(row.source, row.sha256), row.created)
+            change.note("rebuild", None, len(rows))
         if isinstance(new, Path):
             _put_in_place(new, address.path)
     return Rebuilt(len(rows), len({row.name for row in rows}), tuple(left_out))
+
+
+def rotate_key(path: str | Path | Address, *, old_key: bytes | None, key: bytes | None = None) -> int:
+    """Give a gallery another key, its first or none, in one transaction; return how many embeddings it holds.
+
+    Args:
+        old_key: the one that it has now; None for none.
+        key: the new one, as `Gallery.open` takes it.
+    Raises:
+        GalleryError: if the old key is not its key, or it was altered: nothing is changed then.
+    """
+    new = Sealer.of(key)
+    with closing(open_store(Address.of(path), Sealer(old_key))) as store:
+        with store.writing() as change:
+            count = change.rotate(new)
+        store.forget()
+    return count
 
 
 def _there_already(address: Address) -> GalleryError:
@@ -126,8 +144,9 @@ def _reading_damaged(address: Address, sealer: Sealer) -> Iterator[tuple[Connect
         connection, _ = open_to_read(address.path)
         with closing(connection):
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            require_tables(connection, 1 if version == 1 else VERSION)
-            with closing(migrated_copy(connection) if version == 1 else connection) as copy:
+            earlier = version in range(1, VERSION)
+            require_tables(connection, version if earlier else VERSION)
+            with closing(migrated_copy(connection, sealer) if earlier else connection) as copy:
                 state = State.read(copy)
                 if state.key != sealer.fingerprint:
                     raise GalleryError("is sealed with another key than the old one given; give that one")
@@ -150,6 +169,7 @@ def _restore_into(address: Address, backup: Path, sealer: Sealer, unsealed: bool
         with store.writing() as change:
             for row in rows:
                 change.add(change.person(row.name, row.created), row.vector, row.source, row.created)
+            change.note("restore", None, change.state.embeddings)
         return change.state.people
 
 
@@ -161,7 +181,7 @@ def _sound(connection: Connection, state: State, sealer: Sealer) -> tuple[list[R
             for cells in connection.execute(
                 f"SELECT {CELLS} FROM embeddings CROSS JOIN people ON person = people.id ORDER BY embeddings.id {order}"
             ):
-                row = Row(*cells)
+                row = Row(*cells).opened(sealer, state)
                 found.setdefault(row.number, row)
     rows, left_out = [], []
     for _, row in sorted(found.items()):

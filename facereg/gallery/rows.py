@@ -74,7 +74,7 @@ class Connection(Protocol):
 
 
 class Row(NamedTuple):
-    """One embedding with its person, as the store holds it."""
+    """One embedding with its person; the store holds the vector encrypted where there is a key."""
 
     person: int
     name: str
@@ -90,6 +90,14 @@ class Row(NamedTuple):
         """Return the seal that it should have in that gallery."""
         return sealer.seal("embedding", gallery.id, gallery.space, *self[:-1])
 
+    def place(self, gallery: State) -> tuple[object, ...]:
+        """Return what binds its encrypted vector to it: the gallery, the person and the number."""
+        return ("embedding", gallery.id, self.person, self.number)
+
+    def opened(self, sealer: Sealer, gallery: State) -> Row:
+        """Return it with its vector as it is, once it was read as it is stored."""
+        return self._replace(vector=sealer.decrypt(self.vector, *self.place(gallery)))
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -102,6 +110,8 @@ class State:
         revision: counts changes.
         people, embeddings: how many there are.
         total: the sum of the embeddings' seals.
+        audited: how many lines the audit has.
+        head: seal of the last one.
         seal: over all of that.
     """
 
@@ -114,13 +124,15 @@ class State:
     people: int
     embeddings: int
     total: bytes
+    audited: int
+    head: bytes
     seal: bytes
 
     @classmethod
     def new(cls, space: str, sealer: Sealer, *, id_: str = "", created: str = "") -> State:
         """Return the state of a gallery that knows nobody, made now unless an id and a date are given."""
         return cls(
-            id_ or uuid.uuid4().hex, space, created or now(), 0, sealer.fingerprint, 0, 0, 0, bytes(SIZE), b""
+            id_ or uuid.uuid4().hex, space, created or now(), 0, sealer.fingerprint, 0, 0, 0, bytes(SIZE), 0, b"", b""
         ).resealed(sealer)
 
     @classmethod
@@ -130,15 +142,15 @@ class State:
         Raises:
             GalleryError: without the file's name, if there is not just one row, of the right kinds.
         """
-        rows = connection.execute("SELECT * FROM gallery").fetchmany(2)
-        kinds = (str, str, str, int, str, int, int, int, bytes, bytes)
+        columns = ", ".join(field.name for field in fields(cls))
+        rows = connection.execute(f"SELECT {columns} FROM gallery").fetchmany(2)
+        kinds = (str, str, str, int, str, int, int, int, bytes, int, bytes, bytes)
         if len(rows) != 1 or tuple(map(type, rows[0])) != kinds:
             raise GalleryError("is damaged; restore an export or a copy")
         return cls(*rows[0])
 
     def _seal(self, sealer: Sealer) -> bytes:
-        cells = (self.id, self.space, self.created, self.dim, self.key, self.revision, self.people, self.embeddings)
-        return sealer.seal("gallery", *cells, self.total)
+        return sealer.seal("gallery", *astuple(self)[:-1])
 
     def resealed(self, sealer: Sealer) -> State:
         """Return it with the seal that it should have."""
@@ -147,6 +159,12 @@ class State:
     def is_sound(self, sealer: Sealer) -> bool:
         """Tell whether it has that seal."""
         return self.seal == self._seal(sealer)
+
+    def require_sound(self, sealer: Sealer) -> None:
+        """Raise GalleryError unless it has that seal, of that key: it may have another since the gallery was opened."""
+        sealer.require(self.key)
+        if not self.is_sound(sealer):
+            raise GalleryError("what it says of itself was altered by another program; run gallery check")
 
     def write(self, connection: Connection) -> None:
         """Put it into the store in place of the old one."""
@@ -163,13 +181,13 @@ JOINED = "people CROSS JOIN embeddings WHERE person = people.id"
 CELLS = "people.id, name, people.created, embeddings.id, vector, source, sha256, embeddings.created, seal"
 
 
-def read_rows(connection: Connection, person: int | None = None) -> Iterator[Row]:
-    """Yield each embedding, by name, then in the order of enrolment, or those of one person, as the file has them."""
+def read_rows(connection: Connection, state: State, sealer: Sealer, person: int | None = None) -> Iterator[Row]:
+    """Yield each embedding, by name, then in the order of enrolment, or those of one person, its seal not looked at."""
     one = "" if person is None else "AND people.id = ?"
     for row in connection.execute(
         f"SELECT {CELLS} FROM {JOINED} {one} ORDER BY name, embeddings.id", () if person is None else (person,)
     ):
-        yield Row(*row)
+        yield Row(*row).opened(sealer, state)
 
 
 def sound_rows(connection: Connection, state: State, sealer: Sealer) -> Iterator[Row]:
@@ -181,10 +199,9 @@ def sound_rows(connection: Connection, state: State, sealer: Sealer) -> Iterator
         GalleryError: without the file's name, at the first one that was altered; at the end, if some were added or
             taken away.
     """
-    if not state.is_sound(sealer):
-        raise GalleryError("what it says of itself was altered by another program; run gallery check")
+    state.require_sound(sealer)
     count, total, people = 0, bytes(SIZE), set()
-    for row in read_rows(connection):
+    for row in read_rows(connection, state, sealer):
         if row.seal != row.sealed(sealer, state):
             raise GalleryError(f"holds damaged embeddings, the first of {row.name!r}; run gallery check")
         count, total = count + 1, added(total, row.seal)

@@ -8,7 +8,7 @@ from functools import cache
 from facereg.errors import GalleryError
 
 APPLICATION_ID = 0x46414345  # "FACE", in SQLite's header: tells a gallery from other databases
-VERSION = 2
+VERSION = 3
 TABLES = {
     # crc32: of the other columns of its row, keys aside
     1: """
@@ -59,6 +59,48 @@ CREATE TABLE embeddings (
     created TEXT NOT NULL,
     seal BLOB NOT NULL,
     UNIQUE (person, sha256)
+);
+""",
+    # people's numbers are given once, so that lines of the audit, which name nobody, go on meaning the same person;
+    # vectors are encrypted where there is a key, see `Row.place`. head: seal of the audit's last line
+    3: """
+CREATE TABLE gallery (
+    id TEXT NOT NULL,
+    space TEXT NOT NULL,
+    created TEXT NOT NULL,
+    dim INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    people INTEGER NOT NULL,
+    embeddings INTEGER NOT NULL,
+    total BLOB NOT NULL,
+    audited INTEGER NOT NULL,
+    head BLOB NOT NULL,
+    seal BLOB NOT NULL
+);
+CREATE TABLE people (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    created TEXT NOT NULL
+);
+CREATE TABLE embeddings (
+    id INTEGER PRIMARY KEY,
+    person INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
+    vector BLOB NOT NULL,
+    source TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    created TEXT NOT NULL,
+    seal BLOB NOT NULL,
+    UNIQUE (person, sha256)
+);
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    person INTEGER,
+    embeddings INTEGER NOT NULL,
+    seal BLOB NOT NULL
 );
 """,
 }

@@ -1,7 +1,8 @@
-"""Seals: what lets a gallery tell that a row was altered, exchanged, added or taken away by another program.
+"""What a gallery's key does: seals, which tell that a row was altered, and vectors that nobody without it can read.
 
 A seal is a BLAKE2b hash over cells. With a key nobody without the key can make one; without a key it finds accidents
-and careless tools, and not somebody who knows how seals are made.
+and careless tools, and not somebody who knows how seals are made. With a key vectors are stored encrypted by
+AES-256-GCM (NIST SP 800-38D) as nonce, ciphertext, tag.
 """
 
 from __future__ import annotations
@@ -11,25 +12,32 @@ import os
 import shlex
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facereg.disk.reading import read_bytes
-from facereg.errors import GalleryError
+from facereg.errors import GalleryError, MissingExtraError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY, KEY_FILE, KEY_COMMAND = "FACEREG_GALLERY_KEY", "FACEREG_GALLERY_KEY_FILE", "FACEREG_GALLERY_KEY_COMMAND"
 SHORTEST_KEY = 16  # bytes: 128 bits where they are random
 LONGEST_KEY = 4096
 COMMAND_S = 60.0  # a person may have to confirm
 SIZE = 32  # bytes of a seal
+NONCE = 12  # bytes, drawn: 2**32 vectors under one key before two alike are to be feared (SP 800-38D, section 8.3)
+TAG = 16  # bytes
 _MODULUS = 1 << (8 * SIZE)
 
 
 class Sealer:
-    """Makes seals with a key, or without one.
+    """Makes seals with a key, or without one; encrypts vectors where there is one.
 
     Args:
-        key: secret bytes, SHORTEST_KEY at least; None makes seals that anybody can make.
+        key: secret bytes, SHORTEST_KEY at least; None makes seals that anybody can make, and encrypts nothing.
     Raises:
         GalleryError: if the key is too short or too long.
+        MissingExtraError: if there is a key and no package that encrypts.
     """
 
     def __init__(self, key: bytes | None = None) -> None:
@@ -40,6 +48,50 @@ class Sealer:
             )
         self._key = b"" if key is None else hashlib.blake2b(key, digest_size=SIZE, person=b"facereg key").digest()
         self.fingerprint = "" if key is None else self.seal("fingerprint")[:8].hex()  # tells keys apart, not them
+        self._cipher = None if key is None else _cipher(key)
+
+    def require(self, fingerprint: str) -> None:
+        """Raise GalleryError unless a gallery that is sealed with the key of that fingerprint is ours."""
+        if fingerprint == self.fingerprint:
+            return
+        if not self.fingerprint:
+            raise GalleryError(
+                "is sealed and encrypted with a key, got none; name its file in FACEREG_GALLERY_KEY_FILE (without the "
+                "key its vectors cannot be read: enrol the pictures again)"
+            )
+        if fingerprint:
+            raise GalleryError("expected the key that it is sealed and encrypted with, got another; give that one")
+        raise GalleryError(
+            "a key was given, and it is sealed and encrypted with none: somebody may have put it there; unset the "
+            "key, or have the gallery take it up with 'facereg gallery rotate --unkeyed'"
+        )
+
+    @property
+    def overhead(self) -> int:
+        """Return how many bytes longer a vector is encrypted."""
+        return 0 if self._cipher is None else NONCE + TAG
+
+    def encrypt(self, vector: bytes, *place: object) -> bytes:
+        """Return the bytes to store: as they are without a key.
+
+        Args:
+            place: cells that say where they are stored, whose they are among it: elsewhere they do not open.
+        """
+        if self._cipher is None:
+            return vector
+        nonce = os.urandom(NONCE)
+        return nonce + self._cipher.encrypt(nonce, vector, as_bytes(*place))
+
+    def decrypt(self, stored: bytes, *place: object) -> bytes:
+        """Return the vector of stored bytes; none, whose seal is wrong, where they were altered or are another's."""
+        if self._cipher is None or not isinstance(stored, bytes):
+            return stored
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            return self._cipher.decrypt(stored[:NONCE], stored[NONCE:], as_bytes(*place))
+        except (InvalidTag, ValueError):
+            return b""
 
     @classmethod
     def of(cls, key: bytes | None) -> Sealer:
@@ -59,6 +111,16 @@ class Sealer:
     def running(self) -> hashlib.blake2b:
         """Return a hash to feed with many rows (`as_bytes`), sealed as `seal` does."""
         return hashlib.blake2b(digest_size=SIZE, key=self._key, person=b"facereg export")
+
+
+def _cipher(key: bytes) -> AESGCM:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    except ImportError as error:
+        raise MissingExtraError(
+            "a gallery with a key is encrypted by cryptography; pip install 'facereg-core[encryption]'"
+        ) from error
+    return AESGCM(hashlib.blake2b(key, digest_size=32, person=b"facereg aes").digest())
 
 
 def as_bytes(*cells: object) -> bytes:

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from facereg.errors import ContractError, GalleryError, SpaceMismatchError
+from facereg.gallery.audit import AuditLine, chain_problem, read_lines
 from facereg.gallery.contract import Store
 from facereg.gallery.exports import export_gallery, read_export
 from facereg.gallery.following import Following
@@ -94,8 +95,7 @@ class Gallery:
     def __len__(self) -> int:
         """Return how many people are known."""
         with self._store.reading() as (_, state):
-            if not state.is_sound(self.sealer):
-                raise GalleryError("what it says of itself was altered by another program; run gallery check")
+            state.require_sound(self.sealer)
             return state.people
 
     def enroll(self, name: str, embeddings: Embeddings, sources: Sequence[Source]) -> Enrolled:
@@ -119,6 +119,8 @@ class Gallery:
             for vector, source in zip(embeddings.vectors, sources, strict=True):
                 if not change.add(person, vector, source, now()):
                     repeated.append(source.name)
+            if len(repeated) < len(embeddings):
+                change.note("enroll", person, len(embeddings) - len(repeated))
         return Enrolled(len(embeddings) - len(repeated), tuple(repeated))
 
     def remove(self, name: str) -> int:
@@ -222,6 +224,8 @@ class Gallery:
                 for row in rows:
                     person = change.person(row.name, row.created)
                     added += change.add(person, row.vector, row.source, row.created)
+                if added:
+                    change.note("import", None, added)
         return added
 
     def fill(self, matcher: Matcher, *, follow: bool = True) -> None:
@@ -242,6 +246,12 @@ class Gallery:
     def exposure(self) -> str:
         """Return a line where others than its owner may read it; else nothing."""
         return self._store.exposure()
+
+    def audit(self) -> tuple[list[AuditLine], str]:
+        """Return a line for each change, in order, and where their chain is broken; nothing where it is whole."""
+        with self._store.reading() as (connection, state):
+            state.require_sound(self.sealer)
+            return list(read_lines(connection)), chain_problem(connection, state, self.sealer)
 
     def check(self) -> list[str]:
         """Return what is wrong with it, a line each; nothing where it is sound."""
