@@ -101,6 +101,7 @@ def measure_thresholds(
         FaceregError: if a network is not to be had.
     """
     held = embed_lists(pipeline, [listed], progress=progress, notice=notice)
+    people: tuple[IntArray, IntArray] | None
     if every_pair:
         _, person = np.unique([str(path.parent) for path in held.rows], return_inverse=True)
         compared, people = every_similarity(held.faces.vectors, person, held.faces.found), every_two(person)

@@ -121,7 +121,7 @@ def measure_identification(
     faces = embed_main_faces(pipeline, paths, progress=progress, notice=notice)
     for error in faces.unseen:
         notice(str(error))
-    smaller = []
+    smaller: list[IdentificationScores] = []
     for share in (1, 2, 4):
         scores = score_identification(
             faces.vectors, faces.found, rows, matcher=matcher, seeds=range(seeds), images=images, share=1 / share

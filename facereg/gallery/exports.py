@@ -87,9 +87,8 @@ def export_gallery(gallery: Store, path: str | Path) -> int:
         ):
             for key, (name, _) in TEXTS.items():
                 _write(archive, key, np.dtype(f"<U{longest[key]}"), (state.embeddings,), column(name))
-            kind, width = np.dtype("<f4"), state.dim
-            if sealer.overhead:
-                kind, width = np.dtype(np.uint8), 4 * state.dim + sealer.overhead
+            kind: np.dtype[Any] = np.dtype(np.uint8 if sealer.overhead else "<f4")
+            width = 4 * state.dim + sealer.overhead if sealer.overhead else state.dim
             _write(archive, "vectors", kind, (state.embeddings, width), vectors())
             for key, text in (("space", state.space), ("key", sealer.fingerprint), ("seal", digest.hexdigest())):
                 _write(archive, key, np.dtype(f"<U{max(len(text), 1)}"), (), [text])
