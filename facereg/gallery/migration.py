@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 import zlib
 from dataclasses import replace
+from typing import Any
 
 from facereg.errors import ContractError, GalleryError
 from facereg.gallery.changing import Change
@@ -32,14 +33,14 @@ def migrate(connection: sqlite3.Connection, sealer: Sealer) -> None:
 
 def _from_second(connection: sqlite3.Connection, sealer: Sealer) -> None:
     """Bring a gallery along whose seals are those of today; what was altered before has a seal as wrong as it had."""
-    [held] = connection.execute("SELECT * FROM gallery").fetchmany(2) or [()]
+    held: list[Any] = [cell for row in connection.execute("SELECT * FROM gallery").fetchmany(2) for cell in row]
     if len(held) != 10:
         raise GalleryError("is damaged; restore an export or a copy")
     sealer.require(held[4])
     _set_aside(connection)
     connection.execute("INSERT INTO people SELECT id, name, created FROM old_people")
     connection.execute("INSERT INTO embeddings SELECT * FROM old_embeddings")
-    change = Change(connection, State(*held[:-1], 0, b"", b""), sealer)
+    change = Change(connection, State(*held[:-1], audited=0, head=b"", seal=b""), sealer)
     for number, person, vector in connection.execute("SELECT id, person, vector FROM old_embeddings"):
         if isinstance(vector, bytes) and sealer.overhead:
             row = Row(person, "", "", number, vector, "", "", "", b"")
