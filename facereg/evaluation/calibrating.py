@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.stats import genpareto
 
 from facereg.data.pairs import PairList
 from facereg.errors import ContractError, ImageError
@@ -203,7 +201,7 @@ def threshold_intervals(
     first, second = (side[impostors] for side in people)
     values = compared.values[impostors]
     count = int(max(first.max(), second.max())) + 1
-    pairs = coo_array((np.ones(len(first)), (first, second)), (count, count)).tocsr()  # how many each two have
+    both, many = np.unique(first * count + second, return_counts=True)  # how many pairs each two people have
     # only what lies near the highest rate's threshold can become a threshold of a draw
     near = np.argsort(-values)[: int(len(values) * min(1.0, 5 * max(thresholds))) + 1]
     first, second, values = first[near], second[near], values[near]
@@ -211,7 +209,7 @@ def threshold_intervals(
     for _ in range(draws):
         times = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
         reached = np.cumsum(times[first] * times[second])
-        total = times @ (pairs @ times)
+        total = (times[both // count] * times[both % count]) @ many
         for rate, held in found.items():
             refused = np.searchsorted(reached, rate * total + 1e-9, side="right")
             held.append(float(values[min(refused, len(values) - 1)]))
@@ -226,11 +224,16 @@ def tail_above(impostors: FloatArray, thresholds: dict[float, float]) -> Tail | 
     """Return how impostors' similarities fall off above the threshold of the lowest rate; None of fewer than 100.
 
     It is fitted to the highest twentieth, at most MOST_EXCEEDING, and moved up to that threshold.
+
+    Source: probability-weighted moments, Hosking and Wallis 1987, doi:10.1080/00401706.1987.10488243.
     """
     count = min(MOST_EXCEEDING, len(impostors) // 20)
     if count < 100:
         return None
     highest = np.sort(impostors)[-count - 1 :].astype(np.float64)
-    shape, _, scale = genpareto.fit(highest[1:] - highest[0], floc=0)
+    exceeding = highest[1:] - highest[0]
+    mean = exceeding.mean()
+    weighted = ((1 - (np.arange(1, count + 1) - 0.35) / count) * exceeding).mean()
+    shape, scale = 2 - mean / (mean - 2 * weighted), 2 * mean * weighted / (mean - 2 * weighted)
     moved = scale + shape * (thresholds[min(thresholds)] - highest[0])
     return Tail(float(moved), float(shape)) if moved > 0 else None

@@ -40,7 +40,7 @@ def _from_second(connection: sqlite3.Connection, sealer: Sealer) -> None:
     _set_aside(connection)
     connection.execute("INSERT INTO people SELECT id, name, created FROM old_people")
     connection.execute("INSERT INTO embeddings SELECT * FROM old_embeddings")
-    change = Change(connection, State(*held[:-1], audited=0, head=b"", seal=b""), sealer)
+    change = Change(connection, State(*(*held[:-1], 0, b"", b"")), sealer)
     for number, person, vector in connection.execute("SELECT id, person, vector FROM old_embeddings"):
         if isinstance(vector, bytes) and sealer.overhead:
             row = Row(person, "", "", number, vector, "", "", "", b"")

@@ -127,9 +127,7 @@ def test_each_wrong_key_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     listed = ["gallery", "list", "--gallery"]
     lost = run(*listed, tmp_path / "keyed")
     assert (lost.status, lost.out) == (1, "")
-    assert (
-        "keyed: is sealed and encrypted with a key, got none; name its file in FACEREG_GALL" in lost.error
-    )
+    assert "keyed: is sealed and encrypted with a key, got none; name its file in FACEREG_GALL" in lost.error
     monkeypatch.setenv("FACEREG_GALLERY_KEY", OTHER.decode())
     wrong = run(*listed, tmp_path / "keyed")
     assert "expected the key that it is sealed and encrypted with, got another; give that one" in wrong.error
