@@ -9,27 +9,31 @@ from pathlib import Path
 
 import pytest
 
+from facereg.builtin.exact import ExactMatcher
 from facereg.errors import GalleryError
 from facereg.gallery import Gallery, Source, rebuild_gallery, restore_gallery, rotate_key
 from facereg.testing.pictures import vectors
 from tests.calling import Run
+from tests.gallery.conftest import Place
 
 DIM = 16
-KEY = b"sixteen bytes or more"
+KEY, OTHER = b"sixteen bytes or more", b"another of sixteen bytes"
 
 
 def source(number: int) -> Source:
     return Source(f"{number}.jpg", f"{number:064x}")
 
 
-@pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A gallery that was changed in every way."""
+@pytest.fixture(autouse=True)
+def _porter(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("FACEREG_GALLERY_KEY")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("FACEREG_ACTOR", "the  porter")
-    path = tmp_path / "team.gallery"
-    with Gallery.open(path, space="a", create=True) as gallery:
+
+
+def change(place: Place) -> None:
+    """Make a gallery and change it in every way."""
+    with Gallery.open(place, space="a", create=True) as gallery:
         for number, name in enumerate(("Ada", "Bob", "Eve", "Zoë")):
             own = [source(10 * number + n) for n in range(2)]
             gallery.enroll(name, vectors(2, DIM, "a", seed=number), own)
@@ -38,11 +42,15 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         gallery.remove("Zoë")
         gallery.enroll("Late", vectors(1, DIM, "a", seed=9), [source(90)])
         gallery.enroll("Ada", vectors(2, DIM, "a"), [source(0), source(1)])  # nothing new: no change
-        gallery.export(tmp_path / "team.npz")
-    return path
 
 
-def lines(path: Path, key: bytes | None = None) -> list[tuple[str, int | None, str | None, int]]:
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    change(tmp_path / "team.gallery")
+    return tmp_path / "team.gallery"
+
+
+def lines(path: Place, key: bytes | None = None) -> list[tuple[str, int | None, str | None, int]]:
     with Gallery.open(path, key=key) as gallery:
         found, problem = gallery.audit()
         assert problem == ""
@@ -63,12 +71,33 @@ EXPECTED = [
 ]
 
 
-def test_each_change_has_a_line_and_a_removed_person_no_name(path: Path) -> None:
-    assert lines(path) == EXPECTED
-    with Gallery.open(path) as gallery:
+def test_each_change_has_a_line(place: Place) -> None:
+    change(place)
+    assert lines(place) == EXPECTED
+    with Gallery.open(place) as gallery:
         found, _ = gallery.audit()
     assert {line.actor for line in found} == {"the porter"}
     assert all(line.at.endswith("+00:00") for line in found)
+
+
+def test_another_key_wherever_it_lies(place: Place) -> None:
+    change(place)
+    with Gallery.open(place) as gallery:
+        held = gallery.embeddings()[1].vectors.tolist()
+    for old, new in ((None, KEY), (KEY, OTHER), (OTHER, None)):
+        assert rotate_key(place, old_key=old, key=new) == 7
+        with Gallery.open(place, key=new) as gallery, ExactMatcher(threshold=0.5) as matcher:
+            assert gallery.check() == []
+            assert gallery.embeddings()[1].vectors.tolist() == held
+            gallery.fill(matcher)
+            assert len(matcher) == 3
+            gallery.rename("Late", "Early")
+            gallery.rename("Early", "Late")
+        with pytest.raises(GalleryError, match="key"):
+            Gallery.open(place, key=old)
+
+
+def test_a_removed_person_leaves_no_name(path: Path) -> None:
     content = path.read_bytes()
     assert "Zoë".encode() not in content
     assert b"Eve" not in content
@@ -119,9 +148,11 @@ def test_the_chain_goes_on_under_another_key_and_through_copies(path: Path, tmp_
     assert lines(tmp_path / "copy", KEY) == lines(path, KEY)
     rebuild_gallery(path, tmp_path / "new", old_key=KEY, key=KEY)  # another gallery, whose audit begins
     assert lines(tmp_path / "new", KEY) == [("rebuild", None, None, 7)]
-    with Gallery.open(tmp_path / "fresh", space="a", create=True) as gallery:
+    with Gallery.open(path, key=KEY) as gallery:
+        gallery.export(tmp_path / "team.npz")
+    with Gallery.open(tmp_path / "fresh", space="a", create=True, key=KEY) as gallery:
         gallery.import_(tmp_path / "team.npz")
-    assert lines(tmp_path / "fresh") == [("import", None, None, 7)]
+    assert lines(tmp_path / "fresh", KEY) == [("import", None, None, 7)]
 
 
 def test_the_command_says_who_did_what_and_when(path: Path, run: Run) -> None:

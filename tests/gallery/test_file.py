@@ -84,7 +84,7 @@ def newer_gallery(path: Path) -> None:
     [
         (no_database, "no gallery but another kind of file; check the path"),
         (other_database, "no gallery but another SQLite database; check the path"),
-        (newer_gallery, "expected gallery version 2, got 99; upgrade facereg"),
+        (newer_gallery, "expected gallery version 3, got 99; upgrade facereg"),
         (Path.mkdir, "cannot be opened; check"),
     ],
     ids=["text", "database", "newer", "folder"],

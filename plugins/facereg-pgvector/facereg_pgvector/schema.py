@@ -12,8 +12,8 @@ OLDEST_SERVER = 130000  # PostgreSQL 13, the oldest that pgvector 0.8 is made fo
 LOCK = 0x46414345  # "FACE": of the database, held while tables are made or brought up
 OLDEST_PGVECTOR = (0, 8)  # the first whose searches go on until enough rows are found (iterative scans)
 
-# by the bytes, as SQLite orders and compares text: COLLATE "C". The first three tables are those of a file, see
-# facereg.gallery.schema. templates: the sum of each person's vectors, which is what is searched.
+# by the bytes, as SQLite orders and compares text: COLLATE "C". The first four tables are those of a file, see
+# facereg.gallery.schema. templates: the sum of each person's vectors, which is what is searched; empty with a key.
 STEPS = (
     """
 CREATE TABLE gallery (
@@ -26,6 +26,8 @@ CREATE TABLE gallery (
     people BIGINT NOT NULL,
     embeddings BIGINT NOT NULL,
     total BYTEA NOT NULL,
+    audited BIGINT NOT NULL,
+    head BYTEA NOT NULL,
     seal BYTEA NOT NULL
 );
 CREATE TABLE people (
@@ -42,6 +44,15 @@ CREATE TABLE embeddings (
     created TEXT COLLATE "C" NOT NULL,
     seal BYTEA NOT NULL,
     UNIQUE (person, sha256)
+);
+CREATE TABLE audit (
+    number BIGINT PRIMARY KEY,
+    at TEXT COLLATE "C" NOT NULL,
+    actor TEXT COLLATE "C" NOT NULL,
+    action TEXT COLLATE "C" NOT NULL,
+    person BIGINT,
+    embeddings BIGINT NOT NULL,
+    seal BYTEA NOT NULL
 );
 CREATE TABLE templates (
     person BIGINT PRIMARY KEY REFERENCES people(id) ON DELETE CASCADE,

@@ -25,11 +25,23 @@ class SearchedChange(Change):
 
     def _write(self, row: Row) -> None:
         super()._write(row)
+        if self.sealer.overhead:  # the database may not see the vector
+            return
+        self._sum(row)
+
+    def _sum(self, row: Row) -> None:
         self.connection.execute(
             "INSERT INTO templates (person, total) VALUES (?, ?) "
             "ON CONFLICT (person) DO UPDATE SET total = templates.total + excluded.total",
             (row.person, as_text(np.frombuffer(row.vector, "<f4"))),
         )
+
+    def rotate(self, sealer: Sealer) -> int:
+        count = super().rotate(sealer)
+        self.connection.execute("DELETE FROM templates")
+        for row in [] if sealer.overhead else list(read_rows(self.connection, self.state, sealer)):
+            self._sum(row)
+        return count
 
 
 class PostgresStore(Store):
@@ -97,6 +109,11 @@ class PostgresStore(Store):
     def search_in(self, matcher: Matcher) -> bool:
         if not isinstance(matcher, PgvectorMatcher):
             return False
+        if self.sealer.overhead:
+            raise GalleryError(
+                f"{self.address}: its vectors are encrypted with a key, and the database cannot search them; choose "
+                "another matcher, as --matcher exact"
+            )
         matcher.search_gallery(PostgresStore(self.address, self.sealer))
         return True
 
@@ -156,17 +173,17 @@ class PostgresStore(Store):
 
     def _emptied(self, session: Session) -> State:
         """Take out whatever is there, damaged or not."""
-        for table in ("embeddings", "people", "gallery"):
+        for table in ("embeddings", "people", "gallery", "audit"):
             session.execute(f"DELETE FROM {table}")
         state = State.new(self.space, self.sealer)
         state.write(session)
         return state
 
     def structure_problems(self, connection: Connection) -> list[str]:
-        """Say whose template, which is searched, is not the sum of the embeddings."""
+        """Say whose template, which is searched, is not the sum of the embeddings; with a key there is none."""
         sums: dict[int, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
         names: dict[int, str] = {}
-        for row in read_rows(connection):
+        for row in () if self.sealer.overhead else read_rows(connection, State.read(connection), self.sealer):
             vector = np.frombuffer(row.vector, "<f4").astype(np.float64)
             sums[row.person] = sums[row.person] + vector if row.person in sums else vector
             names[row.person] = row.name

@@ -138,3 +138,14 @@ def test_a_matcher_over_a_gallery_takes_no_vectors(gallery: Gallery) -> None:
             matcher.add(["Eve"], vectors(1, DIM, "a"))
         with pytest.raises(GalleryError, match="one gallery"):
             gallery.fill(matcher)
+
+
+def test_encrypted_vectors_are_not_searched_in_the_database(database: str) -> None:
+    key = b"sixteen bytes or more"
+    with Gallery.open(database, space="a", create=True, key=key) as held, PgvectorMatcher(threshold=0.5) as matcher:
+        held.enroll("Ada", vectors(2, DIM, "a"), [source(0), source(1)])
+        assert held.check() == []
+        with pytest.raises(
+            GalleryError, match="encrypted with a key, and the database cannot search them; choose anot"
+        ):
+            held.fill(matcher)
