@@ -10,12 +10,12 @@ import typer
 from facereg.cli.comparing import threshold_among
 from facereg.cli.metering import metered
 from facereg.cli.options import Json, Stages, answer, counted, misused, progress, with_stages
-from facereg.cli.people import say_named
 from facereg.cli.streams import complain
 from facereg.cli.tally import Tally
 from facereg.errors import ImageError
 
 if TYPE_CHECKING:
+    from facereg.cli.people import Say
     from facereg.pipeline.composer import Pipeline
     from facereg.roles import Matcher
 
@@ -93,7 +93,7 @@ def find(
         if not main.found[0]:
             raise ImageError(picture, "expected a face, found none; use a larger or sharper picture")
         faces = held.counts()[2]
-        used = threshold_among(stages, held.space, faces, threshold, fpir)
+        used = threshold_among(stages, held.space, faces, threshold, fpir).value
         with progress("searching", faces) as advance:
             vector = Embeddings(main.vectors, main.space)
             found = find_face(held, vector, threshold=used, most=most, progress=advance)
@@ -104,7 +104,7 @@ def find(
         complain(f"{picture}: nobody like that in {counted(faces, 'face')} at a similarity of {used:.2f}")
 
 
-def identify_index(pipeline: Pipeline, matcher: Matcher, source: Path, draw: Path | None, json: bool) -> None:
+def identify_index(pipeline: Pipeline, matcher: Matcher, source: Path, draw: Path | None, say: Say) -> None:
     """Say who is in the files of an index; no picture is opened."""
     from facereg.collection.searching import name_faces
     from facereg.collection.store import Index
@@ -116,5 +116,5 @@ def identify_index(pipeline: Pipeline, matcher: Matcher, source: Path, draw: Pat
         files, _, faces = held.counts()
         with progress("identifying", faces) as advance:
             for face in name_faces(held, matcher, candidates=pipeline.candidates, progress=advance):
-                say_named({"image": str(face.file), "box": rounded([face.box])[0], **match_as_json(face.match)}, json)
+                say({"image": str(face.file), "box": rounded([face.box])[0], **match_as_json(face.match)})
     complain(f"{counted(files, 'file')}: {faces} faces")

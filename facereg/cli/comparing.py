@@ -14,6 +14,7 @@ from facereg.names import Address
 
 if TYPE_CHECKING:
     from facereg.evaluation.calibrating import CalibrationResult
+    from facereg.gallery.thresholds import Threshold
 
 
 @with_stages
@@ -106,7 +107,7 @@ def _on_gallery(gallery: Address, far: float) -> tuple[CalibrationResult, int]:
         return calibrate_gallery(held, far), 0
 
 
-def threshold_among(stages: Stages, space: str, comparisons: int, given: float | None, fpir: float) -> float:
+def threshold_among(stages: Stages, space: str, comparisons: int, given: float | None, fpir: float) -> Threshold:
     """Return the threshold for so many comparisons; say so where that few errors were not measured."""
     from facereg.gallery.thresholds import far_for
 
@@ -118,4 +119,18 @@ def threshold_among(stages: Stages, space: str, comparisons: int, given: float |
             f"the lowest measured is {used.far:g} ({used.origin}); strangers may be named, "
             "calibrate with --every-pair on more pictures"
         )
-    return used.value
+    return used
+
+
+def say_named(line: dict[str, object], json: bool, used: Threshold | None) -> None:
+    """Print what is known of one face, as JSON or for people, and why, where the threshold in force is given."""
+    from facereg.gallery.explaining import explain
+
+    frame = f" frame {line['frame']} track {line['track']}" if "frame" in line else ""
+    why = line.get("reason") or f"similarity {line['similarity']:.3f}"
+    told = f"{line['image']}{frame}: {line['label'] or 'unknown'} ({why})"
+    if used is None or "reason" in line:
+        answer(json, line, told)
+    else:
+        explained = explain(line, used)
+        answer(json, {**line, "explain": explained}, told, f"  {explained['text']}")

@@ -76,13 +76,24 @@ def rename(
 
 
 @app.command()
-def remove(name: Name, gallery: GalleryPlace, json: Json = False) -> None:
-    """Forget a person. Example: facereg gallery remove Ada --gallery team.gallery"""
-    from facereg.gallery import Gallery
+def remove(
+    name: Name,
+    gallery: GalleryPlace,
+    backup: Annotated[
+        list[Path] | None,
+        typer.Option("--backup", help="Forget the person in this copy or export too."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Forget a person. Example: facereg gallery remove Ada --gallery team.gallery --backup monday.npz"""
+    from facereg.gallery import Gallery, remove_from_backup
 
     with Gallery.open(gallery) as held:
         count = held.remove(name)
-    answer(json, {"name": name, "removed": count}, f"{name}: {counted(count, 'embedding')} removed")
+    answer_lines = [f"{name}: {counted(count, 'embedding')} removed"]
+    also = {str(file): remove_from_backup(file, name) for file in backup or ()}
+    answer_lines += [f"{file}: {counted(number, 'embedding')} removed" for file, number in also.items()]
+    answer(json, {"name": name, "removed": count, "backups": also}, *answer_lines)
 
 
 @app.command()

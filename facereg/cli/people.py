@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facereg.cli.comparing import threshold_among
+from facereg.cli.comparing import say_named, threshold_among
 from facereg.cli.copies import Copies, require_folder
 from facereg.cli.options import GalleryPlace, Json, Stages, answer, counted, print_json, progress, with_stages
 from facereg.cli.pictures import DrawInto
@@ -21,7 +22,10 @@ from facereg.names import Address
 
 if TYPE_CHECKING:
     from facereg.gallery.enrolling import EnrolmentReport
+    from facereg.gallery.thresholds import Threshold
     from facereg.pipeline.composer import Pipeline
+
+Say = Callable[[dict[str, object]], None]  # prints what is known of one face
 
 
 @with_stages
@@ -105,6 +109,9 @@ def identify(
         float, typer.Option(min=1e-6, max=1.0, help="Share of strangers that may be named, without --threshold.")
     ] = 0.01,
     candidates: Annotated[int, typer.Option(min=1, help="How many people to list for a face.")] = 5,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why: the threshold, where it comes from, the second best.")
+    ] = False,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop a video after so many frames.")] = None,
     smooth: Annotated[
         bool, typer.Option("--smooth", help="Give the points of a video's faces, smoothed along each track.")
@@ -129,17 +136,26 @@ def identify(
         stages.make_matcher(1.0) as matcher,
     ):
         held.fill(matcher)
-        keep_threshold(matcher, lambda compared: threshold_among(stages, held.space, compared, threshold, fpir))
-        pipeline.matcher, pipeline.candidates = matcher, candidates
+        chosen: dict[float, Threshold] = {}
+
+        def choose(compared: int) -> float:
+            used = threshold_among(stages, held.space, compared, threshold, fpir)
+            return chosen.setdefault(used.value, used).value
+
+        def say(line: dict[str, object]) -> None:
+            say_named(line, json, chosen[matcher.threshold] if explain else None)
+
+        keep_threshold(matcher, choose)
+        pipeline.matcher, pipeline.candidates = matcher, max(candidates, 2) if explain else candidates
         if is_index(source):
-            identify_index(pipeline, matcher, Path(source), draw, json)
+            identify_index(pipeline, matcher, Path(source), draw, say)
         elif is_video(source):
-            _identify_video(pipeline, source, draw, frames, smooth, json)
+            _identify_video(pipeline, source, draw, frames, smooth, say)
         else:
-            _identify_pictures(pipeline, Path(source), draw, json)
+            _identify_pictures(pipeline, Path(source), draw, json, say)
 
 
-def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json: bool) -> None:
+def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json: bool, say: Say) -> None:
     from facereg.folders.walking import find_pictures
     from facereg.images import read_picture
     from facereg.pipeline.files import run_files
@@ -164,7 +180,7 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json
                     print_json({"image": str(path), "error": outcome.reason})
                 continue
             for line in faces_as_json(outcome):
-                say_named({"image": str(path), **line}, json)
+                say({"image": str(path), **line})
             if draw is not None:  # read again: pictures on their way through the stages are not kept
                 try:
                     picture = read_picture(path)
@@ -182,7 +198,7 @@ def _identify_pictures(pipeline: Pipeline, source: Path, draw: Path | None, json
 
 
 def _identify_video(
-    pipeline: Pipeline, source: str, draw: Path | None, frames: int | None, smooth: bool, json: bool
+    pipeline: Pipeline, source: str, draw: Path | None, frames: int | None, smooth: bool, say: Say
 ) -> None:
     from itertools import islice
 
@@ -210,7 +226,7 @@ def _identify_video(
                 points = shown.points if smooth else None
                 for line, track, name in zip(faces_as_json(result, points), shown.tracks, shown.names, strict=True):
                     place = {"image": video.name, "frame": number, "time_s": round(shown.frame.time_s, 3)}
-                    say_named({**place, "track": track, **line, "label": name}, json)
+                    say({**place, "track": track, **line, "label": name})
                 if draw is not None:
                     path = draw / f"frame-{number:06d}.jpg"
                     try:
@@ -230,10 +246,3 @@ def _identify_video(
             complain(f"{total}: {tally.done} done, {video.dropped} skipped, {failed} failed")
     if failed:
         raise typer.Exit(1)
-
-
-def say_named(line: dict[str, object], json: bool) -> None:
-    """Print what is known of one face, as JSON or for people."""
-    frame = f" frame {line['frame']} track {line['track']}" if "frame" in line else ""
-    why = line.get("reason") or f"similarity {line['similarity']:.3f}"
-    answer(json, line, f"{line['image']}{frame}: {line['label'] or 'unknown'} ({why})")

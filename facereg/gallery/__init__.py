@@ -4,7 +4,7 @@ from facereg.gallery.audit import AuditLine
 from facereg.gallery.changing import Change
 from facereg.gallery.contract import Store
 from facereg.gallery.exports import exported_space
-from facereg.gallery.repair import Rebuilt, rebuild_gallery, restore_gallery, rotate_key
+from facereg.gallery.repair import Rebuilt, rebuild_gallery, remove_from_backup, restore_gallery, rotate_key
 from facereg.gallery.rows import Connection, Row, Rows, Source, State, read_rows
 from facereg.gallery.seals import Sealer
 from facereg.gallery.store import Enrolled, Gallery, Person
@@ -26,6 +26,7 @@ __all__ = [
     "exported_space",
     "read_rows",
     "rebuild_gallery",
+    "remove_from_backup",
     "restore_gallery",
     "rotate_key",
 ]

@@ -130,6 +130,29 @@ def rotate_key(path: str | Path | Address, *, old_key: bytes | None, key: bytes 
     return count
 
 
+def remove_from_backup(backup: str | Path, name: str, *, key: bytes | None = None) -> int:
+    """Forget a person in a copy of a gallery, or in an export, which is written anew; return how many embeddings.
+
+    Args:
+        backup: it stays as it is where nobody there has that name.
+        key: as `Gallery.open` takes it.
+    Raises:
+        GalleryError: if it is neither, was altered, is sealed with another key, or cannot be written.
+    """
+    backup = Path(backup)
+    if not backup.is_file():
+        raise GalleryError(f"{backup}: expected a gallery or an export of one, found no file; check the path")
+    if is_database(backup):
+        with Gallery.open(backup, key=key) as held:
+            return held.remove(name) if held.knows(name) else 0
+    with _beside(backup) as new, Gallery.open(new, space=exported_space(backup, key=key), create=True, key=key) as held:
+        held.import_(backup)
+        removed = held.remove(name) if held.knows(name) else 0
+        if removed:
+            held.export(backup)
+    return removed
+
+
 def _there_already(address: Address) -> GalleryError:
     return GalleryError(f"{address}: is there already; name a new one, look at it, then use 'facereg gallery restore'")
 

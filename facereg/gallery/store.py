@@ -168,6 +168,11 @@ class Gallery:
             [found] = [person for person in self.people() if person.name == held]
             return found
 
+    def knows(self, name: str) -> bool:
+        """Tell whether somebody of that name, in any spelling of it, is known."""
+        with self._store.reading() as (connection, _):
+            return self._found(connection, name) is not None
+
     def people(self) -> list[Person]:
         """Return who is known, by name.
 
@@ -263,7 +268,19 @@ class Gallery:
 
     @staticmethod
     def _key_of(connection: Connection, name: str) -> int:
-        """Return the key of the person of that name: as it stands in the file, or in the one spelling."""
+        """Return the key of the person of that name.
+
+        Raises:
+            GalleryError: if nobody has it.
+        """
+        key = Gallery._found(connection, name)
+        if key is None:
+            raise GalleryError(f"nobody named {name!r}; see 'facereg gallery list'")
+        return key
+
+    @staticmethod
+    def _found(connection: Connection, name: str) -> int | None:
+        """Return the key of the person of that name, as it stands in the file or in the one spelling; None: nobody."""
         spellings = [name]
         with suppress(ContractError):
             spellings.append(clean_name(name))
@@ -272,4 +289,4 @@ class Gallery:
                 row = connection.execute("SELECT id FROM people WHERE name = ?", (spelling,)).fetchone()
                 if row is not None:
                     return int(row[0])
-        raise GalleryError(f"nobody named {name!r}; see 'facereg gallery list'")
+        return None

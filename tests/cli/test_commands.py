@@ -257,7 +257,12 @@ def test_identify_names_the_known_and_gives_null_for_a_stranger(
     for line in (known, stranger):
         assert line["candidates"] == [{"label": "Eileen Collins", "similarity": line["similarity"]}]
     assert len(list((tmp_path / "drawn").iterdir())) == 2
-    assert "unknown (similarity " in run("identify", mirrored, "--gallery", gallery).out
+    said = run("identify", mirrored, "--gallery", gallery, "--explain").out.splitlines()
+    assert "unknown (similarity " in said[2]
+    assert said[1].startswith("  nearest to Eileen Collins, 0.")
+    assert " above the threshold " in said[1]
+    assert " below the threshold " in said[3]
+    assert "of false accept rate 0.01 (model card of mobilenetv3-arcface)" in said[3]
 
 
 def test_a_model_is_shown_whole(run: Run) -> None:

@@ -163,3 +163,24 @@ def test_a_new_name_that_looks_like_another_is_said(gallery: Path, run: Run, tmp
     run("gallery", "rename", "Ada", "ada", "--gallery", gallery)
     imported = run("gallery", "import", tmp_path / "all.npz", "--gallery", gallery)
     assert "warning: 'Ada' and 'ada' differ only" in imported.error
+
+
+def test_a_person_is_removed_from_the_backups_that_are_named(gallery: Path, run: Run, tmp_path: Path) -> None:
+    copy, export, without = tmp_path / "monday.gallery", tmp_path / "team.npz", tmp_path / "other.npz"
+    run("gallery", "restore", gallery, "--gallery", copy)
+    run("gallery", "export", export, "--gallery", gallery)
+    run("gallery", "remove", "Bob", "--gallery", gallery)
+    run("gallery", "export", without, "--gallery", gallery)
+    before = without.read_bytes()
+    words = [word for file in (copy, export, without) for word in ("--backup", file)]
+    called = run("gallery", "remove", NFD, "--gallery", gallery, *words, "--json").document
+    assert called == {"name": NFD, "removed": 2, "backups": {str(copy): 2, str(export): 2, str(without): 2}}
+    assert without.read_bytes() != before
+    content = b"".join(file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
+    assert not [one for one in vectors(2, 16, "a:1", seed=1).vectors if one.tobytes() in content]
+    assert NFC.encode() not in content
+    with Gallery.open(tmp_path / "from export", space="a:1", create=True) as held:
+        held.import_(export)
+        assert [person.name for person in held.people()] == ["Ada", "Bob"]
+    missing = run("gallery", "remove", "Ada", "--gallery", gallery, "--backup", tmp_path / "nowhere")
+    assert (missing.status, "found no file; check the path" in missing.error) == (1, True)

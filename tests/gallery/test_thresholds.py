@@ -13,8 +13,11 @@ import pytest
 
 from facereg.builtin.exact import ExactMatcher
 from facereg.errors import ContractError, FaceregError
+from facereg.gallery.explaining import explain
 from facereg.gallery.thresholds import (
     Calibration,
+    Tail,
+    Threshold,
     calibration_for,
     calibrations_file,
     far_for,
@@ -82,7 +85,9 @@ def test_a_threshold_follows_the_gallery_as_it_grows() -> None:
     assert asked == [1, 8]
 
 
-HELD = Calibration({0.01: 0.3, 0.001: 0.41}, "200 pairs of a test")
+HELD = Calibration(
+    {0.01: 0.3, 0.001: 0.41}, "200 pairs of a test", {0.01: (0.28, 0.33), 0.001: (0.37, 0.45)}, Tail(0.04, -0.1)
+)
 CARD = "model:0123"
 
 
@@ -250,3 +255,50 @@ def test_bytes_that_are_changed_never_give_another_threshold(home: Path) -> None
             continue
         assert found == HELD, bytes(content)
     assert "calibrations.json" in said
+
+
+@pytest.mark.parametrize(
+    ("candidates", "used", "margin", "text"),
+    [
+        (
+            [("Ada", 0.7), ("Bob", 0.3)],
+            Threshold(0.5, 0.001, "20 pairs"),
+            0.2,
+            "nearest to Ada, 0.200 above the threshold 0.500 of false accept rate 0.001 (20 pairs)"
+            "; second best Bob, 0.300",
+        ),
+        (
+            [("Ada", 0.4)],
+            Threshold(0.5, None, "given"),
+            -0.1,
+            "nearest to Ada, 0.100 below the threshold 0.500 (given)",
+        ),
+        ([], Threshold(0.5, None, "given"), None, "nobody is known; the threshold 0.500 (given)"),
+    ],
+    ids=["known", "stranger", "nobody"],
+)
+def test_why_a_face_has_a_name_or_none_is_told(
+    candidates: list[tuple[str, float]], used: Threshold, margin: float | None, text: str
+) -> None:
+    line = {"candidates": [{"label": name, "similarity": value} for name, value in candidates]}
+    told = explain(line, used)
+    assert told["text"] == text
+    assert told["margin"] == (None if margin is None else pytest.approx(margin))
+    assert told["origin"] == used.origin
+
+
+def test_below_the_rates_measured_the_tail_goes_on_or_the_nearest_is_stated() -> None:
+    with_tail = Calibration({0.01: 0.3, 0.001: 0.4}, "a test", tail=Tail(0.05, 0.0))
+    assert with_tail.at(1e-4).value == pytest.approx(0.4 + 0.05 * np.log(10))  # an exponential fall
+    assert with_tail.at(1e-4).far == 1e-4
+    assert with_tail.at(1e-300).value == 1.0  # no cosine is higher
+    assert with_tail.at(0.001) == Calibration({0.01: 0.3, 0.001: 0.4}, "a test").at(1e-9)
+    bounded = Tail(0.05, -0.5)  # nothing exceeds it by more than 0.05 / 0.5
+    assert bounded.exceeded_by(1e-300) == pytest.approx(0.1)
+
+
+def test_what_is_no_tail_or_interval_is_refused() -> None:
+    with pytest.raises(ContractError, match="tail: expected a scale in 0..1"):
+        Tail(-1.0, 0.0)
+    with pytest.raises(ContractError, match="intervals: expected low, high of rates that have a threshold"):
+        Calibration({0.01: 0.3}, "a test", {0.1: (0.2, 0.3)})
