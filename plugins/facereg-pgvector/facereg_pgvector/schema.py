@@ -74,7 +74,7 @@ def version_of(session: Session) -> int:
     there = "SELECT 1 FROM pg_tables WHERE schemaname = ? AND tablename = 'version'"
     if session.execute(there, (session.place.schema,)).fetchone() is None:
         return 0
-    version = int(session.execute("SELECT number FROM version").fetchone()[0])
+    version = int(session.execute(f'SELECT number FROM "{session.place.schema}".version').fetchone()[0])
     if version > len(STEPS):
         raise GalleryError(f"expected gallery version {len(STEPS)}, got {version}; upgrade facereg-pgvector")
     return version

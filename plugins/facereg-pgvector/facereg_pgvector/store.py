@@ -179,7 +179,11 @@ class PostgresStore(Store):
         state.write(session)
         return state
 
-    def structure_problems(self, connection: Connection) -> list[str]:
+    def problems(self) -> list[str]:
+        with self.reading() as (connection, _):
+            return super().problems() or self._template_problems(connection)
+
+    def _template_problems(self, connection: Connection) -> list[str]:
         """Say whose template, which is searched, is not the sum of the embeddings; with a key there is none."""
         sums: dict[int, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
         names: dict[int, str] = {}
