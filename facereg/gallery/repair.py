@@ -202,7 +202,8 @@ def _sound(connection: Connection, state: State, sealer: Sealer) -> tuple[list[R
     for order in ("ASC", "DESC"):  # a broken page ends a walk: from the other side what is behind it is read
         with suppress(sqlite3.Error, UnicodeDecodeError):
             for cells in connection.execute(
-                f"SELECT {CELLS} FROM embeddings CROSS JOIN people ON person = people.id ORDER BY embeddings.id {order}"
+                f"SELECT {CELLS} FROM embeddings CROSS JOIN people WHERE person = people.id "
+                f"ORDER BY embeddings.id {order}"
             ):
                 row = Row(*cells).opened(sealer, state)
                 found.setdefault(row.number, row)

@@ -14,7 +14,7 @@ OLDEST_PGVECTOR = (0, 8)  # the first whose searches go on until enough rows are
 
 # by the bytes, as SQLite orders and compares text: COLLATE "C". The first four tables are those of a file, see
 # facereg.gallery.schema. templates: the sum of each person's vectors, which is what is searched; empty with a key.
-STEPS = (
+STEPS: tuple[str, ...] = (
     """
 CREATE TABLE gallery (
     id TEXT COLLATE "C" NOT NULL,

@@ -46,7 +46,11 @@ def schema_of(address: str) -> str:
 @pytest.fixture
 def run_sql(postgres: str) -> Iterator[Callable[[str], None]]:
     with psycopg.connect(postgres, autocommit=True) as connection:
-        yield lambda sql: connection.execute(sql) and None  # type: ignore[arg-type,call-overload]
+
+        def run(sql: str) -> None:
+            connection.execute(sql.encode())
+
+        yield run
 
 
 @contextmanager
@@ -206,7 +210,7 @@ def test_what_another_program_altered_is_found(ada: str, run_sql: Callable[[str]
 
 
 def plant(step: str) -> None:
-    schema.STEPS = (*schema.STEPS, step)
+    schema.STEPS += (step,)
 
 
 def opened(address: str) -> int:
@@ -222,7 +226,7 @@ def test_programs_that_migrate_at_once_do_it_once(ada: str, run_sql: Callable[[s
         assert list(pool.map(opened, [ada] * 6)) == [1] * 6
     with psycopg.connect(ada.partition("&schema")[0]) as connection:
         own = schema_of(ada)
-        assert connection.execute(f"SELECT count(*) FROM {own}.step").fetchone() == (1,)  # type: ignore[arg-type]
+        assert connection.execute(f"SELECT count(*) FROM {own}.step".encode()).fetchone() == (1,)
     with one_line("got 2; upgrade facereg-pgvector"):
         Gallery.open(ada)
 
