@@ -15,6 +15,7 @@ from facereg.networks.runner import Runner, Tensor
 from facereg.networks.spec import NetworkSpec
 
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+LOOP = b"\x22\x04Loop"  # op_type (field 4, a text of 4 bytes) of a node, as onnx.proto has it
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -93,8 +94,13 @@ def open_session(
     """Return the session of one ONNX file's bytes; nothing beside the file is read.
 
     Raises:
-        BrokenNetworkError: if they are no ONNX network.
+        BrokenNetworkError: if they are no ONNX network, or one with a loop.
     """
+    if LOOP in content:
+        raise BrokenNetworkError(
+            f"{path}: expected a network that runs straight through, got one with a Loop, which may never end; export "
+            "it without, as with the suppression of boxes left to facereg"
+        )
     options.log_severity_level = 3  # errors only: they come back as exceptions
     # tensors kept in other files are not in the fingerprint, and could be anybody's: below a file there are none
     options.add_session_config_entry(EXTERNAL_FOLDER, os.path.abspath(path))

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from facereg.errors import ContractError, DeviceError, RunnerError, UnknownNameError, WeightsError
+from facereg.errors import BrokenNetworkError, ContractError, DeviceError, RunnerError, UnknownNameError, WeightsError
 from facereg.networks.onnx import OnnxRunner
 from facereg.networks.opening import open_network
 from facereg.networks.runner import Networks, Runner, Tensor
@@ -192,6 +192,30 @@ def test_a_device_that_is_not_there_is_an_error(path: Path) -> None:
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         with pytest.raises(DeviceError, match="'cuda' was asked for.*or use device='cpu'"):
             OnnxRunner(SPEC, path, device="cuda")
+
+
+def test_a_network_with_a_loop_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    """One of 2^62 turns would run for 100,000 years, and no Ctrl-C ends a call of ONNX Runtime."""
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    value = partial(helper.make_tensor_value_info, shape=None)
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["before"], ["after"])],
+        "body",
+        [value("turn", kinds.INT64), value("go", kinds.BOOL), value("before", kinds.FLOAT)],
+        [value("on", kinds.BOOL), value("after", kinds.FLOAT)],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["turns", "go", "x"], ["y"], body=body)],
+        "doubler",
+        [helper.make_tensor_value_info("x", kinds.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("y", kinds.FLOAT, ["batch", 3])],
+        [helper.make_tensor("turns", kinds.INT64, [], [2**62]), helper.make_tensor("go", kinds.BOOL, [], [True])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / SPEC.file).write_bytes(model.SerializeToString())
+    with pytest.raises(BrokenNetworkError, match="doubler.onnx: expected a network that runs straight through"):
+        OnnxRunner(SPEC, tmp_path / SPEC.file)
 
 
 def test_weights_are_a_file_a_folder_or_the_plugins_own(path: Path, tmp_path: Path) -> None:

@@ -17,7 +17,16 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from facereg import FloatArray, MissingExtraError, WeightsError
+from facereg import (
+    DeviceError,
+    FloatArray,
+    MissingExtraError,
+    NetworkSpec,
+    RunnerError,
+    TensorSpec,
+    WeightsError,
+    open_network,
+)
 from facereg.training import whole_file
 
 Pixels = npt.NDArray[np.uint8]
@@ -34,7 +43,8 @@ def open_teacher(path: Path, *, engine: str = "onnx") -> Teacher:
             (N, 3, 112, 112) float32 RGB, (x - 127.5) / 127.5, as ArcFace's do.
         engine: `onnx` (ONNX Runtime), or `openvino`, which uses bfloat16 units where the CPU has them.
     Raises:
-        WeightsError: if the file is missing.
+        WeightsError: if the file is missing, or holds no such network.
+        RunnerError: if it takes neither kind of crops.
         MissingExtraError: if OpenVINO is asked for and not installed.
     """
     if not path.is_file():
@@ -47,12 +57,29 @@ def open_teacher(path: Path, *, engine: str = "onnx") -> Teacher:
         compiled = openvino.Core().compile_model(str(path), "CPU")
         ready = _prepared(takes_bytes=compiled.input(0).element_type == openvino.Type.u8)
         return lambda pixels: np.asarray(compiled([ready(pixels)])[0], np.float32)
-    import onnxruntime
+    probe = np.zeros((1, SIZE, SIZE, 3), np.uint8)
+    try:
+        answer = _runner(path, takes_bytes=True)
+        answer(probe)
+    except RunnerError:  # of an input of another type: a file does not say which before it is opened
+        answer = _runner(path, takes_bytes=False)
+        answer(probe)
+    return answer
 
-    session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
-    taken = session.get_inputs()[0]
-    prepared = _prepared(takes_bytes=taken.type == "tensor(uint8)")
-    return lambda pixels: np.asarray(session.run(None, {taken.name: prepared(pixels)})[0], np.float32)
+
+def _runner(path: Path, *, takes_bytes: bool) -> Teacher:
+    """Return a teacher that runs on the GPU where there is one."""
+    taken = TensorSpec("crops", "uint8", (None, SIZE, SIZE, 3))
+    if not takes_bytes:
+        taken = TensorSpec("crops", "float32", (None, 3, SIZE, SIZE))
+    given = TensorSpec("vectors", "float32", (None, None))
+    spec = NetworkSpec("teacher", (taken,), (given,), package="", file=path.name, tensors_by_position=True)
+    try:
+        runner = open_network(spec, weights=path, device="cuda")
+    except DeviceError:
+        runner = open_network(spec, weights=path)
+    prepared = _prepared(takes_bytes=takes_bytes)
+    return lambda pixels: runner.infer({"crops": prepared(pixels)})["vectors"]
 
 
 def _prepared(*, takes_bytes: bool) -> Callable[[Pixels], npt.NDArray[np.generic]]:

@@ -65,20 +65,32 @@ def test_the_answers_of_several_teachers_lie_side_by_side_each_at_unit_length(tm
 
 
 def test_a_teacher_that_takes_bytes_sees_the_crops_as_they_are(tmp_path: Path) -> None:
-    graph = onnx.helper.make_graph(
-        [
-            onnx.helper.make_node("Cast", ["images"], ["x"], to=onnx.TensorProto.FLOAT),
-            onnx.helper.make_node("ReduceMean", ["x"], ["embedding"], axes=[1, 2], keepdims=0),
-        ],
-        "mean colour",
-        [onnx.helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
-        [onnx.helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["n", 3])],
-    )
-    opset = [onnx.helper.make_opsetid("", 17)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "teacher.onnx")
+    save_mean_colour(tmp_path / "teacher.onnx", onnx.TensorProto.UINT8, ["n", SIZE, SIZE, 3], axes=[1, 2])
     faces = crops(2, SIZE)
     answer = open_teacher(tmp_path / "teacher.onnx")(faces)
     assert answer == pytest.approx(faces.astype(np.float64).mean((1, 2)), rel=1e-5)
+
+
+def test_a_teacher_that_takes_numbers_sees_them_as_arcface_does(tmp_path: Path) -> None:
+    save_mean_colour(tmp_path / "teacher.onnx", onnx.TensorProto.FLOAT, ["n", 3, SIZE, SIZE], axes=[2, 3])
+    faces = crops(2, SIZE)
+    answer = open_teacher(tmp_path / "teacher.onnx")(faces)
+    assert answer == pytest.approx((faces.astype(np.float64).mean((1, 2)) - 127.5) / 127.5, abs=1e-5)
+
+
+def save_mean_colour(path: Path, kind: int, shape: list[object], *, axes: list[int]) -> None:
+    """Write a network that gives the mean colour of a crop."""
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Cast", ["images"], ["x"], to=onnx.TensorProto.FLOAT),
+            onnx.helper.make_node("ReduceMean", ["x"], ["embedding"], axes=axes, keepdims=0),
+        ],
+        "mean colour",
+        [onnx.helper.make_tensor_value_info("images", kind, shape)],
+        [onnx.helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["n", 3])],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), path)
 
 
 def test_a_shard_that_was_interrupted_is_absent_and_made_again(tmp_path: Path) -> None:
