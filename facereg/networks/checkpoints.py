@@ -108,26 +108,18 @@ def load_checkpoint(module: nn.Module, path: Path) -> None:
         WeightsError: if the file is missing or damaged, or holds other tensors or numbers that are none.
     """
     state = read_tensors(path, expected="a checkpoint there")
-    if path.suffix == ".onnx":
-        own = module.state_dict()
-        state = {name: tensor for name, tensor in state.items() if name in own}  # others are the graph's
-        if missing := [name for name in own if name not in state]:
+    try:
+        # an ONNX file holds the graph's own tensors, too; which are the module's it knows, whose size may be the file's
+        missing = module.load_state_dict(state, strict=path.suffix != ".onnx").missing_keys
+        if missing:
             raise WeightsError(
                 f"{path}: expected the weights of {type(module).__name__} by their names, got an ONNX file without "
                 f"{missing[0]}; it is of another network, or of another exporter, which folds and renames them"
             )
-    try:
-        module.load_state_dict(state)
         if isinstance(module, HasMetadata):
             module.read_checkpoint_metadata(_metadata(path))
     except (RuntimeError, SafetensorError) as error:
         raise WeightsError(f"{path}: expected the weights of {type(module).__name__}, got other tensors") from error
-
-
-def checkpoint_of(path: Path) -> Path:
-    """Return what a torch module is filled from, of an ONNX file: the .safetensors file beside it, else itself."""
-    beside = path.with_suffix(".safetensors")
-    return beside if beside.is_file() else path
 
 
 def _metadata(path: Path) -> dict[str, str]:

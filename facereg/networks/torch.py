@@ -15,7 +15,7 @@ from facereg.networks.spec import NetworkSpec, import_object
 try:
     import torch
 
-    from facereg.networks.checkpoints import checkpoint_of, load_checkpoint
+    from facereg.networks.checkpoints import load_checkpoint
 except ImportError as error:
     raise MissingExtraError(
         "runner 'torch' needs torch; pip install 'facereg-core[train]', or use runner='onnx'"
@@ -27,7 +27,7 @@ class TorchRunner(Runner):
 
     Args:
         spec: names the module.
-        path: the ONNX file; a checkpoint of the same name that ends in `.safetensors` goes before it.
+        path: the ONNX file.
         device: `cpu` or `cuda`.
         sha256: of the ONNX file, where it is known already.
     Raises:
@@ -45,7 +45,7 @@ class TorchRunner(Runner):
             )
         super().__init__(spec, fingerprint=sha256 or file_sha256(path))
         module = import_object(spec.module)()
-        load_checkpoint(module, checkpoint_of(path))
+        load_checkpoint(module, path)
         self.device = torch.device(device)
         self.module = module.eval().to(self.device)
 

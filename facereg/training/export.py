@@ -15,7 +15,7 @@ from torch import nn
 
 from facereg.disk.replacing import write_atomically
 from facereg.errors import RunnerError
-from facereg.networks.checkpoints import HasMetadata, checkpoint_of, load_checkpoint
+from facereg.networks.checkpoints import HasMetadata, load_checkpoint
 from facereg.networks.onnx import OnnxRunner
 from facereg.networks.spec import NetworkSpec, import_object
 
@@ -106,15 +106,15 @@ def export_checkpoint(spec: NetworkSpec, weights: Path | None, path: Path) -> fl
     """Write the ONNX file of a network from its tensors; return the difference from torch.
 
     Args:
-        weights: folder of FILE.safetensors or of the ONNX file; None takes the model's own.
+        weights: the ONNX file, or its folder; None takes the model's own.
     Raises:
         RunnerError: if the network names no torch module, or the ONNX file differs.
-        WeightsError: if the checkpoint is missing or of another network.
+        WeightsError: if the file is missing or of another network.
     """
     if spec.module is None:
         raise RunnerError(f"{spec.name}: its plugin names no torch module; there is nothing to export")
     module: nn.Module = import_object(spec.module)()
-    load_checkpoint(module, checkpoint_of(spec.locate() if weights is None else weights / spec.file))
+    load_checkpoint(module, spec.locate(weights))
     return export_onnx(module, spec, path)
 
 

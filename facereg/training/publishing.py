@@ -10,17 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from facereg.disk.replacing import file_sha256
-from facereg.networks.checkpoints import HasMetadata
 from facereg.networks.spec import NetworkSpec
 from facereg.training.export import export_onnx
 
 
 def save_network(module: nn.Module, spec: NetworkSpec, out: Path, *, free: int = 32) -> float:
-    """Write the ONNX file of a network and its checkpoint to `out`; return the difference from torch.
+    """Write the ONNX file of a network to `out`; return the difference from torch.
 
     Args:
         module: takes and gives the tensors of `spec`; it stays as it is, where it is.
@@ -29,12 +27,7 @@ def save_network(module: nn.Module, spec: NetworkSpec, out: Path, *, free: int =
         RunnerError: if ONNX Runtime's numbers differ from torch's.
     """
     copied = copy.deepcopy(module).cpu().float().to(memory_format=torch.contiguous_format).eval()
-    path = out / spec.file
-    difference = export_onnx(copied, spec, path, free=free)
-    metadata = copied.checkpoint_metadata() if isinstance(copied, HasMetadata) else None
-    state = {key: value.contiguous() for key, value in copied.state_dict().items()}
-    save_file(state, path.with_suffix(".safetensors"), metadata=metadata)
-    return difference
+    return export_onnx(copied, spec, out / spec.file, free=free)
 
 
 def publish(
@@ -47,7 +40,7 @@ def publish(
     scores: Mapping[str, object],
     free: int = 32,
 ) -> None:
-    """Write the files of `save_network`, and `result.json`: recipe, settings, scores, checksum, machine."""
+    """Write the file of `save_network`, and `result.json`: recipe, settings, scores, checksum, machine."""
     difference = save_network(module, spec, out, free=free)
     result: dict[str, object] = {
         "recipe": recipe,

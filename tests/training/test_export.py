@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from facereg.errors import WeightsError
-from facereg.networks.checkpoints import checkpoint_of, load_checkpoint, read_tensors
+from facereg.networks.checkpoints import load_checkpoint, read_tensors
 from facereg.networks.opening import open_network
 from facereg.networks.spec import NetworkSpec, TensorSpec
 from facereg.training.export import export_checkpoint, export_onnx
@@ -91,7 +91,6 @@ def test_training_goes_on_from_an_exported_file_where_it_ended(trained: Small, e
 
 
 def test_the_torch_runner_and_another_export_take_the_tensors_of_the_onnx_file(exported: Path, tmp_path: Path) -> None:
-    assert checkpoint_of(exported) == exported
     pixels = {"images": np.random.default_rng(0).random((2, 3, 8, 8)).astype(np.float32)}
     with (
         open_network(SPEC, weights=exported) as onnx_runner,
@@ -103,9 +102,12 @@ def test_the_torch_runner_and_another_export_take_the_tensors_of_the_onnx_file(e
     assert (tmp_path / "again.onnx").read_bytes() == exported.read_bytes()
 
 
-def test_a_checkpoint_beside_the_onnx_file_goes_before_it(trained: Small, tmp_path: Path) -> None:
+def test_a_network_is_one_file_and_what_lies_beside_it_is_not_read(trained: Small, tmp_path: Path) -> None:
     save_network(trained, SPEC, tmp_path)
-    assert checkpoint_of(tmp_path / SPEC.file) == tmp_path / "small.safetensors"
+    assert [path.name for path in tmp_path.iterdir()] == [SPEC.file]
+    (tmp_path / "small.safetensors").write_bytes(b"of another run")
+    with open_network(SPEC, runner="torch", weights=tmp_path) as runner:
+        assert len(runner.infer({"images": np.zeros((1, 3, 8, 8), np.float32)})["sums"]) == 1
 
 
 def altered(exported: Path, path: Path, what: str) -> Path:

@@ -13,9 +13,9 @@ from facereg_mtcnn.plugin import networks
 
 
 def save_network(module: DeployedPNet | DeployedRNet | DeployedONet, name: str, out: Path) -> Path:
-    """Write NAME.onnx (checked against torch), NAME.safetensors and the checksum to `out`; return the ONNX file.
+    """Write NAME.onnx (checked against torch) and its checksum to `out`; return the file.
 
-    The landmark task of P- and R-Net only helps training and is kept in the checkpoint alone.
+    The landmark task of P- and R-Net only helps training: the file keeps its tensors, and no output.
     """
     spec = {spec.name: spec for spec in networks()}[f"mtcnn-{name}"]
     path = out / spec.file
