@@ -11,7 +11,7 @@ import typer
 from facereg.cli.options import Stages, print_json
 from facereg.cli.streams import complain, say
 from facereg.cli.tally import Tally
-from facereg.errors import require_package
+from facereg.errors import FaceregError, require_package
 
 if TYPE_CHECKING:
     from facereg.errors import ImageError
@@ -21,7 +21,12 @@ def _json_file(path: Path | None) -> Path | None:
     if path is not None and path.suffix != ".json":
         raise typer.BadParameter(f"expected a name that ends in .json, got {path}")
     if path is not None:
+        from facereg.cli.copies import require_folder, require_writable
+
         require_package("matplotlib", "pictures of curves need matplotlib")
+        require_folder(path.parent)
+        for file in (path, path.with_suffix(".png")):
+            require_writable(file)
     return path
 
 
@@ -73,11 +78,6 @@ def report(
     figures, tally = result.figures(), tally or Tally()
     tally.count(pictures, result.errors)
     models = {role: getattr(stages, role) for role in roles}
-    if out is not None:
-        title = models.get("embedder") or " + ".join(models.values())
-        result.plot(out.with_suffix(".png"), title)
-        command = " ".join(["facereg", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])
-        write_report(out, figures, command=command, models=models)
     if json:
         print_json({**figures, **tally.document})
     else:
@@ -87,6 +87,14 @@ def report(
                     say(f"{name} {key}: {'too few' if one is None else f'{one:.4f}'}")
             else:
                 say(f"{name}: {value:.4f}" if isinstance(value, float) else f"{name}: {value}")
-    if out is not None:
+    if out is not None:  # after they are printed: a full disk loses nothing
+        title = models.get("embedder") or " + ".join(models.values())
+        command = " ".join(["facereg", *(Path(word).name if "/" in word else word for word in sys.argv[1:])])
+        try:
+            result.plot(out.with_suffix(".png"), title)
+            write_report(out, figures, command=command, models=models)
+        except FaceregError:
+            tally.say_sum()
+            raise
         complain(f"wrote {out} and {out.with_suffix('.png')}")
     tally.finish()

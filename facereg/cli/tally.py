@@ -49,10 +49,14 @@ class Tally:
             for name, items in (("skipped", self.skipped), ("failed", self.failed))
         }
 
-    def finish(self) -> None:
-        """Say the sum of several entries; end with status 1 where one failed."""
+    def say_sum(self) -> None:
+        """Say the sum of several entries."""
         total = self.done + len(self.skipped) + len(self.failed)
         if total > 1:
             complain(f"{total} entries: {self.done} done, {len(self.skipped)} skipped, {len(self.failed)} failed")
+
+    def finish(self) -> None:
+        """Say the sum of several entries; end with status 1 where one failed."""
+        self.say_sum()
         if self.failed:
             raise typer.Exit(1)

@@ -11,7 +11,7 @@ import numpy as np
 from facereg.data.pairs import PairList
 from facereg.errors import ContractError, ImageError
 from facereg.evaluation.comparing import Similarities, embed_lists, every_similarity, listed_similarities
-from facereg.evaluation.verification import thresholds_from
+from facereg.evaluation.verification import require_rate, thresholds_from
 from facereg.gallery import Gallery
 from facereg.gallery.thresholds import Calibration, Tail, store_calibration
 from facereg.pipeline.composer import Pipeline
@@ -98,10 +98,12 @@ def measure_thresholds(
         DatasetError: if pictures are not there.
         FaceregError: if a network is not to be had.
     """
+    _, person, own = np.unique([str(path.parent) for path in listed.paths], return_inverse=True, return_counts=True)
+    apart = (own.sum() ** 2 - (own**2).sum()) // 2 if every_pair else sum(not pair.same for pair in listed.pairs)
+    require_rate(far, int(apart))  # before the work
     held = embed_lists(pipeline, [listed], progress=progress, notice=notice)
     people: tuple[IntArray, IntArray] | None
     if every_pair:
-        _, person = np.unique([str(path.parent) for path in held.rows], return_inverse=True)
         compared, people = every_similarity(held.faces.vectors, person, held.faces.found), every_two(person)
     else:
         compared, people = listed_similarities(listed, held), listed.people

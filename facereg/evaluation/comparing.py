@@ -241,6 +241,10 @@ def measure_verification(
         FaceregError: if a network is not to be had.
     """
     require_roc()
+    for own, stands in ((tested, None if chosen is None else 0.0), (chosen, 0.0)):
+        if own is not None:  # what cannot be scored is told before the work
+            same = np.array([pair.same for pair in own.pairs], np.bool_)
+            score_pairs(same.astype(np.float32), same, own.folds, threshold=stands)
     if flip is not None:
         pipeline = Pipeline(pipeline.detector, pipeline.aligner, FlippedEmbedder(pipeline.embedder, flip))
     lists = [tested] if chosen is None else [tested, chosen]

@@ -104,6 +104,9 @@ def measure_detection(
         FaceregError: if a network is not to be had.
     """
     if close_up is None:
+        nothing = [Faces.empty()] * len(items)
+        for smallest in (0.0, least):
+            score_detections(items, nothing, least=smallest)  # what cannot be scored is told before the work
         outcomes = _detect_whole(detector, items, notice)
     else:
         outcomes = (_detect_close_ups(detector, item, close_up, least) for item in items)

@@ -113,6 +113,7 @@ def measure_identification(
         ContractError: if there are fewer than 2 people with more than `images` pictures.
         FaceregError: if a network is not to be had.
     """
+    _usable(people, images)  # before the work
     paths = [path for own in people.values() for path in own]
     names = [name for name, own in people.items() for _ in own]
     rows: dict[str, list[int]] = {name: [] for name in people}
@@ -154,12 +155,7 @@ def score_identification(
     Raises:
         ContractError: if there are fewer than 2 people with more than `images` pictures.
     """
-    usable = sorted(name for name, rows in people.items() if len(rows) > images)
-    if len(usable) < 2:
-        raise ContractError(
-            f"people: expected at least 2 with more than {images} pictures each, got {len(usable)}; add pictures"
-        )
-    runs = []
+    usable, runs = _usable(people, images), []
     for seed in seeds:
         with matcher() as knows:
             runs.append(_divide(vectors, found, people, usable, knows, np.random.default_rng(seed), images, share))
@@ -177,6 +173,16 @@ def score_identification(
         curve=runs[0].curve,
         enrolled=runs[0].enrolled,
     )
+
+
+def _usable(people: Mapping[str, Sequence[object]], images: int) -> list[str]:
+    """Return who has more pictures than are enrolled; raise ContractError where that are fewer than 2."""
+    usable = sorted(name for name, own in people.items() if len(own) > images)
+    if len(usable) < 2:
+        raise ContractError(
+            f"people: expected at least 2 with more than {images} pictures each, got {len(usable)}; add pictures"
+        )
+    return usable
 
 
 def _divide(

@@ -202,15 +202,20 @@ def thresholds_from(similarities: FloatArray, same: BoolArray, far: float) -> di
         ContractError: if there are too few impostor pairs to measure `far` itself.
     """
     impostors = np.sort(similarities[~same].astype(np.float64))[::-1]
-    if not 0 < far < 1 or _allowed(len(impostors), far) < 1:
-        raise ContractError(
-            f"far: expected at least {1 / max(len(impostors), 1):.2g} with {len(impostors)} impostor pairs, got {far}; "
-            "use more pairs or a higher rate"
-        )
+    require_rate(far, len(impostors))
     rates = [far]
     while len(impostors) * rates[-1] / 10 >= FEWEST:
         rates.append(rates[-1] / 10)
     return {rate: _threshold_above(impostors[_allowed(len(impostors), rate)], similarities) for rate in rates}
+
+
+def require_rate(far: float, impostors: int) -> None:
+    """Raise ContractError where so many impostor pairs are too few to measure a false accept rate."""
+    if not 0 < far < 1 or _allowed(impostors, far) < 1:
+        raise ContractError(
+            f"far: expected at least {1 / max(impostors, 1):.2g} with {impostors} impostor pairs, got {far}; "
+            "use more pairs or a higher rate"
+        )
 
 
 def _allowed(impostors: int, far: float) -> int:

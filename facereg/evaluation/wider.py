@@ -110,6 +110,7 @@ def measure_wider(
     """
     paths = [images / f"{name}.jpg" for name in truth.names]
     require_files(paths, listed_in=Path(VALIDATION))
+    score_wider(truth, [np.empty((0, 5))] * len(paths))  # what cannot be scored is told before the work
     found, errors = detect_listed(detector, paths, progress=progress, notice=notice)
     if save is not None:
         write_wider_predictions(save, truth.names, found)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from facereg.errors import FaceregError
 from facereg.gallery import Gallery, Source
 from facereg.images import write_image
 from facereg.testing.pictures import vectors
@@ -212,7 +213,7 @@ def test_pseudo_labels_are_written(tree: Path, painted: list[str], run: Run, tmp
         ("ten", [], "pairs.txt, line 1: expected 'N' or 'FOLDS N'"),
         ("1", ["p1 1 2"], "pairs.txt: expected 2 pairs by its first line, got 1"),
         ("1", ["p1 1 2", "p1 one p2 1"], "pairs.txt, line 3: expected 'name i j' or 'name i name j'"),
-        ("1", ["p1 1 2", "p1 1 p2 99"], "p2_0099.jpg; check --images"),
+        ("2 1", ["p1 1 2", "p1 1 p2 99", "p2 1 2", "p3 1 p2 1"], "p2_0099.jpg; check --images"),
     ],
     ids=["head", "count", "line", "picture"],
 )
@@ -231,7 +232,7 @@ def test_figures_that_cannot_be_written_are_named(tree: Path, painted: list[str]
     out = tmp_path / "file" / "figures.json"
     called = run("evaluate", "verification", "--images", tree, "--pairs", listed, "--out", out, *painted)
     assert called.status == 1
-    assert "figures.png: cannot be written (File exists)" in called.error
+    assert "file: expected a folder to write into, got a file; name another" in called.error
 
 
 def test_figures_of_groups_stand_beside_those_of_all(tree: Path, painted: list[str], run: Run, tmp_path: Path) -> None:
@@ -290,3 +291,58 @@ def test_a_gallery_is_calibrated_on_itself_and_the_threshold_is_kept(run: Run, t
 @pytest.mark.parametrize("given", [[], ["--images", "x"], ["--gallery", "g", "--every-pair"]], ids=" ".join)
 def test_calibrate_takes_pairs_or_a_gallery(given: list[str], run: Run) -> None:
     assert run("calibrate", "--far", "0.1", *given).status == 2
+
+
+@pytest.fixture
+def unreadable(tree: Path, tmp_path: Path) -> Path:
+    """Two people whose pictures are none: whoever opened them would say so."""
+    for name in ("p1", "p2"):
+        for number in (1, 2, 3):
+            path = tmp_path / "images" / name / f"{name}_{number:04d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"no picture")
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["evaluate", "verification", "--pairs", "genuine.txt"], "expected genuine and impostor pairs, got one kind"),
+        (["evaluate", "verification", "--pairs", "one.txt"], "one fold needs a threshold chosen on other pairs"),
+        (
+            ["evaluate", "verification", "--pairs", "one.txt", "--threshold-pairs", "genuine.txt"],
+            "expected genuine and impostor pairs, got one kind only",
+        ),
+        (["calibrate", "--pairs", "one.txt", "--far", "0.1"], "far: expected at least 0.5 with 2 impostor pairs, got"),
+        (["calibrate", "--pairs", "one.txt", "--far", "0.1", "--every-pair"], "at least 0.17 with 6 impostor pairs"),
+        (["evaluate", "identification"], "people: expected at least 2 with more than 3 pictures each, got 0; add"),
+        (["evaluate", "detection", "--annotations", "boxes.txt"], "expected at least one face that counts, got none"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_a_picture_is_opened(
+    words: list[str], expected: str, unreadable: Path, painted: list[str], run: Run, tmp_path: Path
+) -> None:
+    genuine, impostors = ["p1 1 2", "p2 2 3"], ["p1 1 p2 1", "p1 2 p2 3"]
+    pairs(tmp_path / "one.txt", "2", [*genuine, *impostors])
+    pairs(tmp_path / "genuine.txt", "1", ["p1 1 2", "p2 1 2"])
+    (tmp_path / "boxes.txt").write_text("p1/p1_0001.jpg\n0\n")
+    places = [str(tmp_path / word) if ".txt" in word else word for word in words]
+    called = run(*places, "--images", unreadable, *painted)
+    assert (called.status, called.out) == (1, "")
+    assert expected in called.error
+
+
+def test_figures_that_cannot_be_written_are_printed_with_the_sum(
+    tree: Path, painted: list[str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: object, **words: object) -> None:
+        raise FaceregError("report.json: cannot be written (No space left on device); make space")
+
+    monkeypatch.setattr("facereg.evaluation.reports.write_report", full)
+    listed = pairs(tmp_path / "pairs.txt", "2 5", [*UNSEEN, *IMPOSTORS, *GENUINE, *IMPOSTORS])
+    words = ["--images", tree, "--pairs", listed, "--out", tmp_path / "report.json", "--json"]
+    called = run("evaluate", "verification", *words, *painted)
+    assert called.status == 1
+    assert called.document["accuracy"] == pytest.approx(19 / 20)
+    assert "12 entries: 12 done, 0 skipped, 0 failed" in called.err
+    assert called.err.splitlines()[-1].endswith("report.json: cannot be written (No space left on device); make space")
