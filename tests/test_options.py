@@ -221,7 +221,8 @@ def test_a_wrong_option_of_a_model_is_one_line(
 
 def test_words_in_python_and_in_a_file_are_read_alike(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.toml"
-    path.write_text("[embedder]\noptions = { flip = 'off' }\n[detector]\noptions = { thresholds = [0.5, 0.6, 0.7] }\n")
+    detector = "[detector]\nname = 'mtcnn'\noptions = { thresholds = [0.5, 0.6, 0.7] }\n"
+    path.write_text(f"[embedder]\noptions = {{ flip = 'off' }}\n{detector}")
     with Pipeline.from_file(path) as read_from_file:
         assert read_from_file.embedder.flip is False
         assert getattr(read_from_file.detector, "thresholds", None) == (0.5, 0.6, 0.7)

@@ -153,7 +153,7 @@ def test_a_stage_that_was_closed_stays_closed() -> None:
     pipeline.close()
     with pytest.raises(ClosedError, match="closed"):
         pipeline.run([image])
-    with pytest.raises(ClosedError, match="detector 'mtcnn' is closed; make it again"):
+    with pytest.raises(ClosedError, match="detector 'yolov5s-face:int8' is closed; make it again"):
         pipeline.detector.detect([image])
     with pytest.raises(ClosedError):
         _ = pipeline.embedder.space
@@ -191,10 +191,10 @@ def test_a_pipeline_lists_as_many_people_as_it_is_asked_for() -> None:
 
 
 def test_a_pipeline_is_pickled_by_what_it_was_made_of() -> None:
-    with Pipeline.create(options={"detector": {"min_face": 40}}) as pipeline:
+    with Pipeline.create(options={"detector": {"size": 320}}) as pipeline:
         sent = pickle.dumps(pipeline)
     with pickle.loads(sent) as made:
-        assert getattr(made.detector, "min_face", None) == 40
+        assert getattr(made.detector, "size", None) == 320
         assert len(made.run([np.zeros((64, 64, 3), np.uint8)])[0].matches) == 0
     with pytest.raises(ContractError, match="cannot be pickled; send its Composition"):
         pickle.dumps(choosy())

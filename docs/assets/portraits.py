@@ -1,6 +1,6 @@
-"""Two portraits in the public domain, altered as faces in the wild are: `python docs/assets/portraits.py FOLDER`.
+"""Two portraits in the public domain, altered as faces in the wild are, and a crowd of them all, each 80 px high.
 
-`facereg landmarks FOLDER --sheet FILE` shows what an aligner makes of them. Needs scikit-image and matplotlib, whose
+`python docs/assets/portraits.py FOLDER`, then `facereg landmarks FOLDER --sheet FILE` shows what an aligner makes of them. Needs scikit-image and matplotlib, whose
 sample pictures they are.
 """
 
@@ -14,7 +14,11 @@ import matplotlib
 import numpy as np
 
 from facereg import Image, read_image, resize, write_image
+from facereg.data.sheet import in_rows
 from facereg.testing.pictures import photograph
+
+
+CROWD = 80  # px of a portrait among the others
 
 
 def altered(portrait: Image) -> dict[str, Image]:
@@ -47,9 +51,12 @@ def main(folder: Path) -> None:
     if astronaut is None:
         raise SystemExit("the portrait of an astronaut needs scikit-image; pip install scikit-image")
     admiral = read_image(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
+    crowd = []
     for name, portrait in (("1", astronaut[:330, 60:390]), ("2", admiral)):
         for number, (what, picture) in enumerate(altered(portrait).items()):
             write_image(folder / f"{name}-{number} {what}.png", picture)
+            crowd.append(resize(picture, CROWD / max(picture.shape[:2])).pixels)
+    write_image(folder / "3 crowd.png", in_rows(crowd, columns=8, side=CROWD))
 
 
 if __name__ == "__main__":

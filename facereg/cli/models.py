@@ -122,7 +122,7 @@ def _print_document(spec: ModelSpec) -> None:
     tags = [_listed(spec.tagged(weights)) for weights in weights_of(spec)]
     square = None if spec.square is None else dict(zip(("factor", "shift"), spec.square, strict=True))
     more = {"summary": spec.summary, "paper": spec.paper, "thresholds": thresholds, "tags": tags, "options": options}
-    print_json({**_listed(spec), **more, "square": square})
+    print_json({**_listed(spec), **more, "square": square, "aligner": spec.aligner or None})
 
 
 def _print_whole(spec: ModelSpec) -> None:
@@ -134,6 +134,8 @@ def _print_whole(spec: ModelSpec) -> None:
     if spec.square is not None:
         factor, shift = spec.square
         say(f"square of a face's points: {factor:g} of the box's longer side, its centre {shift:g} of that lower")
+    if spec.aligner:
+        say(f"aligner, where nobody says which: {spec.aligner}")
     _print_weights(spec)
     for weights in weights_of(spec):
         tagged = spec.tagged(weights)

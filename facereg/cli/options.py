@@ -18,7 +18,7 @@ from facereg.cli.streams import say
 from facereg.errors import RunnerError
 from facereg.names import Address, masked
 from facereg.networks.opening import require_runner
-from facereg.pipeline.composition import NETWORK_ROLES, Composition, MatcherChoice, StageChoice
+from facereg.pipeline.composition import DETECTOR, EMBEDDER, NETWORK_ROLES, Composition, MatcherChoice, StageChoice
 from facereg.registry.installed import Registry, default_registry
 from facereg.roles import RoleName
 
@@ -55,7 +55,7 @@ class Stages:
     @property
     def aligner(self) -> str:
         """Return the aligner's name."""
-        return self.composition.aligner.name
+        return self.composition.settled(self.registry).aligner.name
 
     @property
     def embedder(self) -> str:
@@ -177,9 +177,9 @@ _NAME = "Name as in 'facereg models'; default: {}."
 _RUNNER = "Where networks run: onnx, torch or triton://HOST:PORT; of one role with ROLE=; default: onnx."
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "pipeline": (Path | None, typer.Option(None, metavar="FILE", help="A pipeline file; options below go before it.")),
-    "detector": (str | None, typer.Option(None, help=_NAME.format("mtcnn"))),
-    "aligner": (str | None, typer.Option(None, help=_NAME.format("five-point"))),
-    "embedder": (str | None, typer.Option(None, help=_NAME.format("mobilenetv3-arcface"))),
+    "detector": (str | None, typer.Option(None, help=_NAME.format(DETECTOR))),
+    "aligner": (str | None, typer.Option(None, help=_NAME.format("the one the detector states, else five-point"))),
+    "embedder": (str | None, typer.Option(None, help=_NAME.format(EMBEDDER))),
     "matcher": (str | None, typer.Option(None, help=_NAME.format("exact"))),
     "runner": (list[str] | None, typer.Option(None, metavar="[ROLE=]VALUE", help=_RUNNER)),
     "device": (str | None, typer.Option(None, help="cpu or cuda; default: cpu.")),

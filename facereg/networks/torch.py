@@ -38,7 +38,9 @@ class TorchRunner(Runner):
 
     def __init__(self, spec: NetworkSpec, path: Path, *, device: str = "cpu", sha256: str | None = None) -> None:
         if spec.module is None:
-            raise RunnerError(f"{spec.name}: its plugin names no torch module; use runner='onnx'")
+            raise RunnerError(
+                f"{spec.name}: its plugin names no torch module; use runner='onnx', or weights that can be trained"
+            )
         if device == "cuda" and not torch.cuda.is_available():
             raise DeviceError(
                 "device 'cuda' was asked for, but torch sees no GPU; check the driver, or use device='cpu'"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 from facereg.errors import ContractError, FaceregError
-from facereg.pipeline.composition import Composition, MatcherChoice
+from facereg.pipeline.composition import DETECTOR, EMBEDDER, Composition, MatcherChoice
 from facereg.pipeline.flow import Flow
 from facereg.pipeline.metrics import PipelineMetrics
 from facereg.pipeline.stages import CountedStages, Result, require_landmarks
@@ -46,9 +46,9 @@ class Pipeline:
     def create(
         cls,
         *,
-        detector: str = "mtcnn",
-        aligner: str = "five-point",
-        embedder: str = "mobilenetv3-arcface",
+        detector: str = DETECTOR,
+        aligner: str | None = None,
+        embedder: str = EMBEDDER,
         matcher: Matcher | str | None = None,
         threshold: float | None = None,
         runner: str | Mapping[RoleName, str] = "onnx",
@@ -61,7 +61,8 @@ class Pipeline:
         """Return a pipeline of installed models.
 
         Args:
-            detector, aligner, embedder: names as in `facereg models`.
+            detector, embedder: names as in `facereg models`.
+            aligner: likewise; None takes the one that the detector states, else `five-point`.
             matcher: holds the known people; a `Gallery` fills one. Or a name, which needs `threshold` and knows nobody
                 yet.
             threshold: cosine similarity from which that matcher accepts a match.
@@ -75,7 +76,7 @@ class Pipeline:
             ContractError: if a mapping names something else than the three roles.
         """
         composition = Composition.of(
-            names={"detector": detector, "aligner": aligner, "embedder": embedder},
+            names={"detector": detector, "aligner": aligner or "", "embedder": embedder},
             runner=runner,
             device=device,
             threads=threads,

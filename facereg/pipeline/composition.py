@@ -15,6 +15,9 @@ from facereg.registry.factories import known_options
 from facereg.registry.installed import Registry
 from facereg.roles import Aligner, Detector, Embedder, Matcher, RoleName
 
+# Where nobody says which: chosen by faces found, error and time, docs/explanation/default-pipeline.md
+DETECTOR, EMBEDDER = "yolov5s-face:int8", "mobilenetv3-arcface"
+ALIGNER = "five-point"  # with a detector that states none
 NETWORK_ROLES: tuple[RoleName, ...] = ("detector", "aligner", "embedder")  # a `runner` may be given for each
 Value = TypeVar("Value")
 
@@ -70,11 +73,11 @@ class MatcherChoice:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """The stages of a pipeline, described and not made yet."""
+    """The stages of a pipeline, described and not made yet; an aligner without a name is the detector's, as stated."""
 
-    detector: StageChoice = StageChoice("detector", "mtcnn")
-    aligner: StageChoice = StageChoice("aligner", "five-point")
-    embedder: StageChoice = StageChoice("embedder", "mobilenetv3-arcface")
+    detector: StageChoice = StageChoice("detector", DETECTOR)
+    aligner: StageChoice = StageChoice("aligner", "")
+    embedder: StageChoice = StageChoice("embedder", EMBEDDER)
     matcher: MatcherChoice | None = None
 
     @property
@@ -86,15 +89,27 @@ class Composition:
         """Return the detector; see `Registry.make`."""
         return registry.make(self.detector.name, self.detector.options, role="detector", where=self.detector.where)
 
+    def settled(self, registry: Registry) -> Self:
+        """Return the composition with its aligner named: the one chosen, else the one that the detector states.
+
+        Raises:
+            UnknownNameError: if it depends on the detector, and that is not installed.
+        """
+        if self.aligner.name:
+            return self
+        stated = registry.model(self.detector.name, role="detector").aligner
+        return replace(self, aligner=replace(self.aligner, name=stated or ALIGNER))
+
     def make_aligner(self, registry: Registry) -> Aligner:
         """Return the aligner, told how the detector's boxes lie where it takes that; see `Registry.make`."""
-        given = {**self._square(registry), **self.aligner.options}
-        return registry.make(self.aligner.name, given, role="aligner", where=self.aligner.where)
+        choice = self.settled(registry).aligner
+        given = {**self._square(registry, choice), **choice.options}
+        return registry.make(choice.name, given, role="aligner", where=choice.where)
 
-    def _square(self, registry: Registry) -> dict[str, object]:
+    def _square(self, registry: Registry, aligner: StageChoice) -> dict[str, object]:
         """Return the options `factor` and `shift` of the aligner, as the detector states them."""
         square = registry.model(self.detector.name, role="detector").square
-        known = known_options(registry.model(self.aligner.name, role="aligner"))
+        known = known_options(registry.model(aligner.name, role="aligner"))
         names = ("factor", "shift")
         return {} if square is None or not set(names) <= set(known or ()) else dict(zip(names, square, strict=True))
 
@@ -146,8 +161,8 @@ class Composition:
         threshold = 0.4
         ```
 
-        The tables are `detector`, `aligner` and `embedder`, with `name`, `runner`, `device`, `threads`, `weights`
-        (a path, relative to the file) and `options`; and `matcher`, with `name`, `threshold` and `options`.
+        The tables are `detector`, `aligner` and `embedder`, with `name`, `runner`, `device`, `threads`, `weights` (a
+        path, relative to the file) and `options`; and `matcher`, with `name`, `threshold` and `options`.
 
         Raises:
             ContractError: if the file cannot be read, is no TOML, or has another table, key or type.

@@ -11,6 +11,13 @@ from facereg.registry.added import FILE, added_weights, weights_of_nobody
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.tags import WeightsSpec
 
+# What the default pipeline is made of, for who has the library alone.
+COMES_WITH = {
+    "yolov5s-face": "facereg-yolov5",
+    "adnet-68": "facereg-adnet",
+    "mobilenetv3-arcface": "facereg-mobilenetv3",
+}
+
 
 class OldNames:
     """Names that models had; they work for one contract more, and who asks by one is told, once."""

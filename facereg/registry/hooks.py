@@ -60,6 +60,8 @@ class ModelSpec:
         square: for detectors, how the square about all points of a face, brows to chin, lies by its box: the square's
             side, and how much lower its centre lies, both over the box's longer side. A pipeline hands the two to an
             aligner that takes `factor` and `shift`.
+        aligner: for detectors, the name of the aligner that a pipeline takes where nobody says which; empty for
+            `five-point`. One that finds its own points, where the detector gives none or coarse ones.
     Raises:
         PluginError: if a field is not what it should be.
     """
@@ -77,6 +79,7 @@ class ModelSpec:
     weights: tuple[WeightsSpec, ...] = field(default=(), kw_only=True)
     tag: str = field(default="", kw_only=True)
     square: tuple[float, float] | None = field(default=None, kw_only=True)
+    aligner: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         require_name("ModelSpec", self.name)
@@ -90,6 +93,8 @@ class ModelSpec:
         require_network_specs(self.name, self.networks)
         require_thresholds(self.name, self.thresholds)
         require_square(self.name, self.square)
+        if self.aligner:
+            require_name(f"{self.name}: aligner", self.aligner.partition(":")[0])
         self._require_weights()
         networks = tuple(replace(network, model=self.full_name) for network in self.networks)
         object.__setattr__(self, "networks", networks)

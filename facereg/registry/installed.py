@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias, TypeVar, overload
 from facereg.errors import PluginError, UnknownNameError
 from facereg.networks.opening import HERE, Where
 from facereg.options import printable
-from facereg.registry.asking import OldNames, listed, tagged_model, tell, weights_of
+from facereg.registry.asking import COMES_WITH, OldNames, listed, tagged_model, tell, weights_of
 from facereg.registry.factories import build
 from facereg.registry.hooks import GROUP, CommandSpec, ModelSpec, RecipeSpec, StoreSpec
 from facereg.registry.loading import Brought, load_plugin, read_plugin
@@ -180,6 +180,8 @@ class Registry:
     def _unknown(self, kind: str, name: str, known: Mapping[str, object], command: str) -> UnknownNameError:
         close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
+        if name in COMES_WITH:
+            hint = f"it comes with the package {COMES_WITH[name]}, install that or name another; "
         failed = [state.name for state in self._states if state.state == "failed"]
         broken = f"; plugins that failed to load: {', '.join(failed)}, see 'facereg plugins list'" if failed else ""
         return UnknownNameError(f"no {kind} named {name!r}; {hint}installed: {listed(known)}; see '{command}'{broken}")

@@ -14,6 +14,7 @@ from facereg.disk.reading import MAX_SETTINGS, parse_toml, read_text
 from facereg.errors import ContractError
 from facereg.options import REQUIRED, options_of, read_options
 from facereg.pipeline.composition import Composition, StageChoice
+from facereg.registry.installed import default_registry
 
 Kind = TypeVar("Kind")
 
@@ -68,9 +69,10 @@ class VerificationProtocol:
 
         Raises:
             ContractError: if there is a pipeline file, and it does not read.
+            UnknownNameError: if its detector is not installed.
         """
         if self.pipeline is not None:
-            return Composition.read(self.pipeline)
+            return Composition.read(self.pipeline).settled(default_registry())
         return Composition(StageChoice("detector", self.detector), StageChoice("aligner", self.aligner))
 
 

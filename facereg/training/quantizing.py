@@ -85,7 +85,7 @@ def quantize_stage(
         DatasetError: if the pictures brought a network nothing.
     """
     registry = registry or default_registry()
-    [choice] = [stage for stage in composition.stages if stage.role == role]
+    [choice] = [stage for stage in composition.settled(registry).stages if stage.role == role]
     specs = registry.model(choice.name, role=role).require_networks()
     given: dict[str, list[Row]] = {spec.name: [] for spec in specs}
     with ExitStack() as opened:

@@ -55,7 +55,7 @@ def test_a_file_says_what_each_stage_is_and_where_it_runs(tmp_path: Path) -> Non
             weights=tmp_path / "files" / "yunet.onnx",
             options={"threshold": 0.7, "longest": 640},
         ),
-        StageChoice("aligner", "five-point"),
+        StageChoice("aligner", ""),  # the detector's, as its plugin states
         StageChoice("embedder", "mobilenetv3-arcface", runner="triton://10.0.0.7:8001", device="cuda"),
         MatcherChoice("exact", 1),
     )
@@ -157,7 +157,7 @@ def test_roles_run_where_the_mapping_says_and_the_others_here(opened: list[tuple
     with Pipeline.create(runner={"embedder": "triton://127.0.0.1:8001"}) as pipeline:
         first_network(pipeline.detector)
         first_network(pipeline.embedder)
-    assert opened == [("mtcnn-pnet", "onnx"), ("mobilenetv3-arcface", "triton://127.0.0.1:8001")]
+    assert opened == [("yolov5s-face-int8", "onnx"), ("mobilenetv3-arcface", "triton://127.0.0.1:8001")]
 
 
 def test_two_servers_may_share_the_work(opened: list[tuple[str, object]]) -> None:
@@ -165,7 +165,28 @@ def test_two_servers_may_share_the_work(opened: list[tuple[str, object]]) -> Non
     with Pipeline.create(runner={"detector": servers["detector"], "embedder": servers["embedder"]}) as pipeline:
         first_network(pipeline.detector)
         first_network(pipeline.embedder)
-    assert opened == [("mtcnn-pnet", "triton://one:8001"), ("mobilenetv3-arcface", "triton://two:8001")]
+    assert opened == [("yolov5s-face-int8", "triton://one:8001"), ("mobilenetv3-arcface", "triton://two:8001")]
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ({}, ("yolov5s-face:int8", "adnet-68")),
+        ({"detector": "yolov5s-face"}, ("yolov5s-face", "adnet-68")),
+        ({"detector": "mtcnn"}, ("mtcnn", "five-point")),
+        ({"aligner": "five-point"}, ("yolov5s-face:int8", "five-point")),
+    ],
+)
+def test_a_detector_states_the_aligner_of_who_names_none(given: dict[str, str], taken: tuple[str, str]) -> None:
+    with Pipeline.create(**given) as pipeline:  # type: ignore[arg-type]
+        assert (pipeline.detector.name, pipeline.aligner.name) == taken
+    stages = chosen(*(word for role, name in given.items() for word in (f"--{role}", name)))
+    assert (stages.detector, stages.aligner) == taken
+
+
+def test_the_default_without_its_packages_says_which_they_are() -> None:
+    with pytest.raises(UnknownNameError, match="no detector named 'yolov5s-face'; it comes with the package facereg-y"):
+        Pipeline.create(registry=Registry())
 
 
 def test_a_pipeline_is_made_from_a_file(tmp_path: Path, registry: Registry, opened: list[tuple[str, object]]) -> None:

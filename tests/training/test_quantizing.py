@@ -12,7 +12,7 @@ import pytest
 from facereg.errors import ContractError, DatasetError, FaceregError
 from facereg.images import write_image
 from facereg.pipeline.composer import Pipeline
-from facereg.pipeline.composition import Composition
+from facereg.pipeline.composition import Composition, StageChoice
 from facereg.registry.installed import default_registry
 from facereg.testing.pictures import photograph
 from facereg.types import Face, Image
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.train
 from facereg.training.quantizing import LAYERS, WORST, last_layers, quantize_stage  # noqa: E402  (needs onnx)
 
 PNET, RNET, ONET = default_registry().model("mtcnn").networks
+CASCADE = Composition(StageChoice("detector", "mtcnn"))  # the default detector has 8 bits already
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def image() -> Image:
 @pytest.fixture(scope="module")
 def small(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("small")
-    made = quantize_stage(Composition(), "detector", [image], out)
+    made = quantize_stage(CASCADE, "detector", [image], out)
     assert [one.path for one in made] == [out / spec.file for spec in (PNET, RNET, ONET)]
     # P-Net marks the gaps between pictures with numbers so large that 8 bits hold nothing else
     assert [one.kept for one in made] == [one.difference > WORST for one in made] == [True, False, False]
@@ -46,7 +47,7 @@ def small(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def face_in(image: Image, weights: Path | None) -> Face:
-    with Pipeline.create(weights={"detector": weights} if weights else None) as pipeline:
+    with Pipeline.create(detector="mtcnn", weights={"detector": weights} if weights else None) as pipeline:
         [[face]] = pipeline.detector.detect([image])
     return face
 
@@ -60,7 +61,7 @@ def test_networks_of_8_bits_are_smaller_and_find_the_same(image: Image, small: P
 
 
 def test_an_embedder_is_measured_on_the_crops_of_the_faces(image: Image, tmp_path: Path) -> None:
-    [made] = quantize_stage(Composition(), "embedder", [image], tmp_path)
+    [made] = quantize_stage(CASCADE, "embedder", [image], tmp_path)
     assert made.path.is_file()
     assert 0.001 < made.difference < 1
 
@@ -82,11 +83,11 @@ def test_the_layers_that_lead_to_no_other_are_the_last() -> None:
 
 def test_what_cannot_be_made_is_named_and_leaves_what_is_there(image: Image, small: Path) -> None:
     before = {path.name: path.read_bytes() for path in small.iterdir()}
-    eight = Composition(detector=replace(Composition().detector, weights=small))
+    eight = replace(CASCADE, detector=replace(CASCADE.detector, weights=small))
     with pytest.raises(ContractError, match="five-point: expected a model with networks"):
-        quantize_stage(Composition(), "aligner", [image], small)
+        quantize_stage(CASCADE, "aligner", [image], small)
     with pytest.raises(DatasetError, match="mtcnn-rnet: expected pictures that it has work in"):
-        quantize_stage(Composition(), "detector", [np.zeros_like(image)], small)
+        quantize_stage(CASCADE, "detector", [np.zeros_like(image)], small)
     with pytest.raises(ContractError, match="expected another folder"):
         quantize_stage(eight, "detector", [image], small)
     with pytest.raises(ContractError, match="expected float32 layers"):
@@ -97,10 +98,10 @@ def test_what_cannot_be_made_is_named_and_leaves_what_is_there(image: Image, sma
 
 def test_a_picture_that_a_stage_fails_for_is_named_and_not_measured_on(image: Image, tmp_path: Path) -> None:
     failed: list[FaceregError] = []
-    made = quantize_stage(Composition(), "detector", [image[..., 0], image], tmp_path / "out", failed=failed.append)
+    made = quantize_stage(CASCADE, "detector", [image[..., 0], image], tmp_path / "out", failed=failed.append)
     assert (len(made), len(failed)) == (3, 1)
     with pytest.raises(ContractError):
-        quantize_stage(Composition(), "detector", [image[..., 0]], tmp_path / "other")
+        quantize_stage(CASCADE, "detector", [image[..., 0]], tmp_path / "other")
 
 
 def test_the_command_writes_every_network_and_accounts_for_every_entry(run: Run, image: Image, tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_the_command_writes_every_network_and_accounts_for_every_entry(run: Run,
     make_all(folder, tmp_path / "outside")
     write_image(folder / "photo.png", image)
     try:
-        called = run("quantize", "detector", folder, "--out", tmp_path / "small", "--json")
+        called = run("quantize", "detector", folder, "--detector", "mtcnn", "--out", tmp_path / "small", "--json")
     finally:
         remove_deep(folder / "deep")
     assert called.status == 1

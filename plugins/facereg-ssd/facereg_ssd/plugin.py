@@ -33,6 +33,7 @@ def facereg_models() -> list[ModelSpec]:
             options_from="facereg_ssd.options:SsdOptions",
             networks=(NETWORK,),
             square=(0.95, 0.01),
+            aligner="adnet-68",  # of facereg-adnet: there are no landmarks here
             licence="MIT code; no weights ship, train them with recipe ssd300-vgg16",
             paper=PAPER,
             summary="one-stage detector without landmarks, pictures stretched to 300 x 300",

@@ -155,7 +155,7 @@ def test_a_picture_of_the_right_size_stays_as_it_is() -> None:
 
 def test_a_pipeline_that_needs_landmarks_says_so_before_it_works() -> None:
     with pytest.raises(ContractError) as caught:
-        Pipeline.create(detector="ssd300-vgg16")
+        Pipeline.create(detector="ssd300-vgg16", aligner="five-point")
     assert str(caught.value) == (
         "detector 'ssd300-vgg16' gives no landmarks, and aligner 'five-point' needs them; use a detector with "
         "landmarks, or an aligner that finds its own, see 'facereg models'"

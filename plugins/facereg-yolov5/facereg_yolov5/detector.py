@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
+import cv2
 import numpy as np
 
 from facereg import (
@@ -54,16 +56,26 @@ class YoloV5Face(Detector):
         [self._name] = networks.specs
         self.size, self.square, self.close_up = options.size, options.square, options.close_up
         self.threshold, self.iou, self.candidates = options.threshold, options.iou, options.candidates
+        self.enlarge, self.fallback = options.enlarge, options.fallback
 
     def _detect(self, images: Sequence[Image]) -> list[Faces]:
-        looks = [self._look(images, self.size, least=0.0)]
+        found = self._find(images)
+        empty = [index for index, faces in enumerate(found) if len(faces) == 0]
+        if self.fallback and empty:
+            for index, faces in zip(empty, self._find([_grey(images[index]) for index in empty]), strict=True):
+                found[index] = faces
+        return found
+
+    def _find(self, images: Sequence[Image]) -> list[Faces]:
+        most = [math.ceil(self.enlarge * max(image.shape[:2]) / MULTIPLE) * MULTIPLE for image in images]
+        looks = [self._look(images, [min(self.size, one) for one in most], least=0.0)]
         if self.close_up:
-            looks.append(self._look(images, self.close_up, least=CLOSE * self.close_up))
+            looks.append(self._look(images, [self.close_up] * len(images), least=CLOSE * self.close_up))
         return [self._joined(several) for several in zip(*looks, strict=True)]
 
-    def _look(self, images: Sequence[Image], size: int, *, least: float) -> list[Candidates]:
-        """Return what is seen in letterboxes of `size` px, `least` px there or longer."""
-        boxed = [letterbox(image, size, square=self.square) for image in images]
+    def _look(self, images: Sequence[Image], sizes: Sequence[int], *, least: float) -> list[Candidates]:
+        """Return what is seen in letterboxes of these px, `least` px there or longer."""
+        boxed = [letterbox(image, size, square=self.square) for image, size in zip(images, sizes, strict=True)]
         alike: dict[tuple[int, ...], list[int]] = {}  # pictures by the shape of their letterbox
         for index, one in enumerate(boxed):
             alike.setdefault(one.pixels.shape, []).append(index)
@@ -93,6 +105,10 @@ def parts_of(boxes: FloatArray, faces: FloatArray) -> BoolArray:
     """Return (N, M): which of `boxes` (N, 4) is mostly inside which of `faces` (M, 4), and at most half as large."""
     smaller = box_areas(boxes)[:, None] <= box_areas(faces) / 2
     return np.asarray(smaller & (box_overlap(boxes, faces, over="first") >= MOSTLY), np.bool_)
+
+
+def _grey(image: Image) -> Image:
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB).astype(np.uint8, copy=False)
 
 
 def letterbox(image: Image, size: int, *, square: bool = True) -> Resized:

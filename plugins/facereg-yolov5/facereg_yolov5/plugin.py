@@ -44,6 +44,7 @@ def facereg_models() -> list[ModelSpec]:
             licence="MIT code; weights for research use (trained on CelebA, YouTube Faces, MTFL)",
             card=CARD,
             square=(0.91, 0.01),
+            aligner="adnet-68",  # of facereg-adnet: more exact than its own five points
             paper=PAPER,
             summary="one-stage detector, five landmarks, pictures letterboxed to 640 px",
             weights=(

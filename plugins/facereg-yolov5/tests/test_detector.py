@@ -128,6 +128,32 @@ def test_faces_lie_in_the_picture_where_they_lay_in_the_letterbox() -> None:
     assert [batch.shape for batch in runner.batches] == [(2, 128, 128, 3)]
 
 
+def test_a_small_picture_is_made_larger_so_many_times_at_most() -> None:
+    runner = Fixed([[7.5, 15.5, 31.5, 47.5]], [0.9])
+    [faces] = fixed(runner, size=128, enlarge=1.5).detect([noise(32, 64)])
+    # 64 px may become 96, which is a multiple of 32, and not 128
+    assert [batch.shape for batch in runner.batches] == [(1, 96, 96, 3)]
+    assert faces.boxes == pytest.approx(np.array([[8 / 1.5, 16 / 1.5, 32 / 1.5, 48 / 1.5]]) - 0.5, abs=1e-4)
+
+
+class SeesInGreyAlone(Fixed):
+    """Scores nothing in a picture with colours."""
+
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        values, images = super()._infer(inputs), inputs["images"]
+        grey = (images == images[..., :1]).all((1, 2, 3))
+        return values | {"scores": values["scores"] * grey[:, None]}
+
+
+def test_a_picture_in_which_nothing_was_found_is_looked_at_in_grey() -> None:
+    runner = SeesInGreyAlone([[7.5, 15.5, 31.5, 47.5]], [0.9])
+    colours, grey = noise(64, 64), np.repeat(noise(64, 64)[..., :1], 3, 2)
+    found = fixed(runner, size=64).detect([colours, grey])
+    assert [len(faces) for faces in found] == [1, 1]
+    assert [len(batch) for batch in runner.batches] == [2, 1]  # the second look is at the first picture alone
+    assert [len(faces) for faces in fixed(runner, size=64, fallback=False).detect([colours, grey])] == [0, 1]
+
+
 def test_a_picture_keeps_its_shape_in_the_letterbox() -> None:
     boxed = letterbox(np.full((30, 64, 3), 200, np.uint8), 32)
     assert boxed.scale.tolist() == [0.5, 0.5]
