@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from threading import RLock
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -201,6 +201,7 @@ class Matcher(Stage):
     recall: float = 1.0  # share of the closest people that it finds; below 1 for an approximate index
     # set here, also where a subclass forgets to call our __init__
     space: str | None = None  # by the first embeddings added
+    kept_from: int = 0  # vectors: of fewer it is filled anew sooner than opened, see `kept_as`
     changes: int = 0  # how often people were added or removed: what is remembered of matches may be out of date
     _dim = 0
     _followed: tuple[Callable[[Matcher], None], ...] = ()
@@ -282,6 +283,40 @@ class Matcher(Stage):
             changes = self.changes
         best = similarities[:, 0] if similarities.shape[1] else np.full(len(probes), -np.inf, np.float32)
         return Matches(labels, similarities, best >= self.threshold, self.threshold, changes)
+
+    @property
+    def kept_as(self) -> str:
+        """Name what it can be kept as beside a gallery: itself and the settings that shape what it holds.
+
+        Letters, digits and '-'; empty where it cannot be kept.
+        """
+        return ""
+
+    @final
+    def save(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return all that it holds as arrays, by names, for `load` of a matcher that is kept as the same."""
+        with self._named():
+            return self._save()
+
+    @final
+    def load(self, arrays: Mapping[str, npt.NDArray[Any]], space: str) -> None:
+        """Take up what `save` gave, in place of what it holds; the arrays may lie on the disk and are not written to.
+
+        Args:
+            space: of the vectors.
+        """
+        with self._named():
+            self._dim = self._load(arrays)
+        self.space = space
+        self.changes += 1
+
+    def _save(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return all that is held; to be written with `_load` by a matcher that states `kept_as`."""
+        raise NotImplementedError(f"{type(self).__name__}: write _save, or leave kept_as empty")
+
+    def _load(self, arrays: Mapping[str, npt.NDArray[Any]]) -> int:
+        """Take up what `_save` gave; return of how many numbers the vectors are, 0 where there is none."""
+        raise NotImplementedError(f"{type(self).__name__}: write _load, or leave kept_as empty")
 
     def _require_like(self, embeddings: Embeddings) -> None:
         """Raise SpaceMismatchError unless the embeddings can be compared with those held."""

@@ -36,6 +36,9 @@ class ExactMatcher(IndexedMatcher):
         super().__init__(threshold=threshold, templates=templates)
         self.int8, self.threads = int8, threads
 
+    def _shape(self) -> tuple[object, ...]:
+        return ("int8" if self.int8 else "float32",)
+
     def _index(self, rows: FloatArray, kept: Mapping[str, npt.NDArray[Any]] | None = None) -> FlatIndex:
         if not self.int8:
             return FlatIndex(rows)

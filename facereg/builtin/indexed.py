@@ -96,6 +96,19 @@ class IndexedMatcher(Matcher):
         self._over: RowIndex = FlatIndex(self._base.rows)  # the index over the base
         self._waiting: list[tuple[list[str], FloatArray]] = []
 
+    kept_from = 20_000  # vectors, which are read in some tenths of a second
+
+    @property
+    def kept_as(self) -> str:
+        """Name the model, the settings that `_shape` gives, and whether there are templates."""
+        if type(self)._add is not IndexedMatcher._add:  # a subclass that holds people in its own way
+            return ""
+        return "-".join([self.name, "templates" if self.templates else "vectors", *map(str, self._shape())])
+
+    def _shape(self) -> tuple[object, ...]:
+        """Return the settings that shape the index: letters, digits and '-' each."""
+        return ()
+
     @abstractmethod
     def _index(self, rows: FloatArray, kept: Mapping[str, npt.NDArray[Any]] | None = None) -> RowIndex:
         """Return an index over rows (R, D) of unit length, or the one whose `arrays` were kept."""
@@ -129,9 +142,32 @@ class IndexedMatcher(Matcher):
             self._base, self._fresh = self._base.without(list(known)), self._people(parts)
         changed = self._fresh.rows_left + len(self._base.rows) - self._base.rows_left
         if changed > max(FRESH, len(self._base.rows) // CHANGED):
-            base = self._people([self._base.part(), self._fresh.part()])
-            self._over = self._index(base.rows)
-            self._base, self._fresh = base, Known.nobody()
+            self._build()
+
+    def _save(self) -> Mapping[str, npt.NDArray[Any]]:
+        with self._lock:
+            self._settle()
+            if self._fresh.gone.any():
+                self._fresh = self._people([self._fresh.part()])
+            names = self._base.names
+            if any(self._fresh.find(names[person]) is None for person in np.flatnonzero(self._base.gone).tolist()):
+                self._build()  # of who was removed nothing is kept; of who is known still an old template may be
+            over = {f"index.{name}": array for name, array in self._over.arrays().items()}
+            return self._base.arrays("base.") | self._fresh.arrays("fresh.") | over
+
+    def _load(self, arrays: Mapping[str, npt.NDArray[Any]]) -> int:
+        base, fresh = (Known.taken_from(arrays, prefix) for prefix in ("base.", "fresh."))
+        kept = {name[6:]: array for name, array in arrays.items() if name.startswith("index.")}
+        over = self._index(base.rows, kept) if len(base.rows) else FlatIndex(base.rows)
+        with self._lock:
+            self._base, self._fresh, self._over, self._waiting = base, fresh, over, []
+        return max(int(known.rows.shape[1]) for known in (base, fresh))
+
+    def _build(self) -> None:
+        """Build the index anew, over everybody who is left."""
+        base = self._people([self._base.part(), self._fresh.part()])
+        self._over = self._index(base.rows) if len(base.rows) else FlatIndex(base.rows)
+        self._base, self._fresh = base, Known.nobody()
 
     def _people(self, parts: list[tuple[list[str], FloatArray, IntArray]]) -> Known:
         parts = [part for part in parts if part[0]]

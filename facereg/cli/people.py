@@ -135,7 +135,7 @@ def identify(
         Gallery.open(gallery, space=pipeline.embedder.space) as held,
         stages.make_matcher(1.0) as matcher,
     ):
-        held.fill(matcher)
+        held.fill(matcher, notice=complain)
         chosen: dict[float, Threshold] = {}
 
         def choose(compared: int) -> float:

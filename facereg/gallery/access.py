@@ -18,6 +18,7 @@ from facereg.gallery.files import (
     Signature,
     connect,
     empty_log,
+    kept_beside,
     log_ahead,
     log_of,
     log_size,
@@ -25,6 +26,7 @@ from facereg.gallery.files import (
     open_to_read,
     readable_by_others,
     reason_of,
+    remove_kept,
     require_one_name,
     tidy,
 )
@@ -95,6 +97,9 @@ class Access(Store):
 
     def stands(self, mark: object) -> bool:
         return isinstance(mark, Signature) and mark.still(self.path)
+
+    def beside(self, kind: str) -> Path:
+        return kept_beside(self.path, kind)
 
     def exposure(self) -> str:
         rights = readable_by_others(self.path)
@@ -199,12 +204,14 @@ class Access(Store):
         return connection
 
     def forget(self, name: str = "") -> None:
-        """Write the log into the file and cut it to nothing.
+        """Write the log into the file and cut it to nothing; what matchers kept beside it goes.
 
         Raises:
             GalleryError: if another program that reads keeps the log from being cut, or the file may not be written.
         """
         with self._lock, named(self.path):
+            if name:
+                remove_kept(self.path)
             if log_size(self.path) and not empty_log(self._connection_to_write()):
                 raise GalleryError(
                     f"{name!r} is gone from the gallery, but another program reads it and keeps the log "

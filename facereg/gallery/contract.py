@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 from facereg.gallery.changing import Change
@@ -95,6 +96,13 @@ class Store(ABC):
     def search_in(self, matcher: Matcher) -> bool:
         """Have a matcher search in the store itself, where it can; tell whether it does."""
         return False
+
+    def beside(self, kind: str) -> Path | None:
+        """Return the file in which a matcher of that kind may keep what it holds; None where there is no such place.
+
+        `forget` removes every such file.
+        """
+        return None
 
     def exposure(self) -> str:
         """Return a line where others than the owner may read it; else nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 import stat
@@ -110,6 +111,22 @@ def companions(path: Path) -> list[Path]:
     """Return the files that SQLite keeps beside a database."""
     target = os.path.realpath(path)
     return [Path(target + ending) for ending in ("-wal", "-shm", "-journal")]
+
+
+def kept_beside(path: Path, kind: str) -> Path:
+    """Return the file in which a matcher of that kind keeps what it holds; see `facereg.gallery.keeping`."""
+    return Path(f"{os.path.realpath(path)}.{kind}.index")
+
+
+def remove_kept(path: Path) -> None:
+    """Remove what matchers kept beside a gallery, as somebody in it was removed.
+
+    Raises:
+        OSError: if the folder may not be written.
+    """
+    target = Path(os.path.realpath(path))
+    for file in target.parent.glob(f"{glob.escape(target.name)}.*.index"):
+        file.unlink(missing_ok=True)
 
 
 def require_one_name(path: Path) -> None:

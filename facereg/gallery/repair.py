@@ -18,7 +18,7 @@ from facereg.errors import GalleryError
 from facereg.gallery.access import Access, make_gallery, migrated_copy, named
 from facereg.gallery.checking import structure_problems
 from facereg.gallery.exports import Exported, exported_space, read_export
-from facereg.gallery.files import companions, connect, is_database, log_ahead, open_to_read
+from facereg.gallery.files import companions, connect, is_database, log_ahead, open_to_read, remove_kept
 from facereg.gallery.opening import open_store
 from facereg.gallery.rows import CELLS, Connection, Row, Source, State
 from facereg.gallery.schema import VERSION, require_tables
@@ -127,6 +127,8 @@ def rotate_key(path: str | Path | Address, *, old_key: bytes | None, key: bytes 
         with store.writing() as change:
             count = change.rotate(new)
         store.forget()
+    if not address.scheme:
+        remove_kept(address.path)  # vectors that lie in it as they are
     return count
 
 
@@ -258,6 +260,7 @@ def _put_in_place(new: Path, path: Path) -> None:
                     file.rename(place)
                     moved.append((file, place))
             os.replace(new, target)
+            remove_kept(target)
         except OSError:
             for file, place in moved:
                 place.rename(file)

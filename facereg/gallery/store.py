@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,18 +233,21 @@ class Gallery:
                     change.note("import", None, added)
         return added
 
-    def fill(self, matcher: Matcher, *, follow: bool = True) -> None:
-        """Add everybody to a matcher.
+    def fill(
+        self, matcher: Matcher, *, follow: bool = True, notice: Callable[[str], object] = lambda text: None
+    ) -> None:
+        """Add everybody to a matcher, from what it kept beside the gallery where that is of now.
 
         Args:
             follow: keep the matcher as the file is: each time it matches, the file is looked at, and who was removed
                 since is named no more, after this gallery was closed too. Where the file is gone then, or another
                 gallery lies there, matching is an error.
+            notice: called with a line where what was kept cannot be used, and is made anew.
         """
         if self._store.search_in(matcher):
             return
-        following = Following(self._store)
-        following.take_up(self._store, matcher)
+        following = Following(self._store, notice)
+        following.begin(self._store, matcher)
         if follow:
             matcher.follow(following)
 
