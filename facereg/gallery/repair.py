@@ -123,7 +123,8 @@ def rotate_key(path: str | Path | Address, *, old_key: bytes | None, key: bytes 
         GalleryError: if the old key is not its key, or it was altered: nothing is changed then.
     """
     new = Sealer.of(key)
-    with closing(open_store(Address.of(path), Sealer(old_key))) as store:
+    address = Address.of(path)
+    with closing(open_store(address, Sealer(old_key))) as store:
         with store.writing() as change:
             count = change.rotate(new)
         store.forget()

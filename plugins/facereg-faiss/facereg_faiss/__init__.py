@@ -1,0 +1,1 @@
+"""A matcher of faiss's indexes: flat, inverted lists, HNSW, product quantisation."""

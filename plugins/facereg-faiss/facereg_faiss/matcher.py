@@ -1,0 +1,113 @@
+"""faiss's indexes over the library's rows: what faiss finds is compared again in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from facereg import ContractError, FloatArray, IndexedMatcher, IntArray, RowIndex
+
+Kind = Literal["flat", "ivf", "hnsw", "pq"]
+RECALL = {"flat": 1.0, "ivf": 0.95, "hnsw": 0.99, "pq": 0.95}  # measured, see the README
+EFFORT = {"flat": 1, "ivf": 32, "hnsw": 64, "pq": 32}
+MAX_EFFORT = 1 << 16
+LINKS = 32  # of a row in HNSW's graph: M of Malkov and Yashunin 2018, arXiv:1603.09320, section 4.1, who take 5 to 48
+BUILT = 40  # rows kept in view while the graph is built, their efConstruction: faiss's own
+PER_LIST = 39  # rows that faiss asks for to place the centre of a list, fewer of which it warns of
+PART = 4  # numbers of a row that product quantisation makes one byte of
+FACTOR = 16  # times as many rows as are asked for are compared again after product quantisation's rough order
+SAMPLE = 100_000  # rows to learn lists, codes and ranges from
+
+
+class FaissMatcher(IndexedMatcher):
+    """Searches people through an index of faiss.
+
+    Args:
+        threshold, templates: as of `IndexedMatcher`.
+        kind: `flat` compares with everybody; `ivf` with the lists nearest to the probe, of 4 sqrt(rows) (Sivic and
+            Zisserman 2003); `hnsw` goes from neighbour to neighbour (Malkov and Yashunin 2018); `pq` is `ivf` with
+            a byte for each 4 numbers (Jegou et al. 2011), the best of which are compared in full.
+        effort: how much is looked at: lists, or the length of HNSW's list of candidates; 0 takes the kind's own.
+        recall: the share of the closest people that it finds, as you measured it with that effort; 0 takes the kind's.
+
+    Threads are those of faiss: OMP_NUM_THREADS in the environment.
+
+    Raises:
+        ContractError: if a setting is out of its range.
+    """
+
+    kept_from = 4096  # an index takes longer to build than its rows to read
+
+    def __init__(
+        self,
+        *,
+        threshold: float,
+        templates: bool = True,
+        kind: Kind = "hnsw",
+        effort: int = 0,
+        recall: float = 0.0,
+    ) -> None:
+        super().__init__(threshold=threshold, templates=templates)
+        if kind not in get_args(Kind):
+            raise ContractError(f"kind: expected one of {', '.join(get_args(Kind))}, got {kind!r}")
+        if not 0 <= effort <= MAX_EFFORT:
+            raise ContractError(f"effort: expected 1 to {MAX_EFFORT}, or 0 for the kind's own, got {effort}")
+        if not 0 <= recall <= 1:
+            raise ContractError(f"recall: expected a share of at most 1, or 0 for the kind's own, got {recall}")
+        self.kind, self.effort = kind, effort or EFFORT[kind]
+        self.recall = recall or RECALL[kind]
+
+    def _shape(self) -> tuple[object, ...]:
+        return (self.kind,)
+
+    def _index(self, rows: FloatArray, kept: Mapping[str, npt.NDArray[Any]] | None = None) -> RowIndex:
+        index = _build(self.kind, rows) if kept is None else faiss.deserialize_index(kept["faiss"])
+        return FaissIndex(index, len(rows), self.effort, FACTOR if self.kind == "pq" else 1)
+
+
+class FaissIndex(RowIndex):
+    """An index of faiss, which several threads may search."""
+
+    def __init__(self, index: faiss.Index, rows: int, effort: int, factor: int) -> None:
+        self._index, self._rows, self._effort, self._factor = index, rows, effort, factor
+
+    def search(self, probes: FloatArray, k: int) -> IntArray:
+        k = min(self._rows, k * self._factor)
+        _, rows = self._index.search(np.ascontiguousarray(probes), k, params=self._parameters(k))
+        return np.asarray(rows, np.int64)
+
+    def _parameters(self, k: int) -> faiss.SearchParameters | None:
+        if isinstance(self._index, faiss.IndexHNSW):
+            return faiss.SearchParametersHNSW(efSearch=max(self._effort, k))
+        if isinstance(self._index, faiss.IndexIVF):
+            return faiss.SearchParametersIVF(nprobe=self._effort)
+        return None
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        return {"faiss": faiss.serialize_index(self._index)}
+
+
+def _build(kind: Kind, rows: FloatArray) -> faiss.Index:
+    """Return an index of rows (R, D), several thousand at least, by their inner product."""
+    count, dim = rows.shape
+    lists = max(1, min(int(4 * count**0.5), count // PER_LIST))
+    cosine = faiss.METRIC_INNER_PRODUCT  # of rows of unit length
+    if kind == "hnsw":
+        index = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_8bit, LINKS, cosine)
+        index.hnsw.efConstruction = BUILT
+    else:
+        codes = {"flat": "Flat", "ivf": f"IVF{lists},SQ8", "pq": f"IVF{lists},PQ{max(1, dim // PART)}"}
+        index = faiss.index_factory(dim, codes[kind], cosine)
+    if not index.is_trained:
+        index.train(_sample(rows, max(SAMPLE, PER_LIST * lists)))
+    index.add(rows)
+    return index
+
+
+def _sample(rows: FloatArray, size: int) -> FloatArray:
+    """Return rows from everywhere, as they lie in the order of names."""
+    return np.ascontiguousarray(rows[:: -(-len(rows) // size)])

@@ -1,0 +1,91 @@
+"""faiss's indexes: the contract, the recall stated, settings, and what is kept beside a gallery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+pytest.importorskip("faiss")
+
+from facereg_faiss.matcher import FaissMatcher, Kind
+
+from facereg import ContractError, Embeddings, Gallery
+from facereg.builtin import indexed
+from facereg.gallery import Source
+from facereg.testing import MatcherContract
+
+
+class FlatContract(MatcherContract):
+    kind: Kind = "flat"
+
+    def make(self) -> FaissMatcher:
+        return FaissMatcher(threshold=0.5, kind=self.kind)
+
+
+class TestFlat(FlatContract):
+    pass
+
+
+class TestInvertedLists(FlatContract):
+    kind = "ivf"
+
+
+class TestGraph(FlatContract):
+    kind = "hnsw"
+
+
+class TestProductQuantisation(FlatContract):
+    kind = "pq"
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_an_index_is_built_and_kept(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexed, "FRESH", 500)
+    monkeypatch.setattr(FaissMatcher, "kept_from", 1)
+    rng = np.random.default_rng(0)
+    made = rng.standard_normal((600, 16), np.float32)
+    known = Embeddings(made / np.linalg.norm(made, axis=1, keepdims=True), "a")
+    built: list[str] = []
+    real = FaissMatcher._index
+
+    def index(matcher: FaissMatcher, *given: object) -> object:
+        built.append("kept" if len(given) > 1 else "built")
+        return real(matcher, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FaissMatcher, "_index", index)
+    with Gallery.open(tmp_path / "g", space="a", create=True) as gallery:
+        gallery.enroll("first", known[:1], [Source("0", f"{0:064x}")])
+        with gallery._store.writing() as change:
+            for row in range(1, 600):
+                change.add(change.person(f"{row:03}", "now"), known.vectors[row], Source("x", f"{row:064x}"), "now")
+        for _ in range(2):
+            with FaissMatcher(threshold=0.5, kind=kind) as matcher:
+                gallery.fill(matcher)
+                names = [match.label for match in matcher.match(known, k=1)]
+                right = np.mean([name == (f"{row:03}" if row else "first") for row, name in enumerate(names)])
+                assert right >= matcher.recall - 0.02  # of 600 that were not chosen for it
+    assert built == ["built", "kept", "kept"]
+    assert [file.name for file in tmp_path.glob("*.index")] == [f"g.FaissMatcher-templates-{kind}.index"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "lsh"}, "kind: expected one of flat, ivf, hnsw, pq, got 'lsh'"),
+        ({"effort": -1}, "effort: expected 1 to 65536, or 0 for the kind's own, got -1"),
+        ({"recall": 1.5}, "recall: expected a share of at most 1, or 0 for the kind's own, got 1.5"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ContractError, match=message):
+        FaissMatcher(threshold=0.5, **settings)  # type: ignore[arg-type]
+
+
+def test_what_it_states_follows_from_its_kind() -> None:
+    with FaissMatcher(threshold=0.5, kind="flat") as flat, FaissMatcher(threshold=0.5) as graph:
+        assert (flat.recall, graph.recall, graph.effort) == (1.0, 0.99, 64)
+    with FaissMatcher(threshold=0.5, effort=200, recall=0.999) as chosen:
+        assert (chosen.recall, chosen.effort) == (0.999, 200)
