@@ -75,6 +75,8 @@ class CodedIndex(FlatIndex):
         return {"codes": self.codes, "scale_error": np.array([self.scale, self.error], np.float32)}
 
     def _search(self, probes: FloatArray, best: FloatArray, rows: IntArray) -> None:
+        if best.shape[1] > BLOCK:  # codes could leave nobody of a block out
+            return super()._search(probes, best, rows)
         self._compare(0, probes, best, rows)  # similarities that others must exceed
         steps = np.maximum(np.abs(probes).max(1), 1e-6) / PROBE_LEVELS  # (N,)
         coded = np.rint(probes / steps[:, None])
@@ -85,10 +87,14 @@ class CodedIndex(FlatIndex):
         product = _product(self.threads)
         for start in range(BLOCK, len(self.rows), BLOCK):
             [found] = product.run(None, {"a": self.codes[start : start + BLOCK], "b": by_probe})  # (rows, N) int32
-            enough = (best[:, -1] - off) / units + zero
-            for probe in np.flatnonzero(found.max(0) > enough):
-                near = np.flatnonzero(found[:, probe] > enough[probe]) + start
-                take(best[probe], rows[probe], self.rows[near] @ probes[probe], near)
+            enough = np.floor((best[:, -1] - off) / units + zero).astype(np.int32)
+            near, asked = np.divmod(np.flatnonzero(found > enough), len(probes))
+            near += start
+            similarities = np.einsum("nd,nd->n", self.rows[near], probes[asked])
+            for probe in np.unique(asked):
+                mine = asked == probe
+                take(best[probe], rows[probe], similarities[mine], near[mine])
+        return None
 
 
 def _encode(rows: FloatArray) -> tuple[npt.NDArray[np.uint8], FloatArray]:

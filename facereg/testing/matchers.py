@@ -16,6 +16,8 @@ from facereg.types import Embeddings, Matches
 
 DIM = 16
 CROWD = 1_500  # people: more than indexes that grow in blocks of 64 or 1,024 hold at first
+THOUSANDS, PROBES = 10_000, 500  # people: more than an index of ours begins with, and of whom another vector is asked
+NOISE = np.float32(0.5)  # of that vector: it has a cosine of about 0.9 with theirs
 LABELS = ("Ada", "ada", "ADA", " ada", "ad\u00e4", "ad\u0430", "ada:1", "ada/2")  # people of their own, however alike
 DEVIATIONS = 3  # by which a share of few people may lie below the recall by chance
 APPROXIMATE = 0.1  # by which similarities of an approximate matcher may be off, as with quantized vectors
@@ -174,6 +176,21 @@ class MatcherContract(StageContract):
             matcher.add(names[70:], known[70:])
             require(len(matcher) == CROWD, expected=f"{CROWD} people", got=len(matcher))
             _require_found(matcher, known, names, f"{CROWD} people")
+
+    @check(
+        catches="a stated recall that an index does not reach once it is built, which small galleries do not show",
+        change="state the recall that you measured, or have the index look at more: see Matcher.recall",
+    )
+    def test_the_recall_stated_is_reached_among_thousands(self) -> None:
+        known, noise = vectors(THOUSANDS, 2 * DIM, "a"), vectors(PROBES, 2 * DIM, "a", seed=7).vectors
+        near = known.vectors[:: THOUSANDS // PROBES][:PROBES] + NOISE * noise
+        probes = Embeddings(near / np.linalg.norm(near, axis=1, keepdims=True), "a")
+        closest = (probes.vectors @ known.vectors.T).argmax(1).tolist()
+        with self.make() as matcher:
+            matcher.add(_names(THOUSANDS), known)
+            found = [names[0] if names else None for names in matcher.match(probes, k=1).labels]
+            right = [name == f"person {row}" for name, row in zip(found, closest, strict=True)]
+            _require_recall(right, matcher.recall, f"the closest of {THOUSANDS} people")
 
     @check(
         catches="people merged whose names differ in case, spaces or letters that look alike",

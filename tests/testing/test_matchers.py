@@ -16,6 +16,7 @@ from facereg.testing.contracts import checks_of
 from facereg.types import FloatArray
 from tests.testing.planting import Fault, look, require_caught, rows
 
+THOUSANDS = "the recall stated is reached among thousands"
 CHANGES, CROWD = "what changes after a match counts in the next", "no one is lost in a crowd"
 COUNT, FOUND = "as many people come as asked for", "a known vector finds its person"
 Answer = tuple[list[tuple[str, ...]], FloatArray]
@@ -212,6 +213,15 @@ class WorseThanStated(Approximate):
     recall = 0.99
 
 
+class WorseAmongThousands(Right):
+    def _match(self, probes: FloatArray, k: int) -> Answer:
+        if len(self) < 5_000:
+            return super()._match(probes, k)
+        half = NewStage(threshold=0.5)
+        half._people = dict(list(self.right._people.items())[::2])
+        return half._match(probes, k)
+
+
 @rows(
     Fault("stale after people were added", CHANGES, "people added one by one", StaleAfterAdding),
     Fault("stale after somebody was removed", CHANGES, "nobody removed among those found", StaleAfterRemoving),
@@ -244,6 +254,7 @@ class WorseThanStated(Approximate):
     Fault("not thread-safe", "threads may share it", "got", Unlocked),
     Fault("answers remembered", "a batch gives what each probe gives alone", "alone and among 300", Remembers),
     Fault("threshold ignored", "below the threshold is nobody", "for 0.6 and 0.4 at 0.3", KeepsItsThreshold),
+    Fault("recall lost in a large index", THOUSANDS, "500 of the closest of 10000 people", WorseAmongThousands),
     Fault("recall below what is stated", CROWD, "as its recall of 0.99 states", WorseThanStated),
 )
 def test_a_planted_fault_is_caught(fault: Fault) -> None:
