@@ -7,7 +7,7 @@ PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 PINNED := install -q --disable-pip-version-check --require-hashes -r
 OURS := install -q --disable-pip-version-check --no-deps --no-build-isolation -e . $(foreach plugin,$(wildcard plugins/facereg-*),-e $(plugin))
 
-.PHONY: demo test lint bench results install-size clean
+.PHONY: demo test lint bench bench-matchers results install-size clean
 
 demo: $(VENV)/app.installed
 	$(BIN)/facereg demo --out demo
@@ -28,6 +28,13 @@ bench: $(VENV)/dev.installed $(VENV)/peer.installed $(VENV)/dlib.installed
 .PHONY: postgres
 postgres: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.postgres
+	$(BIN)/python benchmarks/report.py
+
+# Matchers of generated people, on one core; a million take an hour and 3 GB.
+PEOPLE ?= 1000000
+bench-matchers: $(VENV)/dev.installed
+	FACEREG_RESULTS=results FACEREG_BENCH_PEOPLE=$(PEOPLE) OMP_NUM_THREADS=1 \
+	  taskset -c 1 $(BIN)/pytest -q benchmarks/test_matchers.py --benchmark-only
 	$(BIN)/python benchmarks/report.py
 
 CROWDS = --images $(FACEREG_DATA)/faces-in-crowds/images \

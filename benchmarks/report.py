@@ -1,6 +1,6 @@
-"""Write the tables of results, the README's rows, the whole and what the default was chosen by, from results/*.json.
+"""Write the tables of results, the README's rows, the whole, scale and what the default was chosen by.
 
---check only compares.
+They are made from results/*.json; --check only compares.
 """
 
 from __future__ import annotations
@@ -68,7 +68,30 @@ def accuracy(figures: Mapping[str, Any]) -> str:
     return f"{percent(figures['accuracy'])}; pairs with no face found, counted against it: {figures['missing']}"
 
 
+def times(*keys: str) -> Callable[[Mapping[str, Any]], str]:
+    """Return what shows figures that say how many times a rate is another's."""
+    return lambda figures: f"{' / '.join(f'{figures[key]:.2f}' for key in keys)} times its rate"
+
+
+def one_probe(figures: Mapping[str, Any]) -> str:
+    """Return the processor's milliseconds that one probe takes."""
+    return f"{1000 * figures['one']['int8']['processor']:.1f} ms"
+
+
+def opened(figures: Mapping[str, Any]) -> str:
+    """Return what opening a gallery and naming one person took."""
+    later = figures["later"]
+    return f"{later['processor_seconds']:.2f} s, {later['megabytes']:.0f} MB"
+
+
+def graph(figures: Mapping[str, Any]) -> str:
+    """Return recall and time of a search through HNSW's graph, and what it took to build."""
+    built = figures["processor_seconds_to_build"]
+    return f"{figures['recall_at_1']:.3f}, {figures['milliseconds']:.2f} ms; built in {built} s"
+
+
 EVALUATE = "`make results`, which runs `facereg evaluate {}`"
+MATCHERS = "`make bench-matchers PEOPLE={}`"
 ROWS = (
     Row(
         "verification accuracy with `mtcnn` (`fallback`), LFW View 1 (1,000 pairs), threshold from pairsDevTrain",
@@ -296,6 +319,34 @@ ROWS = (
         "`make postgres`",
     ),
     Row(
+        "`exact` against faiss's flat index, a million generated vectors (not faces) x 128, five closest, one thread: "
+        "one probe / 64",
+        "matchers-exact-1000000",
+        times("ratio_one_int8", "ratio_batch_int8"),
+        MATCHERS.format(1_000_000),
+        peer="faiss 1.15.1: 1",
+    ),
+    Row(
+        "the same in float32 alone (`int8=false`)",
+        "matchers-exact-1000000",
+        times("ratio_one_float32", "ratio_batch_float32"),
+        MATCHERS.format(1_000_000),
+        peer="faiss 1.15.1: 1",
+    ),
+    Row(
+        "share of the time of one probe that reading the memory once takes: 8-bit codes / float32",
+        "matchers-exact-1000000",
+        lambda r: f"{percent(r['share_of_reading']['int8'])} / {percent(r['share_of_reading']['float32'])}",
+        MATCHERS.format(1_000_000),
+    ),
+    Row(
+        "gallery of a million opened and one person named, after the first time: memory over that of the vectors",
+        "matchers-gallery-1000000",
+        lambda r: f"{r['memory_over_vectors']:.2f} times",
+        MATCHERS.format(1_000_000),
+        peer="at most 1.2",
+    ),
+    Row(
         "inference install (`pip install`, no torch), on disk",
         "install-size",
         lambda r: f"{r['megabytes']} MB",
@@ -305,9 +356,27 @@ ROWS = (
 )
 
 
-def table(rows: Sequence[Row]) -> str:
+# the arithmetic of docs/explanation/scale.md, for so many people
+SIZED = (
+    (10_000, "0.4 ms", "an empty one's"),
+    (100_000, "4 ms", "0.1 s and 13 MB over an empty one's"),
+    (1_000_000, "40 ms", "0.7 s and 128 MB over an empty one's"),
+)
+SCALE_HEAD = "| what | measured | by the arithmetic | | measured by |"
+SCALE = tuple(
+    Row(what.format(count), f"matchers-{kind}-{count}", figure, MATCHERS.format(count), paper)
+    for count, probe, opening in SIZED
+    for what, kind, figure, paper in (
+        ("`exact`, {:,}: one probe", "exact", one_probe, probe),
+        ("gallery of {:,} opened, one person named", "gallery", opened, opening),
+        ("HNSW, {:,}: recall at 1, one probe", "hnsw", graph, ""),
+    )
+)
+
+
+def table(rows: Sequence[Row], head: str = "| what | ours | the paper's | others' | measured by |") -> str:
     """Return rows as Markdown; a figure not measured yet says so."""
-    lines = ["| what | ours | the paper's | others' | measured by |", "|---|---|---|---|---|"]
+    lines = [head, "|---|---|---|---|---|"]
     for row in rows:
         path = ROOT / "results" / f"{row.file}.json"
         measured = row.figure(json.loads(path.read_text("utf-8"))) if path.exists() else "not measured"
@@ -358,6 +427,7 @@ PAGES: Mapping[Path, Callable[[], str]] = {
     ROOT / "README.md": lambda: table([row for row in ROWS if row.headline]),
     ROOT / "docs" / "explanation" / "results.md": lambda: table(ROWS),
     ROOT / "docs" / "explanation" / "default-pipeline.md": choices,
+    ROOT / "docs" / "explanation" / "scale.md": lambda: table(SCALE, SCALE_HEAD),
 }
 
 

@@ -1,8 +1,7 @@
 """Matchers of a million generated people (not faces): rates against faiss, recall, opening a gallery, memory.
 
-One thread on both sides: `OMP_NUM_THREADS=1 taskset -c 1 pytest benchmarks/test_matchers.py --benchmark-only`.
-FACEREG_BENCH_PEOPLE changes the number of people. Times are of the processor, which neighbours change less; those of
-a wall clock stand beside them.
+`make bench-matchers` runs them on one core, one thread on both sides; PEOPLE= changes the number of people. Times are
+of the processor, which neighbours change less; those of a wall clock stand beside them.
 """
 
 from __future__ import annotations
@@ -32,7 +31,12 @@ from facereg.types import FloatArray
 
 PEOPLE = int(os.environ.get("FACEREG_BENCH_PEOPLE", 1_000_000))
 PROBES, K, BATCH, ROUNDS = 1000, 5, 64, 5
-COMMAND = f"FACEREG_BENCH_PEOPLE={PEOPLE} OMP_NUM_THREADS=1 taskset -c 1 pytest benchmarks/test_matchers.py"
+COMMAND = f"make bench-matchers PEOPLE={PEOPLE}"
+pytestmark = [
+    pytest.mark.benchmark(group="matchers"),
+    pytest.mark.timeout(0),
+    pytest.mark.skipif(os.environ.get("OMP_NUM_THREADS") != "1", reason="run by make bench-matchers"),
+]
 OPEN = """\
 import json, resource, sys, time
 start = time.perf_counter()
@@ -72,8 +76,6 @@ def seconds(ways: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict
     }
 
 
-@pytest.mark.timeout(0)
-@pytest.mark.benchmark(group="matchers")
 def test_exact_against_faiss_flat(
     benchmark: BenchmarkFixture, keep: Keep, people: tuple[FloatArray, FloatArray]
 ) -> None:
@@ -102,7 +104,7 @@ def test_exact_against_faiss_flat(
                 kind: round(each["processor"] / took[kind]["processor"], 2) for kind, each in share.items()
             }
     benchmark.pedantic(lambda: ours["int8"].search(probes[:1], K), rounds=ROUNDS)  # type: ignore[no-untyped-call]
-    keep("matchers-exact", figures)
+    keep(f"matchers-exact-{PEOPLE}", figures)
 
 
 def _enrol(path: Path, rows: FloatArray) -> None:
@@ -128,8 +130,6 @@ def _enrol(path: Path, rows: FloatArray) -> None:
         change.state = replace(change.state, dim=rows.shape[1], people=count, embeddings=count, total=totals[0])
 
 
-@pytest.mark.timeout(0)
-@pytest.mark.benchmark(group="matchers")
 def test_a_gallery_is_opened_and_one_person_identified(
     benchmark: BenchmarkFixture, keep: Keep, people: tuple[FloatArray, FloatArray], tmp_path: Path
 ) -> None:
@@ -150,7 +150,7 @@ def test_a_gallery_is_opened_and_one_person_identified(
     best = min(later, key=lambda one: float(str(one["seconds"])))
     assert best["label"] == f"person {int((rows @ probes[0]).argmax()):07}"
     keep(
-        "matchers-gallery",
+        f"matchers-gallery-{PEOPLE}",
         {
             "people": PEOPLE,
             "megabytes_of_vectors": round(rows.nbytes / 1e6),
@@ -162,8 +162,6 @@ def test_a_gallery_is_opened_and_one_person_identified(
     )
 
 
-@pytest.mark.timeout(0)
-@pytest.mark.benchmark(group="matchers")
 def test_hnsw_against_exact(benchmark: BenchmarkFixture, keep: Keep, people: tuple[FloatArray, FloatArray]) -> None:
     pytest.importorskip("faiss").omp_set_num_threads(1)
     from facereg_faiss.matcher import FaissMatcher
@@ -192,7 +190,7 @@ def test_hnsw_against_exact(benchmark: BenchmarkFixture, keep: Keep, people: tup
     benchmark.pedantic(lambda: graph.search(probes[:1], 1), rounds=ROUNDS)  # type: ignore[no-untyped-call]
     one = took["hnsw"]["processor"] / PROBES
     keep(
-        "matchers-hnsw",
+        f"matchers-hnsw-{PEOPLE}",
         {
             "people": PEOPLE,
             "recall_at_1": round(recall, 4),
