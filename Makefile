@@ -70,6 +70,9 @@ results: $(VENV)/dlib.installed
 	$(BIN)/facereg evaluate landmarks $(POINTS_68) $(ADNET):as-labelled --out results/adnet-68-as-labelled.json
 	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities $(SURE) --out results/identification.json
 	$(BIN)/python -m benchmarks.defaults
+	rm -rf build/others && $(BIN)/facereg data people $(FACEREG_DATA)/lfw-view1/images --out build/others --people 400 --least 2 --seed 0
+	$(BIN)/facereg evaluate grouping --images $(FACEREG_DATA)/celeba-wild/identities --choose-on build/others \
+	  $(SURE) --out results/grouping.json
 	$(BIN)/python benchmarks/report.py
 
 # What an install for inference takes on disk, in a new environment.

@@ -15,6 +15,7 @@ from facereg.cli import (
     demo,
     evaluate,
     gallery,
+    grouping,
     installed,
     models,
     people,
@@ -109,6 +110,7 @@ app.command()(training.export)
 app.command()(training.quantize)
 GROUPS = {  # each with the command that is meant where none is named
     "gallery": (gallery.app, ""),
+    "group": (grouping.app, "make"),
     "evaluate": (evaluate.app, ""),
     "models": (models.app, "show"),
     "plugins": (installed.plugins, ""),

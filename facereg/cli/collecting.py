@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,8 @@ from facereg.errors import ImageError
 
 if TYPE_CHECKING:
     from facereg.cli.people import Say
+    from facereg.collection.indexing import IndexReport
+    from facereg.collection.store import Index
     from facereg.pipeline.composer import Pipeline
     from facereg.roles import Matcher
 
@@ -37,20 +41,12 @@ def index(
 
     Example: facereg index photos/ --out photos.index
     """
-    from facereg.collection.indexing import forget_missing, index_folder, looking
-    from facereg.collection.store import Index
+    from facereg.collection.indexing import forget_missing
 
     tally = Tally()
-    with (
-        stages.pipeline() as pipeline,
-        Index.open(out, space=pipeline.embedder.space, create=True) as held,
-        metered("indexing", folder) as advance,
-    ):
-        look = looking(pipeline, held, notice=complain)
-        report = index_folder(held, folder, look, progress=advance, leave_out=tally.leave_out)
-        gone = forget_missing(held, folder) if prune and report.indexed + report.held else 0
+    with indexed(out, folder, stages, tally) as (held, report):
+        gone = forget_missing(held, folder) if prune and tally.done else 0
         files, pictures, faces = held.counts()
-    tally.done = report.indexed + report.held
     answer(
         json,
         {
@@ -61,6 +57,20 @@ def index(
         f"{counted(faces, 'face')} in {counted(pictures, 'picture')} now",
     )
     tally.finish()
+
+
+@contextmanager
+def indexed(out: Path, folder: Path, stages: Stages, tally: Tally) -> Iterator[tuple[Index, IndexReport]]:
+    """Index a folder; yield the open index, and what it gained."""
+    from facereg.collection.indexing import index_folder, looking
+    from facereg.collection.store import Index
+
+    with stages.pipeline() as pipeline, Index.open(out, space=pipeline.embedder.space, create=True) as held:
+        with metered("indexing", folder) as advance:
+            look = looking(pipeline, held, notice=complain)
+            report = index_folder(held, folder, look, progress=advance, leave_out=tally.leave_out)
+        tally.done += report.indexed + report.held
+        yield held, report
 
 
 @with_stages

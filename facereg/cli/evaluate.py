@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,6 +22,7 @@ from facereg.cli.options import (
 from facereg.cli.reporting import Out, drawn, report
 from facereg.cli.tally import Tally
 from facereg.cli.verifying import Images, templates, verification
+from facereg.errors import FaceregError
 
 app = typer.Typer(help="Measure models on labelled pictures.", no_args_is_help=True)
 app.command()(verification)
@@ -210,6 +212,7 @@ def grouping(
     """
     from facereg.evaluation.grouping import measure_grouping
     from facereg.folders.people import find_people, require_pictures
+    from facereg.gallery.thresholds import calibration_for
 
     found, others, tally = find_people(images), find_people(choose_on), Tally()
     for each, folder in ((found, images), (others, choose_on)):
@@ -217,5 +220,15 @@ def grouping(
         tally.leave_out(each.skipped, each.failed)
     pictures = len(found.pictures) + len(others.pictures)
     with stages.pipeline() as pipeline, progress("embedding", pictures) as advance:
-        result = measure_grouping(pipeline, found.people, choose_on=others.people, progress=advance, notice=complain)
+        calibration = None
+        with suppress(FaceregError):  # thresholds of its own are chosen then
+            calibration = calibration_for(pipeline.embedder.space, stages.registry)
+        result = measure_grouping(
+            pipeline,
+            found.people,
+            choose_on=others.people,
+            calibration=calibration,
+            progress=advance,
+            notice=complain,
+        )
     report(result, pictures, stages, ("detector", "aligner", "embedder"), out, json, tally)

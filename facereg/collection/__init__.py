@@ -11,6 +11,13 @@ from facereg import _lazy
 
 if TYPE_CHECKING:
     from facereg.collection.grouping import Grouping as Grouping
+    from facereg.collection.groups import Group as Group
+    from facereg.collection.groups import enrol_groups as enrol_groups
+    from facereg.collection.groups import group_index as group_index
+    from facereg.collection.groups import groups_of as groups_of
+    from facereg.collection.groups import merge_groups as merge_groups
+    from facereg.collection.groups import name_group as name_group
+    from facereg.collection.groups import split_group as split_group
     from facereg.collection.indexing import IndexReport as IndexReport
     from facereg.collection.indexing import forget_missing as forget_missing
     from facereg.collection.indexing import index_folder as index_folder
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "facereg.collection.grouping": "Grouping",
+    "facereg.collection.groups": ("Group enrol_groups group_index groups_of merge_groups name_group split_group"),
     "facereg.collection.indexing": "IndexReport forget_missing index_folder look_at looking",
     "facereg.collection.searching": "IndexedFace find_face name_faces",
     "facereg.collection.store": "File Index IndexedFaces Seen",

@@ -90,7 +90,7 @@ class Index:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path, self._connection = path, connection
-        self.space, self._dim = connection.execute("SELECT space, dim FROM collection").fetchone()
+        self.space, self.dim = connection.execute("SELECT space, dim FROM collection").fetchone()
 
     @classmethod
     def open(cls, path: str | Path, *, space: str | None = None, create: bool = False, write: bool = False) -> Self:
@@ -211,9 +211,9 @@ class Index:
                 for box, score, vector in zip(one.boxes, one.scores, one.vectors, strict=True)
             ],
         )
-        if self._dim == 0 and len(one.vectors):
-            self._dim = one.vectors.shape[1]
-            connection.execute("UPDATE collection SET dim = ?", (self._dim,))
+        if self.dim == 0 and len(one.vectors):
+            self.dim = one.vectors.shape[1]
+            connection.execute("UPDATE collection SET dim = ?", (self.dim,))
         return len(one.boxes)
 
     def forget(self, gone: Iterable[Path]) -> None:
@@ -262,11 +262,16 @@ class Index:
                 sha256,
                 np.frombuffer(b"".join(boxes), "<f4").reshape(len(rows), 4),
                 np.array(scores, np.float32),
-                Embeddings(np.frombuffer(b"".join(vectors), "<f4").reshape(len(rows), self._dim), self.space),
+                Embeddings(np.frombuffer(b"".join(vectors), "<f4").reshape(len(rows), self.dim), self.space),
                 np.array([-1 if person is None else person for person in people], np.int64),
             )
         except (ValueError, TypeError, KeyError) as error:  # ContractError is a ValueError
             raise GalleryError("is damaged; index the collection again into another file") from error
+
+    def ask(self, question: str) -> list[tuple[Any, ...]]:
+        """Return the rows that answer a question in SQL."""
+        with named(self.path):
+            return self._connection.execute(question).fetchall()
 
     def _ask(self, question: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(values), ASKED):

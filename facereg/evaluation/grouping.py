@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from facereg.collection.grouping import Grouping, Method
 from facereg.errors import ContractError, ImageError, MissingExtraError
 from facereg.evaluation.main_faces import MainFaces, embed_main_faces
+from facereg.gallery.thresholds import Calibration
 from facereg.pipeline.composer import Pipeline
 from facereg.types import FloatArray, IntArray
 
@@ -20,11 +21,18 @@ except ImportError as error:
     raise MissingExtraError("evaluation needs scikit-learn; pip install 'facereg-core[app]'") from error
 
 THRESHOLDS = tuple(round(0.1 + 0.025 * step, 3) for step in range(27))  # cosines tried: 0.1 to 0.75
-TRIED: Mapping[Method, Sequence[Grouping]] = {
-    "agglomerative": [Grouping("agglomerative", threshold) for threshold in THRESHOLDS],
-    "dbscan": [Grouping("dbscan", threshold, k) for k in (2, 3, 4) for threshold in THRESHOLDS],
-    "hdbscan": [Grouping("hdbscan", neighbours=k) for k in (2, 3, 5, 8)],
-}
+SHARES = tuple(round(0.05 * step, 2) for step in range(2, 19))  # 0.1 to 0.9
+
+
+def tried(calibration: Calibration | None) -> Mapping[Method, Sequence[Grouping]]:
+    """Return what is tried of each method: with a calibration, shares in the place of agglomerative's thresholds."""
+    return {
+        "agglomerative": [Grouping(calibration=calibration, share=share) for share in SHARES]
+        if calibration
+        else [Grouping(threshold=threshold) for threshold in THRESHOLDS],
+        "dbscan": [Grouping("dbscan", threshold, k) for k in (2, 3, 4) for threshold in THRESHOLDS],
+        "hdbscan": [Grouping("hdbscan", neighbours=k) for k in (2, 3, 5, 8)],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,7 @@ class GroupingResult:
     Args:
         chosen: each method with its threshold and neighbours.
         scores: its scores; a picture without a face, or that could not be read, is alone.
+        thresholds: that of each method on these faces; -1 where it has none.
         curves: (K, 2) float32 threshold and BCubed F of each method, with the neighbours chosen.
         people, images: how many there are.
         without_face: how many pictures gave no face, those that could not be read among them.
@@ -93,6 +102,7 @@ class GroupingResult:
 
     chosen: Mapping[Method, Grouping]
     scores: Mapping[Method, GroupingScores]
+    thresholds: Mapping[Method, float]
     curves: Mapping[str, FloatArray]
     people: int
     images: int
@@ -109,7 +119,8 @@ class GroupingResult:
             "without_face": self.without_face,
             **{name: {method: getattr(self.scores[method], name) for method in self.scores} for name in named},
             "groups": {method: scores.groups for method, scores in self.scores.items()},
-            "threshold": {method: chosen.threshold for method, chosen in self.chosen.items()},
+            "threshold": {method: round(threshold, 4) for method, threshold in self.thresholds.items()},
+            "share": {"agglomerative": self.chosen["agglomerative"].share},
             "neighbours": {method: chosen.neighbours for method, chosen in self.chosen.items()},
         }
 
@@ -125,6 +136,7 @@ def measure_grouping(
     people: Mapping[str, Sequence[Path]],
     *,
     choose_on: Mapping[str, Sequence[Path]],
+    calibration: Calibration | None = None,
     progress: Callable[[int], object] = lambda done: None,
     notice: Callable[[str], object] = lambda text: None,
 ) -> GroupingResult:
@@ -133,6 +145,8 @@ def measure_grouping(
     Args:
         people: the pictures of each person, as `find_people` gives them.
         choose_on: the pictures of others, on which each method's threshold and neighbours are chosen, by BCubed F.
+        calibration: of the embedder: in the place of agglomerative's threshold its share is chosen, which makes a
+            threshold for these people and another for those.
         progress: called with the number of pictures done since the last call.
         notice: called with a line about a file that was read in part, or could not be read.
     Raises:
@@ -140,17 +154,18 @@ def measure_grouping(
     """
     others = _Faces.of(pipeline, choose_on, progress, notice)
     chosen = {
-        method: max(tried, key=lambda one: (others.scored(one).bcubed_f, one.threshold))
-        for method, tried in TRIED.items()
+        method: max(candidates, key=lambda one: (others.scored(one).bcubed_f, one.threshold or 0))
+        for method, candidates in tried(calibration).items()
     }
     faces = _Faces.of(pipeline, people, progress, notice)
     curves: dict[str, FloatArray] = {}
     for method, best in chosen.items():
-        tried = [one for one in TRIED[method] if one.neighbours == best.neighbours]
-        curves[method] = np.array([(one.threshold, faces.scored(one).bcubed_f) for one in tried], np.float32)
+        line = [replace(best, threshold=threshold) for threshold in THRESHOLDS]
+        curves[method] = np.array([(one.threshold, faces.scored(one).bcubed_f) for one in line], np.float32)
     return GroupingResult(
         chosen,
         {method: faces.scored(best) for method, best in chosen.items()},
+        {method: best.threshold_for(faces.vectors) for method, best in chosen.items()},
         curves,
         len(people),
         len(faces.names),
@@ -180,7 +195,11 @@ class _Faces:
             notice(str(error))
         return cls([name for name, own in people.items() for _ in own], held)
 
+    @property
+    def vectors(self) -> FloatArray:
+        return self.held.vectors[self.held.found]
+
     def scored(self, grouping: Grouping) -> GroupingScores:
         groups = np.full(len(self.names), -1, np.int64)
-        groups[self.held.found] = grouping.groups_of(self.held.vectors[self.held.found])
+        groups[self.held.found] = grouping.groups_of(self.vectors)
         return score_grouping(groups, self.names)

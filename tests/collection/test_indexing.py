@@ -292,7 +292,7 @@ from facereg import Pipeline
 from facereg.collection.indexing import index_folder, looking
 from facereg.collection.store import Index
 folder, out, block = sys.argv[1:]
-with Pipeline.create(detector="aligned", threads=1) as made:
+with Pipeline.create(detector="aligned", threads=1, options={"embedder": {"flip": False}}) as made:
     with Index.open(out, space=made.embedder.space, create=True) as index:
         index_folder(index, folder, looking(made, index), block=int(block))
 """

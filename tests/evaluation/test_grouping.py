@@ -67,7 +67,7 @@ def test_a_face_like_nobody_is_alone(method: Method, rng: np.random.Generator) -
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("count", [0, 1])
 def test_nobody_is_grouped_where_there_are_not_two(method: Method, count: int, rng: np.random.Generator) -> None:
-    assert Grouping(method).groups_of(faces([count], 0.02, rng)).tolist() == [-1] * count
+    assert Grouping(method, threshold=0.3).groups_of(faces([count], 0.02, rng)).tolist() == [-1] * count
 
 
 def test_taking_sets_that_hang_together_one_by_one_changes_no_group(rng: np.random.Generator) -> None:
@@ -85,7 +85,7 @@ def test_taking_sets_that_hang_together_one_by_one_changes_no_group(rng: np.rand
 def test_more_faces_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
     monkeypatch.setattr("facereg.collection.grouping.MOST", 9)
     with pytest.raises(ContractError, match="expected at most 9 faces that hang together, got 10"):
-        Grouping().groups_of(faces([10], 0.02, rng))
+        Grouping(threshold=0.3).groups_of(faces([10], 0.02, rng))
 
 
 @pytest.mark.parametrize("wrong", [{"method": "kmeans"}, {"threshold": 1.0}, {"neighbours": 0}])
