@@ -64,18 +64,20 @@ class Change:
         return self._insert(person, blob, source.name, source.sha256, created)
 
     def _insert(self, person: int, vector: bytes, source: str, sha256: str, created: str) -> bool:
-        ask = self.connection.execute
-        if ask("SELECT 1 FROM embeddings WHERE person = ? AND sha256 = ?", (person, sha256)).fetchone():
+        name, known_since, number, known, repeated = self.connection.execute(
+            "SELECT name, created, (SELECT coalesce(max(id), 0) + 1 FROM embeddings), "
+            "EXISTS (SELECT 1 FROM embeddings WHERE person = people.id), "
+            "EXISTS (SELECT 1 FROM embeddings WHERE person = people.id AND sha256 = ?) FROM people WHERE id = ?",
+            (sha256, person),
+        ).fetchone()
+        if repeated:
             return False
-        name, known_since = ask("SELECT name, created FROM people WHERE id = ?", (person,)).fetchone()
-        number = ask("SELECT coalesce(max(id), 0) + 1 FROM embeddings").fetchone()[0]
-        first = ask("SELECT 1 FROM embeddings WHERE person = ?", (person,)).fetchone() is None
         row = Row(person, name, known_since, number, vector, source, sha256, created, b"")
         self._write(row._replace(seal=row.sealed(self.sealer, self.state)))
         self.state = replace(
             self.state,
             dim=len(vector) // 4,
-            people=self.state.people + first,
+            people=self.state.people + (not known),
             embeddings=self.state.embeddings + 1,
         )
         return True
