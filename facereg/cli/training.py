@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from facereg.cli.copies import require_folder
 from facereg.cli.options import Json, Stages, answer, counted, misused, progress, with_stages
 from facereg.cli.streams import complain
 from facereg.cli.tally import Tally
@@ -57,8 +58,8 @@ def train(
         if not equals:
             raise misused("--set", f"expected KEY=VALUE, got {text!r}")
         given[key] = value
+    require_folder(out)
     run, tally = import_object(spec.run), Tally()
-    out.mkdir(parents=True, exist_ok=True)
     with redirect_stdout(sys.stderr), left_out(tally.fail):  # progress bars
         run(data or [], out, resume, given)
     answer(json, {"name": recipe, "out": str(out), **tally.document}, f"{out}: done")
@@ -70,7 +71,9 @@ def train(
 def export(
     model: Annotated[str, typer.Argument(help="Name as in 'facereg models'.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for the ONNX files.")],
-    weights: Annotated[Path | None, typer.Option(help="Folder of checkpoints; default: the plugin's own.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="ONNX file of a run, or its folder; default: the plugin's own.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write a model's networks as ONNX with dynamic batch, checked against torch; needs the [train] extra.
@@ -80,6 +83,7 @@ def export(
     from facereg.networks.spec import import_object
 
     networks = default_registry().model(model).require_networks()
+    require_folder(out)
     export_checkpoint = import_object("facereg.training.export:export_checkpoint")
     for network in networks:
         path = out / network.file
@@ -114,6 +118,7 @@ def quantize(
     from facereg.networks.spec import import_object
     from facereg.pipeline.files import error_of_file
 
+    require_folder(out)
     found, tally = find_pictures(images), Tally()
     step = max(1, len(found.pictures) // pictures)
     chosen = found.pictures[::step][:pictures]

@@ -449,3 +449,27 @@ def test_files_of_commands_only_parse_and_print() -> None:
     folder = Path(facereg.cli.__file__).parent
     lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in folder.glob("*.py")}
     assert {name: length for name, length in lengths.items() if length > 250} == {}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["quantize", "embedder", "gone.jpg"],
+        ["export", "mobilenetv3-arcface"],
+        ["train", "mobilenetv3-arcface", "--data", "gone"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_file_in_place_of_the_folder_for_what_is_made_is_told_before_the_work(
+    words: list[str], run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    called = run(*words, "--out", tmp_path / "file")
+    assert called.status == 1
+    assert called.error == f"facereg: {tmp_path / 'file'}: expected a folder to write into, got a file; name another"
+
+
+def test_a_file_in_place_of_the_folder_of_what_is_written_is_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    called = run("embed", "gone.jpg", "--out", tmp_path / "file" / "faces.npz")
+    assert "expected it in a folder that is there, found a file; make the folder" in called.error
