@@ -191,7 +191,7 @@ def test_detect_says_how_many_for_people(people: Path, run: Run) -> None:
 def test_embed_writes_vectors_of_one_space(people: Path, run: Run, tmp_path: Path) -> None:
     called = run("embed", people, "--out", tmp_path / "faces.npz", "--json")
     assert called.status == 0
-    counts = {"embeddings": 4, "images": 4, "skipped": [], "failed": []}
+    counts = {"embeddings": 4, "images": 4, "refused": [], "skipped": [], "failed": []}
     assert called.document == {"out": str(tmp_path / "faces.npz"), **counts}
     with np.load(tmp_path / "faces.npz") as held:
         assert held["vectors"].shape == (4, 128)
