@@ -73,6 +73,7 @@ results: $(VENV)/dlib.installed
 	rm -rf build/others && $(BIN)/facereg data people $(FACEREG_DATA)/lfw-view1/images --out build/others --people 400 --least 2 --seed 0
 	$(BIN)/facereg evaluate grouping --images $(FACEREG_DATA)/celeba-wild/identities --choose-on build/others \
 	  $(SURE) --out results/grouping.json
+	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/report.py
 
 # What an install for inference takes on disk, in a new environment.
