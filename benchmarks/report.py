@@ -229,7 +229,7 @@ ROWS = (
         headline=True,
     ),
     Row(
-        "calibrated at FAR 1 % on half of celeba-wild's 40 people, measured on the others: least and most of 5 divisions",
+        "calibrated at FAR 1 % on half of celeba-wild's 40 people, on the others: least and most of 5 divisions",
         "calibration",
         lambda r: f"{percent(min(r['on_other_half']))} to {percent(max(r['on_other_half']))}",
         "`make results`, which runs `python benchmarks/calibration.py`",
