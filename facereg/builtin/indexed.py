@@ -88,6 +88,8 @@ class IndexedMatcher(Matcher):
             person is that of the best of their vectors.
     """
 
+    kept_from = 20_000  # vectors, which are read in some tenths of a second
+
     def __init__(self, *, threshold: float, templates: bool = True) -> None:
         super().__init__(threshold=threshold)
         self.templates = templates
@@ -95,8 +97,6 @@ class IndexedMatcher(Matcher):
         self._base, self._fresh = Known.nobody(), Known.nobody()  # each person is left in one of them
         self._over: RowIndex = FlatIndex(self._base.rows)  # the index over the base
         self._waiting: list[tuple[list[str], FloatArray]] = []
-
-    kept_from = 20_000  # vectors, which are read in some tenths of a second
 
     @property
     def kept_as(self) -> str:

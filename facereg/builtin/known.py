@@ -118,10 +118,12 @@ class Known:
     @property
     def rows_left(self) -> int:
         """Return how many rows belong to people who are left."""
-        return len(self.rows) - int(self._sizes()[self.gone].sum())
+        return len(self.rows) - int(self._sizes(np.flatnonzero(self.gone)).sum())
 
-    def _sizes(self) -> IntArray:
-        return np.diff(self.first, append=len(self.rows))
+    def _sizes(self, people: IntArray) -> IntArray:
+        """Return how many rows some people have; not all are looked at, as each match asks."""
+        last = len(self.first) - 1
+        return np.where(people < last, self.first[np.minimum(people + 1, last)], len(self.rows)) - self.first[people]
 
     def find(self, name: str) -> int | None:
         """Return which of them has a name and is not gone."""
@@ -141,7 +143,7 @@ class Known:
     def part(self, people: IntArray | None = None) -> tuple[list[str], FloatArray, IntArray]:
         """Return labels, rows (sums again, where they are templates) and counts of some people, or all who are left."""
         chosen = np.flatnonzero(~self.gone) if people is None else people
-        sizes, names = self._sizes()[chosen], self.names
+        sizes, names = self._sizes(chosen), self.names
         if len(self.first) == len(self.rows):
             rows, counts = chosen, self.counts[chosen]
         else:

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image as Pillow
 from scipy.io import savemat
 
+from facereg.builtin.exact import ExactMatcher
 from facereg.collection import File, Index, Seen
 from facereg.data.bins import read_bin
 from facereg.data.fetch import read_sources
@@ -31,6 +32,7 @@ from facereg.data.templates import read_templates
 from facereg.data.unpack import unpack
 from facereg.data.wider import read_wider_predictions
 from facereg.errors import DatasetError
+from facereg.gallery.keeping import read_kept
 from facereg.gallery.rows import Source
 from facereg.gallery.store import Gallery
 from facereg.gallery.thresholds import Calibration, calibration_for, store_calibration
@@ -196,6 +198,21 @@ def _read_index(path: Path) -> object:
         ]
 
 
+def _kept(folder: Path) -> Path:
+    with Gallery.open(_gallery(folder)) as gallery, ExactMatcher(threshold=0.5) as matcher:
+        matcher.kept_from = 1
+        gallery.fill(matcher)
+        return Path(f"{folder / 'gallery.db'}.{matcher.kept_as}.index")
+
+
+def _read_kept(path: Path) -> object:
+    with Gallery.open(path.with_name("gallery.db")) as gallery, ExactMatcher(threshold=0.5) as matcher:
+        kept = read_kept(path, gallery._store, matcher.kept_as)
+        matcher.load(kept.arrays, gallery.space)
+        found = matcher.match(vectors(2, 8, "model:1", seed=1))
+        return kept.state, found.labels, found.similarities.tolist()
+
+
 def _held(gallery: Gallery) -> object:
     names, embeddings = gallery.embeddings()
     return names, embeddings.vectors.tolist(), [(one.name, one.sources) for one in gallery.people()]
@@ -348,6 +365,7 @@ READERS = (
     Reader("safetensors", _safetensors, _read_tensors),
     Reader("checkpoint", _checkpoint, _read_checkpoint),
     Reader("gallery", _gallery, _read_gallery, sealed=True),
+    Reader("kept by a matcher", _kept, _read_kept, sealed=True),
     Reader("index", _index, _read_index),
     Reader("export", _export, _read_export, sealed=True),
     Reader("calibrations", _calibrations, _read_calibrations, sealed=True),
