@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from facereg.builtin import indexed
 from facereg.builtin.exact import ExactMatcher
 from facereg.errors import GalleryError
-from facereg.gallery import Gallery, Source, following, restore_gallery, rotate_key
+from facereg.gallery import Gallery, Source, following, keeping, restore_gallery, rotate_key, rows
 from facereg.testing.pictures import vectors
 from facereg.types import Embeddings, Matches
 
@@ -48,7 +49,7 @@ def kept_beside(path: Path) -> list[Path]:
 
 def asked(path: Path, *, key: bytes | None = None, said: list[str] | None = None, templates: bool = True) -> Matches:
     """Return what a new matcher, filled from the gallery, answers."""
-    notice: Callable[[str], object] = [].append if said is None else said.append
+    notice = (list[str]() if said is None else said).append
     with Gallery.open(path, key=key) as gallery, ExactMatcher(threshold=0.5, templates=templates) as matcher:
         gallery.fill(matcher, notice=notice)
         return matcher.match(PROBES, k=4)
@@ -84,8 +85,14 @@ def test_who_came_since_is_added_to_what_was_kept(path: Path, monkeypatch: pytes
         gallery.enroll("Ada", PROBES[:1], [source(5000)])
         gallery.enroll("Person-03", PROBES[1:2], [source(5001)])
     read: list[str] = []
-    real = following.read_rows
-    monkeypatch.setattr(following, "read_rows", lambda *given: (read.append(row.name) or row for row in real(*given)))
+    real = rows.read_rows
+
+    def read_rows(*given: Any) -> Iterator[rows.Row]:
+        for row in real(*given):
+            read.append(row.name)
+            yield row
+
+    monkeypatch.setattr(following, "read_rows", read_rows)
     said: list[str] = []
     got = asked(path, said=said)
     assert got.labels[0][0] == "Ada"
@@ -123,7 +130,7 @@ def test_who_was_removed_is_in_no_file_beside_it(path: Path, how: str, tmp_path:
 
 
 def test_nothing_is_kept_of_who_was_removed_while_it_was_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = following.write_kept
+    real = keeping.write_kept
 
     def write(*given: object) -> None:
         with Gallery.open(path, space="a") as gallery:

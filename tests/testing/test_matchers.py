@@ -218,7 +218,7 @@ class WorseAmongThousands(Right):
         if len(self) < 5_000:
             return super()._match(probes, k)
         half = NewStage(threshold=0.5)
-        half._people = dict(list(self.right._people.items())[::2])
+        half._people = dict(list(self.right._people.items())[1::2])
         return half._match(probes, k)
 
 
