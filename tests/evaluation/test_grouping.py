@@ -49,7 +49,8 @@ def faces(sizes: list[int], spread: float, rng: np.random.Generator) -> FloatArr
     """Return faces of people of those many pictures, each near its person's direction, all far from each other's."""
     centres = np.eye(64)[: len(sizes)]
     vectors = np.repeat(centres, sizes, 0) + spread * rng.normal(size=(sum(sizes), 64))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: FloatArray = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return unit
 
 
 @pytest.mark.parametrize("method", METHODS)
