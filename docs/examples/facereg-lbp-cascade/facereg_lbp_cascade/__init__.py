@@ -1,0 +1,1 @@
+"""The detector lbp-cascade, for facereg."""
