@@ -50,6 +50,10 @@ YOLOV5 = --detector yolov5s-face
 AT_640 = --option detector.enlarge=8 --option detector.fallback=false
 ADNET = $(SURE) --aligner adnet-68
 
+# The network that adnet-98 learned from, and the boxes it looked in.
+TEACHER_98 = --detector yunet --weights detector=$(FACEREG_WEIGHTS)/yunet_n_dynamic.onnx \
+  --aligner onnx-landmarks --weights aligner=$(FACEREG_WEIGHTS)/pfld_ghostone_wflw98.onnx
+
 # Measures the README's figures again: FACEREG_DATA names the folder of face data, FACEREG_WEIGHTS that of the peers.
 results: $(VENV)/dlib.installed
 	test -d "$(FACEREG_DATA)" || { echo "set FACEREG_DATA to the folder of face data"; exit 1; }
@@ -68,6 +72,10 @@ results: $(VENV)/dlib.installed
 	$(BIN)/facereg evaluate landmarks $(POINTS) $(ADNET) --out results/adnet-five.json
 	$(BIN)/facereg evaluate landmarks $(POINTS_68) $(ADNET) --out results/adnet-68.json
 	$(BIN)/facereg evaluate landmarks $(POINTS_68) $(ADNET):as-labelled --out results/adnet-68-as-labelled.json
+	$(BIN)/facereg data pseudo-label $$(sed 's|.* |$(FACEREG_DATA)/landmarks-68pt/images/|' $(FACEREG_DATA)/landmarks-68pt/dev_68pt.txt) \
+	  --root $(FACEREG_DATA)/landmarks-68pt/images --out runs/teacher-98.jsonl $(TEACHER_98)
+	$(BIN)/facereg evaluate landmarks --images $(FACEREG_DATA)/landmarks-68pt/images --annotations runs/teacher-98.jsonl \
+	  --format pseudo --aligner adnet-98 --out results/adnet-98.json
 	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities $(SURE) --out results/identification.json
 	$(BIN)/python -m benchmarks.defaults
 	rm -rf build/others && $(BIN)/facereg data people $(FACEREG_DATA)/lfw-view1/images --out build/others --people 400 --least 2 --seed 0

@@ -10,8 +10,10 @@ FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written 
 
 CARD = "README of facereg-adnet"
 SHA256 = "2f4f5680892f4fe41e2e74427562a5c9e28f3465baf50b24e4e2da26b1ded4dd"
+SHA256_98 = "b86dd3653c9595a8b665e0c89e6bfd2473e65c0490639da9d9a034508af90b10"
 LABELLED_SHA256 = "5fba42b4aa5a7053ef1fc984215a71477646fe837658b6b1c7ae0f1a13094fa2"
 RESEARCH = "MIT code; weights for research use (trained on YouTube Faces)"
+RESEARCH_98 = "MIT code; weights for research use (trained on YouTube Faces and CelebA)"
 PAPER = (
     "Huang et al. 2021, ADNet, arXiv:2109.05721; Zhou et al. 2023, STAR Loss: Reducing Semantic Ambiguity in Facial "
     "Landmark Detection, arXiv:2306.02763"
@@ -37,7 +39,8 @@ def network(points: int, *, side: int, sha256: str | None = None) -> NetworkSpec
 
 SIDES = {68: 128, 98: 128}  # px of the crops, by the number of points
 MARGIN = 1.25  # the crop's side over the longer side of the box about all points, in training and at inference
-ADNET_98, ADNET_68 = network(98, side=SIDES[98]), network(68, side=SIDES[68], sha256=SHA256)
+ADNET_98 = network(98, side=SIDES[98], sha256=SHA256_98)
+ADNET_68 = network(68, side=SIDES[68], sha256=SHA256)
 AS_LABELLED = WeightsSpec(
     "as-labelled",
     (replace(ADNET_68, file="adnet-68-as-labelled.onnx", sha256=LABELLED_SHA256),),
@@ -63,7 +66,7 @@ def facereg_models() -> list[ModelSpec]:
         )
         for points, own, known, licence, weights in (
             (68, ADNET_68, "300-W", RESEARCH, (AS_LABELLED,)),
-            (98, ADNET_98, "WFLW", "MIT code; no weights ship, train them with recipe adnet-star", ()),
+            (98, ADNET_98, "WFLW", RESEARCH_98, ()),
         )
     ]
 

@@ -10,7 +10,6 @@ from facereg_adnet.aligner import Adnet68, Adnet98
 from facereg_adnet.options import AdnetOptions
 from facereg_adnet.plugin import ADNET_68, ADNET_98, MARGIN
 
-from facereg.errors import WeightsError
 from facereg.geometry import TEMPLATE_112
 from facereg.networks.runner import Networks, Runner, Tensor
 from facereg.networks.spec import NetworkSpec
@@ -107,13 +106,7 @@ def test_a_face_that_the_network_is_not_sure_of_is_refused(kind: type[Adnet68], 
     assert len(lenient.align([person.image], [person.faces], size=112)) == 1
 
 
-def test_98_points_say_that_no_weights_ship() -> None:
-    person = portraits()[0]
-    with Adnet98.open() as aligner, pytest.raises(WeightsError, match="no weights ship"):
-        aligner.align([person.image], [person.faces], size=112)
-
-
-@pytest.mark.parametrize("weights", ["adnet-68", "adnet-68:as-labelled"])
+@pytest.mark.parametrize("weights", ["adnet-68", "adnet-68:as-labelled", "adnet-98"])
 class TestTheWeightsThatShip:
     def test_five_points_lie_where_the_portraits_have_them(self, weights: str) -> None:
         with Registry.load().create(weights, role="aligner") as aligner:
@@ -121,7 +114,8 @@ class TestTheWeightsThatShip:
                 crops = aligner.align([person.image], [Faces(person.box[None], np.ones(1, np.float32))], size=112)
                 assert crops.refused in ((), ("",))
                 eyes = np.linalg.norm(person.landmarks[0] - person.landmarks[1])
-                errors = np.linalg.norm(Adnet68.layout.five_of(crops.landmarks[0]) - person.landmarks, axis=1)
+                assert isinstance(aligner, Adnet68)
+                errors = np.linalg.norm(aligner.layout.five_of(crops.landmarks[0]) - person.landmarks, axis=1)
                 assert errors.mean() / eyes < 0.1
 
     def test_no_face_is_refused(self, weights: str) -> None:
