@@ -221,7 +221,7 @@ ROWS = (
         peer="dlib's predictor with its own detector: 7.04 %; 8.3 %",
     ),
     Row(
-        "`adnet-98`, 98 points, the same frames: mean distance from the network it learned from, over the eyes' corners",
+        "`adnet-98`, 98 points, the same frames: mean distance from the network that taught it, over the eyes' corners",
         "adnet-98",
         points_68,
         EVALUATE.format("landmarks"),

@@ -44,7 +44,7 @@ def make(
 
     Groups that have a name stay as they are. A folder is indexed first.
 
-    Example: facereg group photos/ --out photos.index --sheets people
+    Example: facereg group make photos/ --out photos.index --sheets people
     """
     from facereg.collection.grouping import Grouping
     from facereg.collection.groups import group_index
