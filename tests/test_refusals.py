@@ -6,7 +6,7 @@ import asyncio
 import pickle
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -281,7 +281,7 @@ def measured(how: str, people: dict[str, list[Path]], said: list[str]) -> object
     templates = TemplateList(
         tuple(paths), *(np.arange(6, dtype=np.int64),) * 2, np.array([0, 3]), np.array([1, 4]), same
     )
-    return {
+    ways: dict[str, Callable[[], object]] = {
         "verification": lambda: embed_lists(stages, [listed], notice=said.append),
         "identification": lambda: measure_identification(
             stages, people, matcher=lambda: ExactMatcher(threshold=0.5), seeds=1, images=1, notice=said.append
@@ -291,7 +291,8 @@ def measured(how: str, people: dict[str, list[Path]], said: list[str]) -> object
             stages.detector, [PointedImage(path, five) for path in paths], aligner=Choosy(), notice=said.append
         ),
         "embed": lambda: embed_files(stages, paths, notice=said.append),
-    }[how]()
+    }
+    return ways[how]()
 
 
 @pytest.mark.parametrize("how", ["verification", "identification", "templates", "landmarks", "embed"])

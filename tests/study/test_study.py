@@ -335,7 +335,8 @@ def test_rows_that_cannot_be_run_are_all_named_before_any_work(
 @pytest.mark.parametrize("stage", ["detector", "aligner"])
 def test_a_stage_that_is_not_there_ends_a_study_before_any_work(stage: str, plan: Path) -> None:
     study = changed(plan, ('detector = "painted"', 'detector = "painted"\naligner = "five-point"'))
-    study = replace(study, test=replace(study.test, **{stage: "other"}))
+    test = replace(study.test, **{stage: "other"})  # type: ignore[arg-type]
+    study = replace(study, test=test)
     (plan.parent / "pairs.txt").unlink()
     with pytest.raises(UnknownNameError, match=f"no {stage} named 'other'"):
         run_study(study)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_a_teacher_that_takes_numbers_sees_them_as_arcface_does(tmp_path: Path) 
     assert answer == pytest.approx((faces.astype(np.float64).mean((1, 2)) - 127.5) / 127.5, abs=1e-5)
 
 
-def save_mean_colour(path: Path, kind: int, shape: list[object], *, axes: list[int]) -> None:
+def save_mean_colour(path: Path, kind: int, shape: Sequence[str | int | None], *, axes: list[int]) -> None:
     """Write a network that gives the mean colour of a crop."""
     graph = onnx.helper.make_graph(
         [
