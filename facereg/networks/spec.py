@@ -76,7 +76,7 @@ class NetworkSpec:
 
     @property
     def title(self) -> str:
-        """Return what messages call it, its name or, where its weights have a tag, the model with the tag, and which."""
+        """Return what messages call it, its name or, where its weights have a tag, the model with it, and which."""
         if not self.asked:
             return self.name
         return self.model if self.model.partition(":")[0] == self.asked else f"{self.model}: {self.asked}"
