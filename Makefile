@@ -13,7 +13,7 @@ demo: $(VENV)/app.installed
 	$(BIN)/facereg demo --out demo
 
 test: lint
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -m "not long"
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

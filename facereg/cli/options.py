@@ -20,13 +20,12 @@ from facereg.names import Address, masked
 from facereg.networks.opening import require_runner
 from facereg.pipeline.composition import DETECTOR, EMBEDDER, NETWORK_ROLES, Composition, MatcherChoice, StageChoice
 from facereg.registry.installed import Registry, default_registry
-from facereg.roles import RoleName
+from facereg.roles import Aligner, Detector, Matcher, RoleName
 
 if TYPE_CHECKING:
     from facereg.data.boxes import LabelledImage
     from facereg.gallery.thresholds import Threshold
     from facereg.pipeline.composer import Pipeline
-    from facereg.roles import Aligner, Detector, Matcher
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document, or a line per item, on stdout.")]
 GalleryPlace = Annotated[
@@ -220,11 +219,8 @@ def print_json(document: object) -> None:
 
 def answer(as_json: bool, document: object, *lines: str) -> None:
     """Write to stdout what a command found: a document for programs, or lines for people."""
-    if as_json:
-        print_json(document)
-    else:
-        for line in lines:
-            say(line)
+    for line in [json.dumps(document)] if as_json else lines:
+        say(line)
 
 
 def counted(count: int, noun: str) -> str:

@@ -46,7 +46,7 @@ def _with_gallery(command: object, path: str = "") -> Iterator[str]:
 
 def test_every_command_with_a_gallery_is_called_here() -> None:
     found = set(_with_gallery(typer.main.get_command(app)))
-    assert found == {command for command, _, _ in CALLS}
+    assert found == {command for command, _, _ in CALLS} | {"group enroll"}  # which needs an index: at the end below
 
 
 @pytest.mark.parametrize("store", ["file", "postgresql"])
@@ -83,3 +83,8 @@ def test_every_command_takes_a_gallery_in_each_store(
     with Gallery.open(place) as one, Gallery.open(other) as two:
         assert one.embeddings()[0] == two.embeddings()[0]
         assert two.check() == []
+    assert run("index", "people", "--out", "people.index", *painted).status == 0
+    assert run("group", "make", "people.index", "--threshold", "0.9").status == 0
+    called = run("group", "enroll", "people.index", "--unnamed", "--gallery", place, "--json")
+    assert called.status == 0, called.err
+    assert sum(int(str(line["enrolled"])) for line in called.lines) == 2  # ada; a face alone is no group

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from facereg import types
-from facereg.builtin.alignment import FivePointAligner
 from facereg.decoding.decoder import Opened
-from facereg.registry.installed import default_registry
-from facereg.roles import Detector
+from facereg.pipeline.composer import Pipeline
+from facereg.roles import Aligner, Detector
 from facereg.types import Image
 from tests.calling import Run
 
@@ -28,9 +27,9 @@ def test_a_picture_is_decoded_once_checked_once_and_never_copied(
     decoded: list[Image] = []
     given: dict[str, list[Image]] = {"detector": [], "aligner": []}
     decode, check = Opened.decode, types.check_image
-    with default_registry().create("mtcnn", role="detector") as stage:
-        found: type[Detector] = type(stage)
-    detect, align = found._detect, FivePointAligner._align
+    with Pipeline.create() as pipeline:
+        found, aligned = type(pipeline.detector), type(pipeline.aligner)
+    detect, align = found._detect, aligned._align
 
     def decode_counted(self: Opened) -> Image:
         decoded.append(decode(self))
@@ -44,13 +43,13 @@ def test_a_picture_is_decoded_once_checked_once_and_never_copied(
         given["detector"] += images
         return detect(self, images)
 
-    def align_noted(self: FivePointAligner, images: Sequence[Image], *rest: Any) -> Any:
+    def align_noted(self: Aligner, images: Sequence[Image], *rest: Any) -> Any:
         given["aligner"] += images
         return align(self, images, *rest)
 
     monkeypatch.setattr(Opened, "decode", decode_counted)
     monkeypatch.setattr(found, "_detect", detect_noted)
-    monkeypatch.setattr(FivePointAligner, "_align", align_noted)
+    monkeypatch.setattr(aligned, "_align", align_noted)
     for name, module in list(sys.modules.items()):
         if name.startswith("facereg") and "check_image" in vars(module):
             monkeypatch.setattr(module, "check_image", check_counted)

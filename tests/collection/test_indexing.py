@@ -308,7 +308,8 @@ def held(path: Path) -> int:
 
 @pytest.mark.data
 @pytest.mark.parametrize(
-    ("crops", "block"), [(300, 20), pytest.param(None, 256, marks=[pytest.mark.slow, pytest.mark.timeout(0)])]
+    ("crops", "block"),
+    [(300, 20), pytest.param(None, 256, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(0)])],
 )
 def test_five_kills_at_random_change_nothing(tmp_path: Path, face_data: Path, crops: int | None, block: int) -> None:
     rng = random.Random(7)
