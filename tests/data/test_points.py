@@ -119,5 +119,5 @@ def test_a_pts_file_without_a_picture_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_layout_is_answered_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match="format: expected 5pt, 68pt, wflw, pts, cofw, got '106pt'"):
+    with pytest.raises(ContractError, match="format: expected 5pt, 68pt, wflw, pts, cofw, pseudo, got '106pt'"):
         read_points("106pt", tmp_path, tmp_path)
