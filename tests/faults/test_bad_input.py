@@ -350,7 +350,7 @@ def test_damaged_weights_of_ones_own_are_named(people: Path, run: Run, tmp_path:
     for file in ("pnet.onnx", "rnet.onnx", "onet.onnx"):
         content = (Path(str(files("facereg_mtcnn"))) / "weights" / file).read_bytes()
         (own / file).write_bytes(content[: len(content) // 2])
-    called = run("detect", people, "--weights", f"detector={own}", "--json")
+    called = run("detect", people, "--detector", "mtcnn", "--weights", f"detector={own}", "--json")
     assert (called.status, called.out) == (1, "")
     assert f"{own / 'pnet.onnx'}: not a network that ONNX Runtime" in called.error
     assert called.error.endswith(
