@@ -6,7 +6,6 @@ removed leaves a number and no name, and no line ever holds a vector.
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,14 +54,15 @@ def next_line(state: State, sealer: Sealer, action: str, person: int | None, emb
 
 
 def actor() -> str:
-    """Return who acts: what FACEREG_ACTOR says, else the user's name, else the user's number."""
-    given = " ".join(os.environ.get(ACTOR, "").split())[:LONGEST_ACTOR]
-    if given.isprintable() and given:
-        return given
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a number that has no entry, as in a container
-        return f"user {os.getuid()}"
+    """Return who acts: what FACEREG_ACTOR says, else the user's name in the environment, else the user's number.
+
+    The system's list of users is not asked: it may lie on a server.
+    """
+    for variable in (ACTOR, "LOGNAME", "USER", "USERNAME"):
+        given = " ".join(os.environ.get(variable, "").split())[:LONGEST_ACTOR]
+        if given and given.isprintable():
+            return given
+    return f"user {os.getuid()}"
 
 
 def write_line(connection: Connection, line: AuditLine) -> None:

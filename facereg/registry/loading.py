@@ -34,8 +34,8 @@ OLDEST_CONTRACT = 1  # the oldest that plugins may be written for
 STATED = "FACEREG_CONTRACT"  # the name in a plugin's module; one that states none was written for contract 1
 HOOKS = ("facereg_models", "facereg_recipes", "facereg_commands", "facereg_stores")
 BUILT_IN_COMMANDS = frozenset(
-    {"bench", "calibrate", "data", "demo", "detect", "embed", "enroll", "evaluate", "export", "gallery", "group"}
-    | {"identify", "index", "landmarks", "models", "plugins", "quantize", "report", "serve", "study", "train"}
+    {"bench", "calibrate", "data", "demo", "detect", "embed", "enroll", "evaluate", "export", "find", "gallery"}
+    | {"group", "identify", "index", "landmarks", "models", "plugins", "quantize", "report", "serve", "study", "train"}
     | {"triton", "verify"}
 )
 Spec = TypeVar("Spec", ModelSpec, RecipeSpec, CommandSpec, StoreSpec)
