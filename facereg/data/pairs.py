@@ -219,11 +219,11 @@ def _tenths(same: Sequence[bool]) -> tuple[int, ...]:
 
 def _pair(words: list[str], annotations: Path, line: int, images: Path) -> Pair:
     same = len(words) == 3
-    people = (words[0], words[0] if same else words[-2])
     counts = [whole_number(word) for word in (words[1:] if same else words[1::2])]
     if len(words) not in (3, 4) or None in counts:
         got = " ".join(words)
         raise DatasetError(f"{annotations}, line {line}: expected 'name i j' or 'name i name j', got {got!r:.120}")
+    people = (words[0], words[0] if same else words[2])
     names = [f"{name}/{name}_{count:04d}.jpg" for name, count in zip(people, counts, strict=True)]
     first, second = (listed(images, name, path=annotations, line=line) for name in names)
     return Pair(first, second, same, people)
