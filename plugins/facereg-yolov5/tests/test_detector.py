@@ -120,7 +120,7 @@ def fixed(runner: Runner, **options: float) -> YoloV5Face:
 def test_faces_lie_in_the_picture_where_they_lay_in_the_letterbox() -> None:
     runner = Fixed([[7.5, 15.5, 31.5, 47.5]], [0.9])
     small, large = noise(32, 64), noise(256, 128)
-    first, second = fixed(runner, size=128).detect([small, large])
+    first, second = fixed(runner, size=128, enlarge=2).detect([small, large])
     # 64 px became 128: edges 8..32 and 16..48 are halved; 256 px became 128: they are doubled
     assert first.boxes.tolist() == [[3.5, 7.5, 15.5, 23.5]]
     assert second.boxes.tolist() == [[15.5, 31.5, 63.5, 95.5]]
@@ -166,7 +166,7 @@ def test_a_picture_keeps_its_shape_in_the_letterbox() -> None:
 def test_pictures_of_one_shape_share_a_batch_of_rectangles() -> None:
     runner = Fixed([[7.5, 15.5, 31.5, 47.5]], [0.9])
     wide, tall = noise(48, 64), noise(128, 40)
-    found = fixed(runner, size=128, square=False).detect([wide, tall, wide])
+    found = fixed(runner, size=128, square=False, enlarge=2).detect([wide, tall, wide])
     # 64 x 48 became 128 x 96, a multiple of 32; 40 x 128 stays and is filled up to 64 x 128
     assert [batch.shape for batch in runner.batches] == [(2, 96, 128, 3), (1, 128, 64, 3)]
     assert (runner.batches[1][0, :, 40:] == GREY).all()
