@@ -25,6 +25,7 @@ nb_execution_timeout = 300
 copybutton_prompt_text = "$ "
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
+autodoc_inherit_docstrings = False  # Lightning writes its own for other directives
 
 
 def fill(app: Sphinx, page: str, source: list[str]) -> None:
