@@ -77,7 +77,9 @@ class FaissIndex(RowIndex):
 
     def search(self, probes: FloatArray, k: int) -> IntArray:
         k = min(self._rows, k * self._factor)
-        _, rows = self._index.search(np.ascontiguousarray(probes), k, params=self._parameters(k))
+        # pytorch-metric-learning imports faiss.contrib.torch_utils, which puts a search that takes no `params` in place
+        search = getattr(self._index, "search_numpy", self._index.search)
+        _, rows = search(np.ascontiguousarray(probes), k, params=self._parameters(k))
         return np.asarray(rows, np.int64)
 
     def _parameters(self, k: int) -> faiss.SearchParameters | None:

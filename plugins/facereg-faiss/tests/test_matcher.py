@@ -89,3 +89,15 @@ def test_what_it_states_follows_from_its_kind() -> None:
         assert (flat.recall, graph.recall, graph.effort) == (1.0, 0.99, 64)
     with FaissMatcher(threshold=0.5, effort=200, recall=0.999) as chosen:
         assert (chosen.recall, chosen.effort) == (0.999, 200)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_library_of_training_in_the_same_process_changes_no_answer(kind: Kind) -> None:
+    pytest.importorskip("torch", reason="the [train] extra is not installed")
+    import faiss.contrib.torch_utils  # noqa: F401  # as pytorch-metric-learning does: faiss takes tensors from now on
+
+    made = np.eye(16, dtype=np.float32)[np.arange(600) % 16]
+    with FaissMatcher(threshold=0.5, kind=kind) as matcher:
+        matcher.add([f"P{row % 16}" for row in range(600)], Embeddings(made, "a"))
+        assert [match.label for match in matcher.match(Embeddings(made[:16], "a"))] == [f"P{n}" for n in range(16)]
