@@ -9,6 +9,17 @@ from facereg.errors import GalleryError
 
 APPLICATION_ID = 0x46414345  # "FACE", in SQLite's header: tells a gallery from other databases
 VERSION = 3
+SEALED_EMBEDDINGS = """CREATE TABLE embeddings (
+    id INTEGER PRIMARY KEY,
+    person INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
+    vector BLOB NOT NULL,
+    source TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    created TEXT NOT NULL,
+    seal BLOB NOT NULL,
+    UNIQUE (person, sha256)
+);
+"""  # of versions 2 and 3
 TABLES = {
     # crc32: of the other columns of its row, keys aside
     1: """
@@ -32,7 +43,7 @@ CREATE TABLE embeddings (
 """,
     # seal of an embedding: over it, its person's row and the gallery's id; seal of the gallery: over its row, which has
     # the sum of the embeddings' seals. sha256: of the picture file, by which one picture under two names is found
-    2: """
+    2: f"""
 CREATE TABLE gallery (
     id TEXT NOT NULL,
     space TEXT NOT NULL,
@@ -50,20 +61,10 @@ CREATE TABLE people (
     name TEXT NOT NULL UNIQUE,
     created TEXT NOT NULL
 );
-CREATE TABLE embeddings (
-    id INTEGER PRIMARY KEY,
-    person INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
-    vector BLOB NOT NULL,
-    source TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    created TEXT NOT NULL,
-    seal BLOB NOT NULL,
-    UNIQUE (person, sha256)
-);
-""",
+{SEALED_EMBEDDINGS}""",
     # people's numbers are given once, so that lines of the audit, which name nobody, go on meaning the same person;
     # vectors are encrypted where there is a key, see `Row.place`. head: seal of the audit's last line
-    3: """
+    3: f"""
 CREATE TABLE gallery (
     id TEXT NOT NULL,
     space TEXT NOT NULL,
@@ -83,17 +84,7 @@ CREATE TABLE people (
     name TEXT NOT NULL UNIQUE,
     created TEXT NOT NULL
 );
-CREATE TABLE embeddings (
-    id INTEGER PRIMARY KEY,
-    person INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE,
-    vector BLOB NOT NULL,
-    source TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    created TEXT NOT NULL,
-    seal BLOB NOT NULL,
-    UNIQUE (person, sha256)
-);
-CREATE TABLE audit (
+{SEALED_EMBEDDINGS}CREATE TABLE audit (
     number INTEGER PRIMARY KEY,
     at TEXT NOT NULL,
     actor TEXT NOT NULL,
