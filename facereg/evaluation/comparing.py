@@ -154,23 +154,34 @@ class VerificationResult:
 
     Args:
         scores: over all pairs; one that lacks a face is refused.
-        pairs, folds: how many there are.
-        missing: how many pairs lack a face, or have a picture that cannot be read.
+        tested: the pairs.
+        compared: their similarities.
         errors: what is wrong with each file that could not be read or worked on.
-        tested: the pairs, and their `similarities` (N,), REFUSED for one that lacks a face.
         intervals: how far the figures would move with other people; None where no draws were asked for.
         groups: figures of the pairs within each group of people, at the threshold of GROUPS_FAR over all pairs.
     """
 
     scores: VerificationScores
-    pairs: int
-    folds: int
-    missing: int
-    errors: tuple[ImageError, ...]
     tested: PairList
-    similarities: FloatArray
+    compared: Similarities
+    errors: tuple[ImageError, ...]
     intervals: Intervals | None = None
     groups: Mapping[str, GroupScores] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> int:
+        """Return how many pairs there are."""
+        return len(self.tested.pairs)
+
+    @property
+    def folds(self) -> int:
+        """Return how many folds they make."""
+        return len(set(self.tested.folds))
+
+    @property
+    def missing(self) -> int:
+        """Return how many pairs lack a face, or have a picture that cannot be read."""
+        return self.compared.missing
 
     def figures(self) -> dict[str, object]:
         """Return the figures by the names that the command writes."""
@@ -207,7 +218,8 @@ class VerificationResult:
         """Draw the pairs farthest on the wrong side of the threshold; see `draw_worst_pairs`."""
         from facereg.evaluation.worst_pairs import draw_worst_pairs
 
-        return draw_worst_pairs(folder, self.tested.pairs, self.similarities, self.scores.right, self.scores.threshold)
+        scores = self.scores
+        return draw_worst_pairs(folder, self.tested.pairs, self.compared.values, scores.right, scores.threshold)
 
 
 def _by_far(values: Mapping[float, float | None]) -> dict[str, float | None]:
@@ -277,14 +289,4 @@ def score_list(
     if groups:
         both = [(groups.get(first), groups.get(second)) for first, second in tested.names]
         apart = score_groups(compared.values, compared.same, both, GROUPS_FAR)
-    return VerificationResult(
-        scores,
-        len(tested.pairs),
-        len(set(tested.folds)),
-        compared.missing,
-        errors,
-        tested,
-        compared.values,
-        drawn,
-        apart,
-    )
+    return VerificationResult(scores, tested, compared, errors, drawn, apart)
