@@ -63,7 +63,7 @@ class DistillSettings:
     average: float = 0.0  # share of the averaged weights kept at each step; what is written is the average
     keep_out: int = 0  # one person's folder in so many is not learned from; 0: none is kept out
     init: str = ""  # ONNX, safetensors or checkpoint file to start from
-    init_head: int = 0  # whose head (0: the first teacher's) that file holds; least squares begin the others
+    init_head: int = 0  # whose head (0: the first teacher's, -1: nobody's) it holds; least squares begin the others
     precision: str = "32-true"  # Lightning's: 16-mixed or bf16-mixed on a GPU
     devices: int = 0  # that train together; 0: every GPU, or one process on the CPU
     compile: bool = False  # torch.compile
@@ -101,8 +101,8 @@ class Distillation(lightning.LightningModule):
         sample = [views[row] for row in np.random.default_rng(0).permutation(len(views))[:SAMPLE]]
         targets = torch.from_numpy(np.stack([row[1] for row in sample]).astype(np.float32))
         self.spreads = [float(part.var(0, correction=0).sum()) for part in torch.split(targets, self.dims, dim=1)]
-        if settings.init and len(self.dims) > 1:
-            if settings.init_head:
+        if settings.init and (len(self.dims) > 1 or settings.init_head < 0):
+            if settings.init_head > 0:
                 self.heads[settings.init_head].load_state_dict(self.network.head.state_dict())
             self._fit_heads(torch.from_numpy(np.stack([row[0] for row in sample])), targets)
         self.pooled = torch.compile(self.network.pooled) if settings.compile else self.network.pooled

@@ -141,6 +141,12 @@ def test_a_second_teachers_head_begins_where_least_squares_puts_it_and_the_first
         second = F.normalize(module.heads.eval()[1](features))
     wanted = torch.from_numpy(targets[:, ::-1].astype(np.float32))
     assert float((second * wanted).sum(1).mean()) > 0.9
+    (tmp_path / "dims.json").write_text(json.dumps([EMBEDDING]))  # one teacher, and the file's head is not its
+    np.save(tmp_path / "targets-000.npy", targets[:, ::-1])
+    module = Distillation(DistillSettings(size=SMALL, init=str(init), init_head=-1), Views(tmp_path), steps=3)
+    with torch.no_grad():
+        only = F.normalize(module.heads.eval()[0](module.network.eval().pooled(network_input(pixels, SMALL))))
+    assert float((only * wanted).sum(1).mean()) > 0.9
 
 
 def test_frozen_batch_norms_learn_and_keep_their_statistics(views: Path, distilled: Path, tmp_path: Path) -> None:
