@@ -218,7 +218,7 @@ def _train(
         except Exception as error:  # out of memory, a fault of the recipe: the other rows go on
             raise PluginError(f"{row.recipe}: failed: {type(error).__name__}: {words_of(error)}") from error
         if not done.is_file():
-            raise ContractError(f"{row.recipe}: expected a recipe that leaves result.json, as 'publish' writes it")
+            raise ContractError(f"{row.recipe}: expected a recipe that leaves result.json, as 'save_run' writes it")
         seconds = None if begun else time.perf_counter() - began  # of a run in parts nobody knows the whole
         write_kept(path, {"asked": asked, "train_s": seconds})
     return {

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from facereg.training.embedders import DeployedEmbedder as DeployedEmbedder
     from facereg.training.embedders import EmbedderSettings as EmbedderSettings
     from facereg.training.embedders import EmbedderTraining as EmbedderTraining
-    from facereg.training.embedders import fit_and_publish as fit_and_publish
+    from facereg.training.embedders import fit_and_save as fit_and_save
     from facereg.training.embedders import freeze_norms as freeze_norms
     from facereg.training.embedders import load_embedder as load_embedder
     from facereg.training.embedders import network_input as network_input
@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from facereg.training.identities import read_identities as read_identities
     from facereg.training.optimizing import adamw as adamw
     from facereg.training.optimizing import average_weights as average_weights
-    from facereg.training.publishing import publish as publish
-    from facereg.training.publishing import save_network as save_network
+    from facereg.training.saving import save_network as save_network
+    from facereg.training.saving import save_run as save_run
     from facereg.training.schedules import trapezoid as trapezoid
     from facereg.training.schedules import warm_cosine as warm_cosine
     from facereg.training.schedules import warm_steps as warm_steps
@@ -82,13 +82,13 @@ _HOMES = {
     "facereg.networks.checkpoints": "load_checkpoint read_checkpoint read_tensors require_finite",
     "facereg.training.batches": "Batches count_steps step_seed",
     "facereg.training.curves": "draw_curves read_log",
-    "facereg.training.embedders": "DeployedEmbedder EmbedderSettings EmbedderTraining fit_and_publish freeze_norms "
+    "facereg.training.embedders": "DeployedEmbedder EmbedderSettings EmbedderTraining fit_and_save freeze_norms "
     "load_embedder network_input turned_and_mirrored",
     "facereg.training.export": "compare_with_torch export_onnx",
     "facereg.training.fitting": "Judged device_count fit",
     "facereg.training.identities": "Identities read_crops read_identities",
     "facereg.training.optimizing": "adamw average_weights",
-    "facereg.training.publishing": "publish save_network",
+    "facereg.training.saving": "save_network save_run",
     "facereg.training.schedules": "trapezoid warm_cosine warm_steps",
     "facereg.training.settings": "describe_settings parse_settings",
 }

@@ -23,7 +23,7 @@ from facereg.networks.spec import NetworkSpec
 from facereg.training.fitting import Judged, device_count, fit
 from facereg.training.identities import Identities
 from facereg.training.optimizing import adamw
-from facereg.training.publishing import publish
+from facereg.training.saving import save_run
 from facereg.training.schedules import trapezoid
 from facereg.types import FloatArray, IntArray
 
@@ -127,7 +127,7 @@ class RunSettings(Protocol):
     def seed(self) -> int: ...
 
 
-def fit_and_publish(
+def fit_and_save(
     module: lightning.LightningModule,
     network: nn.Module,
     rows: Dataset[tuple[Tensor, ...]],
@@ -144,7 +144,7 @@ def fit_and_publish(
     strangers: Identities | None = None,
     looks: int = 20,
 ) -> None:
-    """Train `module` on `rows`, then write its `network` to `out` in every form: see `fit` and `publish`.
+    """Train `module` on `rows`, then write its `network` to `out` in every form: see `fit` and `save_run`.
 
     Args:
         sampler: which rows, in which order; None: all, shuffled.
@@ -171,7 +171,7 @@ def fit_and_publish(
     )
     if module.global_rank == 0:
         deployed = DeployedEmbedder(network, size=settings.size)
-        publish(deployed, spec, out, recipe=recipe, settings=asdict(settings), scores=scores)
+        save_run(deployed, spec, out, recipe=recipe, settings=asdict(settings), scores=scores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from facereg.networks.checkpoints import load_checkpoint, read_tensors
 from facereg.networks.opening import open_network
 from facereg.networks.spec import NetworkSpec, TensorSpec
 from facereg.training.export import export_checkpoint, export_onnx
-from facereg.training.publishing import save_network
+from facereg.training.saving import save_network
 
 pytestmark = pytest.mark.train
 SPEC = NetworkSpec(

@@ -24,8 +24,8 @@ from facereg.training import (
     fit,
     held_out,
     parse_settings,
-    publish,
     read_points,
+    save_run,
 )
 from facereg_adnet.fitting import AdnetTraining, Steps
 from facereg_adnet.networks import DeployedAdNet
@@ -67,7 +67,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     )
     if module.global_rank == 0:
         counts: dict[str, object] = {"pictures": len(pictures), "kept_out": len(out_of)}
-        publish(
+        save_run(
             DeployedAdNet(module.averaged),
             network(known.points, side=settings.side),
             out,

@@ -20,7 +20,7 @@ from facereg.training import (
     EmbedderSettings,
     EmbedderTraining,
     count_steps,
-    fit_and_publish,
+    fit_and_save,
     parse_settings,
     read_identities,
     turned_and_mirrored,
@@ -87,7 +87,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     rows = Triplets(learned, read_triplets(path, learned.files, learned.labels))
     steps = count_steps(len(rows), batch=settings.batch, epochs=settings.epochs)
     module = TripletTraining(settings, steps=steps)
-    fit_and_publish(
+    fit_and_save(
         module,
         module.network,
         rows,

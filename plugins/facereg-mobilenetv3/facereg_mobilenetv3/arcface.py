@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 
 from facereg.training import (
     count_steps,
-    fit_and_publish,
+    fit_and_save,
     network_input,
     parse_settings,
     read_identities,
@@ -156,7 +156,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     module = ArcFaceTraining(settings, classes=len(people.people), steps=steps)
     if settings.init:
         module.centre_classes(images, labels)
-    fit_and_publish(
+    fit_and_save(
         module,
         module.network,
         TensorDataset(images, labels),

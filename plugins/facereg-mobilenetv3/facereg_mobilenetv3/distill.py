@@ -27,7 +27,7 @@ from facereg import ContractError, DatasetError, find_images
 from facereg.training import (
     adamw,
     count_steps,
-    fit_and_publish,
+    fit_and_save,
     held_out,
     network_input,
     parse_settings,
@@ -182,7 +182,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
         raise DatasetError(f"{folder}: expected finished views, found none; check --data and --set views")
     steps = count_steps(len(views), batch=settings.batch, epochs=settings.epochs)
     module = Distillation(settings, views, steps=steps)
-    fit_and_publish(
+    fit_and_save(
         module,
         module.network,
         ViewTable(views),

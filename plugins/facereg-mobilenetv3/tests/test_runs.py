@@ -35,7 +35,7 @@ from facereg.networks.checkpoints import load_checkpoint
 from facereg.networks.opening import open_network
 from facereg.networks.spec import NetworkSpec
 from facereg.testing.pictures import crops
-from facereg.training import DeployedEmbedder, fitting, load_embedder, network_input, publishing, read_tensors
+from facereg.training import DeployedEmbedder, fitting, load_embedder, network_input, read_tensors, saving
 from facereg.training.fitting import fit
 from facereg.training.identities import read_identities
 
@@ -191,7 +191,7 @@ def test_arcface_learns_its_classes_and_publishes_without_them(tmp_path: Path, m
         path.touch()
         return 0.0
 
-    monkeypatch.setattr(publishing, "export_onnx", export)
+    monkeypatch.setattr(saving, "export_onnx", export)
     given = {"size": SMALL, "batch": 16, "epochs": 20, "class_lr": 0.1, "warmup": 1, "devices": 1}
     arcface.run([tmp_path / "people"], tmp_path / "out", False, {key: str(value) for key, value in given.items()})
 

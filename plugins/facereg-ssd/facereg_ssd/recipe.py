@@ -22,8 +22,8 @@ from facereg.training import (
     device_count,
     fit,
     parse_settings,
-    publish,
     read_recipe_sources,
+    save_run,
     warm_cosine,
     warm_steps,
 )
@@ -138,7 +138,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     if module.global_rank == 0:
         faces = sum(len(boxes) for _, boxes in pictures.pictures)
         counts: dict[str, object] = {"pictures": len(pictures.pictures), "faces": faces}
-        publish(
+        save_run(
             DeployedSsd(module.network),
             NETWORK,
             out,

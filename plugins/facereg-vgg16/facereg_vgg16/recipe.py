@@ -24,7 +24,7 @@ from facereg.training import (
     EmbedderTraining,
     Identities,
     count_steps,
-    fit_and_publish,
+    fit_and_save,
     parse_settings,
     read_identities,
     turned_and_mirrored,
@@ -103,7 +103,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     sampler = draw_batches(learned, people=settings.people, each=settings.each)
     steps = count_steps(len(sampler), batch=settings.batch, epochs=settings.epochs)
     module = OnlineTripletTraining(settings, steps=steps)
-    fit_and_publish(
+    fit_and_save(
         module,
         module.network,
         TensorDataset(torch.from_numpy(learned.images), torch.from_numpy(learned.labels)),

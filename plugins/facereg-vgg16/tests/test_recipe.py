@@ -120,7 +120,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
     train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting, "CHECKPOINT_EVERY", 5)
-    monkeypatch.setattr("facereg.training.embedders.publish", lambda *given, **more: None)
+    monkeypatch.setattr("facereg.training.embedders.save_run", lambda *given, **more: None)
     whole = train(tmp_path / "whole", dropout=0.5)
     step, calls = OnlineTripletTraining.training_step, 0
 
@@ -153,7 +153,7 @@ def test_a_run_that_collapses_says_so(
             return self.weight.expand(len(pixels), -1)
 
     monkeypatch.setattr(recipe, "build_network", Constant)
-    monkeypatch.setattr("facereg.training.embedders.publish", lambda *given, **more: None)
+    monkeypatch.setattr("facereg.training.embedders.save_run", lambda *given, **more: None)
     monkeypatch.setattr("facereg.training.embedders.COLLAPSED_STEPS", 5)
     train(tmp_path / "out", mining="batch-hard")
     assert capfd.readouterr().err.count("collapsed: for 5 steps") == 1

@@ -30,8 +30,8 @@ from facereg.training import (
     fit,
     load_checkpoint,
     parse_settings,
-    publish,
     read_recipe_sources,
+    save_run,
     warm_cosine,
 )
 from facereg_yolov5.anchors import FACE_ANCHORS, parse_anchors
@@ -161,7 +161,7 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     )
     if module.global_rank == 0:
         counts: dict[str, object] = {"pictures": len(pack.ends), "faces": int((~pack.ignored).sum())}
-        publish(
+        save_run(
             DeployedYolo(module.averaged),
             NETWORK,
             out,

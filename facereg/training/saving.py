@@ -30,7 +30,7 @@ def save_network(module: nn.Module, spec: NetworkSpec, out: Path, *, free: int =
     return export_onnx(copied, spec, out / spec.file, free=free)
 
 
-def publish(
+def save_run(
     module: nn.Module,
     spec: NetworkSpec,
     out: Path,
