@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 from facereg.errors import FaceregError, GalleryError
 from facereg.gallery.files import FAILURES, connect, log_ahead, make_file, open_to_read
+from facereg.gallery.tables import expected_schema, read_header, read_schema, write_tables
 
 APPLICATION_ID = 0x46494458  # "FIDX", in SQLite's header
 VERSION = 1
@@ -50,19 +50,12 @@ def make_index(path: Path, space: str) -> None:
     try:
         log_ahead(connection)
         connection.execute("BEGIN IMMEDIATE")
-        if not _schema(connection):  # nobody was quicker
-            _make_tables(connection)
+        if not read_schema(connection):  # nobody was quicker
+            write_tables(connection, TABLES, application_id=APPLICATION_ID, version=VERSION)
             connection.execute("INSERT INTO collection VALUES (?, 0)", (space,))
         connection.execute("COMMIT")
     finally:
         connection.close()
-
-
-def _make_tables(connection: sqlite3.Connection) -> None:
-    for statement in TABLES.split(";")[:-1]:
-        connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def holds_index(connection: sqlite3.Connection) -> bool:
@@ -71,23 +64,9 @@ def holds_index(connection: sqlite3.Connection) -> bool:
     Raises:
         GalleryError: without the file's name, if it is a newer index.
     """
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+    identity, version = read_header(connection)
+    if identity != APPLICATION_ID:
         return False
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise GalleryError(f"expected index version {VERSION}, got {version}; upgrade facereg")
-    return _schema(connection) == _expected_schema()
-
-
-def _schema(connection: sqlite3.Connection) -> frozenset[str]:
-    return frozenset(sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"))
-
-
-@cache
-def _expected_schema() -> frozenset[str]:
-    connection = sqlite3.connect(":memory:")
-    try:
-        _make_tables(connection)
-        return _schema(connection)
-    finally:
-        connection.close()
+    return read_schema(connection) == expected_schema(TABLES)

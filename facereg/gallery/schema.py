@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from functools import cache
 
 from facereg.errors import GalleryError
+from facereg.gallery.tables import expected_schema, read_header, read_schema, write_tables
 
 APPLICATION_ID = 0x46414345  # "FACE", in SQLite's header: tells a gallery from other databases
 VERSION = 3
@@ -99,10 +99,7 @@ CREATE TABLE people (
 
 def make_tables(connection: sqlite3.Connection, version: int = VERSION) -> None:
     """Make the tables of a version, in the transaction that is open."""
-    for statement in TABLES[version].split(";")[:-1]:
-        connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {version}")
+    write_tables(connection, TABLES[version], application_id=APPLICATION_ID, version=version)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
@@ -113,13 +110,12 @@ def schema_version(connection: sqlite3.Connection) -> int:
     Raises:
         GalleryError: without the file's name, if it is another database, a newer gallery, or holds more or less.
     """
-    identity = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    identity, version = read_header(connection)
     if identity != APPLICATION_ID:
         raise GalleryError("this is no gallery but another SQLite database; check the path")
     if version not in TABLES:
         raise GalleryError(f"expected gallery version {VERSION}, got {version}; upgrade facereg")
-    held, expected = _schema(connection), _expected_schema(version)
+    held, expected = read_schema(connection), expected_schema(TABLES[version])
     if held != expected:
         odd = sorted({f"{kind} {name!a}" for kind, name, _, _ in held ^ expected})
         raise GalleryError(f"its tables are not a gallery's ({', '.join(odd)[:200]}); restore an export or a copy")
@@ -131,20 +127,6 @@ def require_tables(connection: sqlite3.Connection, version: int) -> None:
 
     A view by a table's name could give rows without end.
     """
-    tables = {entry for entry in _expected_schema(version) if entry[0] == "table"}
-    if not tables <= _schema(connection):
+    tables = {entry for entry in expected_schema(TABLES[version]) if entry[0] == "table"}
+    if not tables <= read_schema(connection):
         raise GalleryError("its tables are not a gallery's; restore an export or a copy")
-
-
-def _schema(connection: sqlite3.Connection) -> frozenset[tuple[str, str, str, str]]:
-    return frozenset(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
-
-
-@cache
-def _expected_schema(version: int) -> frozenset[tuple[str, str, str, str]]:
-    connection = sqlite3.connect(":memory:")
-    try:
-        make_tables(connection, version)
-        return _schema(connection)
-    finally:
-        connection.close()
