@@ -19,6 +19,8 @@ from facereg.evaluation.verification import (
     GroupScores,
     VerificationScores,
     best_threshold,
+    require_folds,
+    require_kinds,
     require_roc,
     score_groups,
     score_pairs,
@@ -253,13 +255,13 @@ def measure_verification(
         FaceregError: if a network is not to be had.
     """
     require_roc()
-    for own, stands in ((tested, None if chosen is None else 0.0), (chosen, 0.0)):
-        if own is not None:  # what cannot be scored is told before the work
-            same = np.array([pair.same for pair in own.pairs], np.bool_)
-            score_pairs(same.astype(np.float32), same, own.folds, threshold=stands)
+    lists = [tested] if chosen is None else [tested, chosen]
+    for own in lists:  # what cannot be scored is told before the work
+        require_kinds(np.array([pair.same for pair in own.pairs], np.bool_))
+    if chosen is None:
+        require_folds(tested.folds)
     if flip is not None:
         pipeline = Pipeline(pipeline.detector, pipeline.aligner, FlippedEmbedder(pipeline.embedder, flip))
-    lists = [tested] if chosen is None else [tested, chosen]
     held = embed_lists(pipeline, lists, progress=progress, notice=notice)
     compared, threshold = listed_similarities(tested, held), None
     if chosen is not None:

@@ -75,11 +75,10 @@ def score_pairs(
     fold = np.asarray(folds)
     if not len(similarities) == len(same) == len(fold):
         raise ContractError(f"pairs: expected equal lengths, got {len(similarities)}, {len(same)}, {len(fold)}")
-    if same.all() or not same.any():
-        raise ContractError("pairs: expected genuine and impostor pairs, got one kind only")
+    require_kinds(same)
     names = np.unique(fold)
-    if threshold is None and len(names) < 2:
-        raise ContractError("threshold: one fold needs a threshold chosen on other pairs; give a second list")
+    if threshold is None:
+        require_folds(names)
     right, thresholds = np.empty(len(same), np.bool_), []
     for name in names:
         test = fold == name
@@ -97,6 +96,18 @@ def score_pairs(
         right=right,
         curve=curve,
     )
+
+
+def require_kinds(same: BoolArray) -> None:
+    """Raise ContractError unless there are genuine and impostor pairs."""
+    if same.all() or not same.any():
+        raise ContractError("pairs: expected genuine and impostor pairs, got one kind only")
+
+
+def require_folds(folds: Sequence[int] | IntArray) -> None:
+    """Raise ContractError unless each fold has others to choose its threshold on."""
+    if len(np.unique(folds)) < 2:
+        raise ContractError("threshold: one fold needs a threshold chosen on other pairs; give a second list")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
