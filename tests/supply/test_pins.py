@@ -153,7 +153,11 @@ def test_pip_installs_from_pins_alone() -> None:
                 assert "--require-hashes" in line or "--no-deps" in line or "lowest-direct" in line, f"{name}: {line}"
 
 
-@pytest.mark.parametrize("path", [ROOT / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")], ids=name_of)
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("docs/examples/*/pyproject.toml")],
+    ids=name_of,
+)
 def test_a_distribution_carries_its_licence(path: Path) -> None:
     tables = tomllib.loads(path.read_text("utf-8"))
     named = tables["project"]["license-files"]
