@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from facereg.testing.contracts import CONTRACTS, checks_of, sentence_of
 from facereg.testing.every_role import StageContract
+
+sys.path.append(str(Path(__file__).parents[2]))  # the tests are no part of what is installed
+from tests.testing.planted import PLANTED
 
 PAGE = Path(__file__).with_name("conformance.md")
 HEAD = """\
@@ -43,9 +47,17 @@ only worse. Only an embedder with `answers` is held to them; for another that ch
 
 What is no fault: an aligner may refuse a face, with a reason, and a crop of a face without area may be black. A \
 detector may find a few faces in noise, which no training shows. There is no largest picture: a network that takes \
-1,024 px gets a scaled picture, and its boxes are scaled back.
+1,024 px gets a scaled picture, and its boxes are scaled back. Boxes may be rounded, or end at the picture's edge; \
+every score may be the same; a crop may lie 3 px beside what its transform says, as other ways to interpolate give.
 
 Written by [`conformance.py`](conformance.py) from the checks.
+"""
+
+PLANTS = """\
+## Planted faults
+
+The kit is tested by faults planted in stages that pass without them; each is caught by the check meant for it, in one \
+line that says expected, got and what to change. {sum}.
 """
 
 
@@ -56,7 +68,17 @@ def page() -> str:
     for role, contract in CONTRACTS.items():
         own = [name for name in checks_of(contract) if name not in shared]
         parts += [f"\n## {role.capitalize()}\n", *_table(contract, own)]
-    return "\n".join(parts) + "\n"
+    parts += ["", PLANTS.format(sum=", ".join(f"{kind} {len(faults)}" for kind, faults in PLANTED.items()))]
+    return "\n".join([*parts, *_planted()]) + "\n"
+
+
+def _planted() -> list[str]:
+    rows = ["| planted in | caught by | faults |", "|---|---|---|"]
+    for kind, faults in PLANTED.items():
+        for check in sorted({fault.check for fault in faults}):
+            names = "; ".join(fault.name for fault in faults if fault.check == check)
+            rows.append(f"| {kind} | {check} | {_code(names)} |")
+    return rows
 
 
 def _table(contract: type[StageContract], names: list[str]) -> list[str]:

@@ -111,6 +111,24 @@ class AlignerContract(StageContract):
                 require(away <= ON_TEMPLATE, expected=f"points within {ON_TEMPLATE} of the side", got=f"{away:.3f}")
 
     @check(
+        catches="landmarks of an aligner's own in pixels of the crop, or of another face",
+        change="map the points that you found back into the picture, with the inverse of what it was cut out with",
+    )
+    def test_landmarks_are_those_of_the_picture(self) -> None:
+        images, faces = _party()
+        with self.make() as aligner:
+            crops = aligner.align(images, faces, size=112)
+        if not crops.landmarks.shape[1]:
+            raise CheckSkippedError("it gives no landmarks of its own")
+        boxes = np.concatenate([found.boxes for found in faces])
+        kept = np.array([not reason for reason in crops.refused]) if crops.refused else slice(None)
+        for box, points in zip(boxes[kept], crops.landmarks, strict=True):
+            inside = ((points.mean(0) >= box[:2]) & (points.mean(0) <= box[2:])).all()
+            middle = ", ".join(f"{value:.0f}" for value in points.mean(0))
+            edges = ", ".join(f"{value:.0f}" for value in box)
+            require(inside, expected=f"points about ({edges}), in pixels of the picture", got=f"about ({middle})")
+
+    @check(
         catches="an error or a crop left out where the box reaches over the edge",
         change="fill with black what lies outside the picture, as cv2.warpAffine does; slices with negative ends fail",
     )

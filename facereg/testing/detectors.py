@@ -69,9 +69,11 @@ class DetectorContract(StageContract):
     )
     def test_a_batch_gives_what_each_image_gives_alone(self) -> None:
         images = [_scene(), noise(90, 200), _scene()[100:400, 50:500], noise(33, 33), _scene()[::2, ::2].copy()]
+        more = 33  # pictures: batches of networks often end at 32
         with self.make() as detector:
-            together, alone = detector.detect(images), [detector.detect([image])[0] for image in images]
-        for first, second in zip(together, alone, strict=True):
+            together = detector.detect(images + images[-1:] * more)
+            alone = [detector.detect([image])[0] for image in images]
+        for first, second in zip(together, alone + alone[-1:] * more, strict=True):
             require_same_faces(first, second, what="in a batch as alone")
 
     @check(
@@ -92,7 +94,12 @@ class DetectorContract(StageContract):
         with self.make() as used, self.make() as fresh:
             used.detect([before])
             [after], [expected] = used.detect([scene]), fresh.detect([scene])
+            buffer = before.copy()
+            used.detect([buffer])
+            buffer[:] = scene
+            [again] = used.detect([buffer])
         require_same_faces(after, expected, what="after another picture as from a new detector")
+        require_same_faces(again, expected, what="in a buffer that is used again, as from a new detector")
 
     @check(
         catches="a detector that only one thread at a time may call",
@@ -260,6 +267,8 @@ def _require_points(faces: Faces, row: int, person: Portrait, where: str) -> Non
     require(points[0, 0] < points[1, 0], expected="the viewer's-left eye left of the other", got="right of it")
     require(points[3, 0] < points[4, 0], expected="the viewer's-left mouth corner left of the other", got="right of it")
     require(points[:2, 1].max() < points[3:, 1].min(), expected="the eyes above the mouth", got="not above it")
+    between = points[:2, 1].mean() < points[2, 1] < points[3:, 1].mean()
+    require(between, expected="the nose between the eyes and the mouth, third of the five", got="not between them")
     eyes = float(np.linalg.norm(person.landmarks[1] - person.landmarks[0]))
     error = float(np.linalg.norm(points - person.landmarks, axis=1).mean()) / eyes
     require(

@@ -8,7 +8,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 from importlib.metadata import entry_points
+from io import StringIO
 from typing import ClassVar
 
 import numpy as np
@@ -58,11 +60,13 @@ class StageContract:
         raise NotImplementedError
 
     @check(
-        catches="a factory that fails, or that works once only",
-        change="let the factory make a new stage each time it is called",
+        catches="a factory that fails, or works once only; weights that are missing, damaged or of another network",
+        change="let the factory make a new stage each time it is called, and bring its weights here first",
     )
     def test_it_can_be_made(self) -> None:
         with self.make() as first, self.make() as second:
+            if first.networks.specs:
+                _ = first.networks.fingerprint  # opens each
             require(first is not second, expected="a new stage from each call of make()", got="the same one twice")
 
     @check(catches="a `close` that fails when called again", change="let close() do nothing on a stage that is closed")
@@ -93,6 +97,15 @@ class StageContract:
             time.sleep(0.02)
         names = ", ".join(sorted(thread.name for thread in left))
         require(not left, expected="no thread of the stage after close()", got=f"{len(left)}: {names}")
+
+    @check(
+        catches="a stage that prints: its words stand among the answers of a command, and JSON is none any more",
+        change="write what people have to know to a logger, logging.getLogger(__name__)",
+    )
+    def test_it_prints_nothing(self) -> None:
+        with redirect_stdout(StringIO()) as said, self.make() as stage:
+            self._use(stage)
+        require(not said.getvalue(), expected="nothing on stdout", got=repr(said.getvalue()[:100]))
 
     @check(
         catches="a plugin that takes long to import, prints when it is imported, or starts threads then",

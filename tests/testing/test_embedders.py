@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -15,12 +16,13 @@ from facereg.registry.templates.facereg_new_name.embedder import NewStage
 from facereg.roles import Embedder
 from facereg.testing import EmbedderContract, face_crops, write_answers
 from facereg.testing.contracts import checks_of
-from facereg.types import FloatArray
+from facereg.types import Embeddings, FloatArray
 from tests.testing.planting import Fault, look, require_caught, rows
 
 Pixels = npt.NDArray[np.uint8]
 UPRIGHT, TRAINED = "upright faces are told apart best", "vectors are those of the network that was trained"
 LITTLE, DARK = "a small change changes the vector little", "dark and flat crops have a vector"
+LENGTH, ALONE = "vectors have unit length", "a batch gives what each crop gives alone"
 FLIP, SPACE = "flip adds the mirrored crop", "the space stays the same"
 TRACE, STRIDED = "crops leave no trace in the next", "crops may be read only or strided"
 
@@ -72,6 +74,38 @@ def standardised(right: Callable[[Pixels], FloatArray], pixels: Pixels) -> Float
 def centred_in_batch(right: Callable[[Pixels], FloatArray], pixels: Pixels) -> FloatArray:
     vectors: FloatArray = right(pixels) - 0.5 * right(pixels).mean(0)
     return vectors
+
+
+def middle(pixels: Pixels) -> Pixels:
+    return np.stack([cv2.resize(crop[20:-20, 20:-20], crop.shape[:2]) for crop in pixels]).astype(np.uint8)
+
+
+def first_for_all(right: Callable[[Pixels], FloatArray], pixels: Pixels) -> FloatArray:
+    return right(pixels[:1]).repeat(len(pixels), 0)
+
+
+def divides_by_contrast(right: Callable[[Pixels], FloatArray], pixels: Pixels) -> FloatArray:
+    return right(pixels) * np.float32(1 / float(pixels.std()) > 0)
+
+
+def noisy(right: Callable[[Pixels], FloatArray], pixels: Pixels) -> FloatArray:
+    return right(pixels) + np.random.default_rng().normal(size=(len(pixels), 192)).astype(np.float32)
+
+
+class TakesAnySize(Right):
+    def embed(self, pixels: Pixels) -> Embeddings:  # type: ignore[misc]
+        side = self.crop_size
+        return super().embed(np.stack([cv2.resize(crop, (side, side)) for crop in pixels]).astype(np.uint8))
+
+
+class VersionOfWords(Right):
+    version = "the first"
+
+
+class VersionOfEach(Right):
+    def __init__(self) -> None:
+        super().__init__()
+        self.version = str(id(self))
 
 
 class FlipForgotten(Right):
@@ -148,7 +182,7 @@ class Forced(Right):
         return super()._embed(pixels)
 
 
-@rows(
+FAULTS = (
     Fault("height and width exchanged", UPRIGHT, "exchanged", of_ours(lambda pixels: pixels.transpose(0, 2, 1, 3))),
     Fault("upside down", UPRIGHT, "upside down", of_ours(lambda pixels: pixels[:, ::-1])),
     Fault("BGR", TRAINED, "the vectors of its `answers` file", of_ours(lambda pixels: pixels[..., ::-1])),
@@ -165,14 +199,31 @@ class Forced(Right):
     Fault("a space of its own", SPACE, "no space of its own", SpaceOfItsOwn),
     Fault("no space", SPACE, "no space of its own", NoSpace),
     Fault("no version", SPACE, "expected a version", NoVersion),
-    Fault("depends on the batch", "a batch gives what each crop gives alone", "in a batch", of(centred_in_batch)),
+    Fault("depends on the batch", ALONE, "in a batch", of(centred_in_batch)),
     Fault("state kept from call to call", TRACE, "before and after another call", Growing),
     Fault("a cache by shape", TRACE, "of a used and a new stage", Remembers),
     Fault("not thread-safe", "threads may share it", "from several threads", Shared),
     Fault("one vector for all", "different crops give different vectors", "below 0.999", of(constant)),
     Fault("writes to read-only crops", STRIDED, "read-only", InPlace),
     Fault("crops changed in place", "the crops are not changed", "100 changed pixels", Forced),
+    Fault("mirrored", TRAINED, "`answers` file", of_ours(lambda pixels: pixels[:, :, ::-1])),
+    Fault("the middle alone looked at", TRAINED, "`answers` file", of_ours(middle)),
+    Fault("a contrast of its own", TRAINED, "`answers` file", of_ours(lambda one: 255 * (one / 255.0) ** 3)),
+    Fault("a dim that lies", LENGTH, "expected vectors of shape", of(lambda right, one: right(one)[:, :100])),
+    Fault("vectors of too few crops", ALONE, "expected vectors of shape", of(lambda right, one: right(one[:64])[:3])),
+    Fault("a batch in reverse", ALONE, "in a batch", of(lambda right, pixels: right(pixels)[::-1])),
+    Fault("the first of a batch for all", ALONE, "in a batch", of(first_for_all)),
+    Fault("NaN", LENGTH, "finite vectors", of(lambda right, pixels: right(pixels) * np.float32(np.nan))),
+    Fault("fails on a crop of one colour", DARK, "ZeroDivisionError", of(divides_by_contrast)),
+    Fault("random vectors", TRACE, "before and after another call", of(noisy)),
+    Fault("crops of another size taken", "crops of another size are refused", "got no error", TakesAnySize),
+    Fault("fails without crops", "no crops give no vectors", "got ValueError", TakesAnySize),
+    Fault("a version of words", SPACE, "version: expected letters", VersionOfWords),
+    Fault("a version of each instance", SPACE, "one space from every instance", VersionOfEach),
 )
+
+
+@rows(*FAULTS)
 def test_a_planted_fault_is_caught(fault: Fault) -> None:
     require_caught(EmbedderContract, fault)
 

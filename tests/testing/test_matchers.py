@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,11 +15,16 @@ from facereg.registry.templates.facereg_new_name.matcher import NewStage
 from facereg.roles import Matcher
 from facereg.testing import MatcherContract
 from facereg.testing.contracts import checks_of
-from facereg.types import FloatArray
+from facereg.types import Embeddings, FloatArray
 from tests.testing.planting import Fault, look, require_caught, rows
 
 THOUSANDS = "the recall stated is reached among thousands"
 CHANGES, CROWD = "what changes after a match counts in the next", "no one is lost in a crowd"
+NAMES, COSINES, TWINS = (
+    "names are kept as they are",
+    "similarities are cosines",
+    "people of equal vectors are all found",
+)
 COUNT, FOUND = "as many people come as asked for", "a known vector finds its person"
 Answer = tuple[list[tuple[str, ...]], FloatArray]
 
@@ -196,6 +203,77 @@ class KeepsItsThreshold(Right):
         pass
 
 
+class EqualOnce(Right):
+    """Holds equal vectors once."""
+
+    def _add(self, labels: list[str], vectors: FloatArray) -> None:
+        for label, vector in zip(labels, vectors, strict=True):
+            if not any((vector == one).all() for rows in self.right._people.values() for one in rows):
+                super()._add([label], vector[None])
+
+
+class AddsSome(Right):
+    def _add(self, labels: list[str], vectors: FloatArray) -> None:
+        vectors.max()  # of nothing
+        super()._add(labels, vectors)
+
+
+class WorstFirst(Right):
+    def _match(self, probes: FloatArray, k: int) -> Answer:
+        labels, similarities = super()._match(probes, k)
+        return [row[::-1] for row in labels], similarities[:, ::-1]
+
+
+class ProbesInReverse(Right):
+    def _match(self, probes: FloatArray, k: int) -> Answer:
+        return super()._match(probes[::-1], k)
+
+
+class NamesNobody(Right):
+    def _match(self, probes: FloatArray, k: int) -> Answer:
+        labels, similarities = super()._match(probes, k)
+        return [row or ("nobody",) for row in labels], similarities
+
+
+class FailsEmpty(Right):
+    def _match(self, probes: FloatArray, k: int) -> Answer:
+        max(self.right._people)  # of nobody
+        return super()._match(probes, k)
+
+
+class FailsShort(Right):
+    def _match(self, probes: FloatArray, k: int) -> Answer:
+        list(self.right._people)[min(k, 13) - 1]
+        return super()._match(probes, k)
+
+
+class FilledUp(Right):
+    def _match(self, probes: FloatArray, k: int) -> Answer:
+        labels, similarities = super()._match(probes, k)
+        more = max(0, k - similarities.shape[1])
+        return [(*row, *[""] * more) for row in labels], np.pad(similarities, ((0, 0), (0, more)), constant_values=-1)
+
+
+class CountsVectors(Right):
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self.right._people.values())
+
+
+class RemovesOne(Right):
+    def _remove(self, label: str) -> int:
+        return 1 if label in self.right._people and self.right._people[label].pop() is not None else 0
+
+
+class FailsToRemove(Right):
+    def _remove(self, label: str) -> int:
+        return len(self.right._people.pop(label))
+
+
+class TakesAnySpace(Right):
+    def _require_like(self, embeddings: Embeddings) -> None:
+        """Take them all."""
+
+
 class Approximate(Right):
     """Loses one vector in ten, as an index of cells does."""
 
@@ -222,7 +300,7 @@ class WorseAmongThousands(Right):
         return half._match(probes, k)
 
 
-@rows(
+FAULTS = (
     Fault("stale after people were added", CHANGES, "people added one by one", StaleAfterAdding),
     Fault("stale after somebody was removed", CHANGES, "nobody removed among those found", StaleAfterRemoving),
     Fault("a removed person still counted", "a removed person is forgotten", "2 vectors removed", StaleAfterRemoving),
@@ -236,27 +314,47 @@ class WorseAmongThousands(Right):
     Fault("people lost after 64", CROWD, "70 of 70 people found", lost_after(64)),
     Fault("people lost over 1000", CROWD, "expected 1500 people, got 1000", lost_after(1000)),
     Fault("the first of 1200 overwritten", CROWD, "1500 of 1500 people found", overwritten_after(1024)),
-    Fault("names merged by case", "names are kept as they are", "8 people, got 6", renamed(str.lower)),
-    Fault("names stripped", "names are kept as they are", "8 people, got 7", renamed(str.strip)),
-    Fault("names cut", "names are kept as they are", "8 people", renamed(lambda name: name[:3])),
+    Fault("names merged by case", NAMES, "11 people, got 9", renamed(str.lower)),
+    Fault("names stripped", NAMES, "11 people, got 10", renamed(str.strip)),
+    Fault("names cut", NAMES, "11 people", renamed(lambda name: name[:3])),
     Fault("names changed", FOUND, "people just added found", renamed(str.upper)),
     Fault("names of others", FOUND, "people just added found", WrongOwner),
     Fault(
         "similarities scaled",
-        "similarities are cosines",
+        COSINES,
         "cosines to who was found",
         scored(lambda one: one * np.float32(0.5)),
     ),
-    Fault(
-        "squared distances", "similarities are cosines", "cosines", scored(lambda one: (2 * one - 2).astype(np.float32))
-    ),
+    Fault("squared distances", COSINES, "cosines", scored(lambda one: (2 * one - 2).astype(np.float32))),
     Fault("a person for each vector", "a person comes once however many vectors", "once each", OneEntryAVector),
     Fault("not thread-safe", "threads may share it", "got", Unlocked),
     Fault("answers remembered", "a batch gives what each probe gives alone", "alone and among 300", Remembers),
     Fault("threshold ignored", "below the threshold is nobody", "for 0.6 and 0.4 at 0.3", KeepsItsThreshold),
     Fault("recall lost in a large index", THOUSANDS, "500 of the closest of 10000 people", WorseAmongThousands),
     Fault("recall below what is stated", CROWD, "as its recall of 0.99 states", WorseThanStated),
+    Fault("one name for equal vectors", TWINS, "ada and bob, of one vector", EqualOnce),
+    Fault("fails where nobody is added", TWINS, "got PluginError", AddsSome),
+    Fault("similarities in 0..1", COSINES, "cosines", scored(lambda one: (one + 1) / np.float32(2))),
+    Fault("negative similarities cut off", COSINES, "cosines", scored(lambda one: np.maximum(one, np.float32(0)))),
+    Fault("similarities rounded", COSINES, "cosines", scored(lambda one: one.round(2))),
+    Fault("the worst first", FOUND, "descending rows", WorstFirst),
+    Fault("probes in reverse", FOUND, "people just added found", ProbesInReverse),
+    Fault("names given in place of none", "nobody known gives nobody", "expected an answer", NamesNobody),
+    Fault("fails where nobody is known", "nobody known gives nobody", "ValueError", FailsEmpty),
+    Fault("fails where fewer are known than asked for", COUNT, "IndexError", FailsShort),
+    Fault("filled up to k with nobody", COUNT, "12 of 12 people for k=40", FilledUp),
+    Fault("vectors counted as people", "a person comes once however many vectors", "3 people", CountsVectors),
+    Fault("removes a vector of several", "a removed person is forgotten", "2 vectors removed", RemovesOne),
+    Fault("fails to remove who is not known", "a removed person is forgotten", "KeyError", FailsToRemove),
+    Fault(
+        "names in one spelling of Unicode", NAMES, "11 people, got 10", renamed(partial(unicodedata.normalize, "NFC"))
+    ),
+    Fault("names of 64 letters at most", NAMES, "11 people, got 10", renamed(lambda name: name[:64])),
+    Fault("compares vectors of other embedders", "another space is refused", "got no error", TakesAnySpace),
 )
+
+
+@rows(*FAULTS)
 def test_a_planted_fault_is_caught(fault: Fault) -> None:
     require_caught(MatcherContract, fault)
 
