@@ -186,6 +186,15 @@ COFW_29 = Layout(
     five=((16,), (17,), (20,), (22,), (23,)),
 )
 
+INSIGHTFACE_106 = Layout(
+    "insightface-106",  # 2d106det.onnx of InsightFace's packs; its drawing of the points names no lines and no pairs
+    106,
+    edges=(),
+    pairs=(),
+    eyes=(38, 88),
+    five=((38,), (88,), (86,), (52,), (61,)),
+)
+
 FIVE = Layout(
     "five",  # as everywhere here, see facereg.types; labels of MTFL and CelebA
     5,
@@ -195,7 +204,9 @@ FIVE = Layout(
     five=tuple((point,) for point in range(5)),
 )
 
-LAYOUTS: Mapping[str, Layout] = MappingProxyType({each.name: each for each in (WFLW_98, W300_68, COFW_29, FIVE)})
+LAYOUTS: Mapping[str, Layout] = MappingProxyType(
+    {each.name: each for each in (WFLW_98, W300_68, INSIGHTFACE_106, COFW_29, FIVE)}
+)
 
 
 def layout(name: str) -> Layout:

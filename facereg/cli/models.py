@@ -1,4 +1,4 @@
-"""models, models NAME, models fetch."""
+"""models, models NAME, models fetch; describe is in `describing`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from facereg.cli.describing import describe
 from facereg.cli.fetching import bytes_shown
 from facereg.cli.options import Json, counted, print_json
 from facereg.cli.streams import complain, say
@@ -69,6 +70,9 @@ def fetch(
             else:
                 state = "brought" if fetched.brought else "is here"
                 say(f"{fetched.network} {state}: {fetched.path}, {counted(fetched.size, 'byte')}")
+
+
+app.command()(describe)
 
 
 def _summed(spec: ModelSpec) -> str:

@@ -15,6 +15,9 @@ Models = Annotated[list[str] | None, typer.Option("--model", help="Only this mod
 Weights = Annotated[
     list[str] | None, typer.Option("--weights", metavar="MODEL=PATH", help="Folder or file for a model's own.")
 ]
+PipelineFile = Annotated[
+    Path | None, typer.Option("--pipeline", metavar="FILE", help="The models of a pipeline file, with its weights.")
+]
 Repository = Annotated[Path, typer.Option("--repository", help="Folder of the model repository.")]
 
 
@@ -97,6 +100,20 @@ def retire(
         answer(
             json, {"name": network, "version": number, "state": "retired"}, f"{network}: version {number} is retired"
         )
+
+
+def with_pipeline(
+    pipeline: Path | None, models: list[str] | None, weights: list[str] | None
+) -> tuple[list[str] | None, dict[str, str | Path]]:
+    """Return the models named, those of a pipeline file among them, and the weights of each that has others."""
+    from facereg.pipeline.composition import Composition
+    from facereg.serving.repository import models_of
+
+    given = by_model(weights)
+    if pipeline is None:
+        return models, given
+    found = models_of(Composition.read(pipeline), default_registry())
+    return [*found, *(models or [])], {name: path for name, path in found.items() if path is not None} | given
 
 
 def named_models(models: list[str] | None, weights: list[str] | None) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from facereg.cli.options import Json, answer, checked_runner, complain, counted, misused
-from facereg.cli.rollout import Models, Repository, Weights, by_model, retire, rollout
+from facereg.cli.rollout import Models, PipelineFile, Repository, Weights, retire, rollout, with_pipeline
 from facereg.errors import ContractError, FaceregError
 from facereg.networks.triton.address import parse_address
 from facereg.registry.installed import default_registry
@@ -23,6 +23,7 @@ def build(
     out: Annotated[Path, typer.Option("--out", help="Folder of the model repository.")] = Path("triton_repo"),
     model: Models = None,
     weights: Weights = None,
+    pipeline: PipelineFile = None,
     max_batch: Annotated[
         int | None, typer.Option(help="No network takes larger batches; default: each its own.")
     ] = None,
@@ -40,7 +41,7 @@ def build(
 ) -> None:
     """Write a model repository of every network whose weights are there.
 
-    Example: facereg triton build --out triton_repo --weights onnx-arcface=mine.onnx
+    Example: facereg triton build --out triton_repo --pipeline mine.toml
     """
     from facereg.serving.config import ServingOptions
     from facereg.serving.repository import build_repository
@@ -54,7 +55,8 @@ def build(
         tensorrt=tensorrt,
         queue_delay_us=queue_delay_us,
     )
-    built = build_repository(out, registry=default_registry(), models=model, weights=by_model(weights), options=options)
+    models, files = with_pipeline(pipeline, model, weights)
+    built = build_repository(out, registry=default_registry(), models=models, weights=files, options=options)
     for entry in built:
         state = "left out" if entry.reason else "built"
         document = {"name": entry.network, "model": entry.model, "state": state, "sha256": entry.sha256 or None}
@@ -78,6 +80,7 @@ def check(
     picture: Annotated[Path | None, typer.Option(help="Default: a photograph that comes with scikit-image.")] = None,
     model: Models = None,
     weights: Weights = None,
+    pipeline: PipelineFile = None,
     json: Json = False,
 ) -> None:
     """Run every network here and on the server, on a real picture; exit status 1 where one differs.
@@ -97,7 +100,8 @@ def check(
             "the default picture needs scikit-image; pip install 'facereg-core[app]', or give --picture"
         )
     failed = passed = 0
-    for entry in check_server(address, image, registry=default_registry(), models=model, weights=by_model(weights)):
+    models, files = with_pipeline(pipeline, model, weights)
+    for entry in check_server(address, image, registry=default_registry(), models=models, weights=files):
         failed += entry.state == "failed"
         passed += entry.state == "passed"
         document = asdict(entry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import onnxruntime
@@ -52,6 +53,8 @@ class OnnxRunner(Runner):
                 f"{device}: ONNX Runtime could not start {provider}; check the driver, or use device='cpu'"
             )
         self._input_names, self._output_names = self._tensors(path, self._session)
+        if self._session.get_inputs()[0].shape[:1] == [1]:  # as many published files have it
+            self.spec = replace(spec, max_batch=1)
 
     def _tensors(self, path: Path, session: onnxruntime.InferenceSession) -> tuple[list[str], list[str]]:
         """Return the file's names for the spec's inputs and outputs."""

@@ -62,6 +62,9 @@ class ModelSpec:
             aligner that takes `factor` and `shift`.
         aligner: for detectors, the name of the aligner that a pipeline takes where nobody says which; empty for
             `five-point`. One that finds its own points, where the detector gives none or coarse ones.
+        recognises: `package.module:callable` that tells whether a published ONNX file is one for this model, which has
+            one network: called with a `PublishedFile` it gives the options with which the model takes that file, each
+            as its value and how it is known, or None where the file is another's. `facereg models describe` asks it.
     Raises:
         PluginError: if a field is not what it should be.
     """
@@ -80,12 +83,17 @@ class ModelSpec:
     tag: str = field(default="", kw_only=True)
     square: tuple[float, float] | None = field(default=None, kw_only=True)
     aligner: str = field(default="", kw_only=True)
+    recognises: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         require_name("ModelSpec", self.name)
         require_reference(f"{self.name}: factory", self.factory)
         if self.options_from:
             require_reference(f"{self.name}: options_from", self.options_from)
+        if self.recognises:
+            require_reference(f"{self.name}: recognises", self.recognises)
+            if len(self.networks) != 1:
+                raise PluginError(f"{self.name}: recognises: expected a model of one network, got {len(self.networks)}")
         if self.role not in get_args(RoleName):
             raise PluginError(f"{self.name}: role: expected one of {', '.join(get_args(RoleName))}, got {self.role!r}")
         for place in ("licence", "paper", "summary", "card"):

@@ -19,6 +19,7 @@ from facereg.errors import PluginError, RunnerError, WeightsError
 from facereg.networks.matching import Kind, dims_fit, rows_of_declared
 from facereg.networks.onnx import open_session
 from facereg.networks.spec import NetworkSpec, TensorSpec, weights_version
+from facereg.pipeline.composition import Composition
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import Registry
 from facereg.serving.config import (
@@ -99,6 +100,16 @@ def build_repository(
                 ) from error
             built.append(Built(spec.name, model.full_name, network.sha256))
     return built
+
+
+def models_of(composition: Composition, registry: Registry) -> dict[str, str | Path | None]:
+    """Return the models of a pipeline that have networks, each with the weights that it has there in place of its own.
+
+    Raises:
+        UnknownNameError: if one is not installed.
+    """
+    stages = composition.settled(registry).stages
+    return {each.name: each.weights for each in stages if registry.model(each.name, role=each.role).networks}
 
 
 def by_full_name(registry: Registry, weights: Mapping[str, str | Path] | None) -> dict[str, str | Path]:

@@ -1,1 +1,1 @@
-"""Published ONNX files as stages: YuNet detectors, landmark aligners and ArcFace-style embedders."""
+"""Published ONNX files as stages: detectors of five kinds, landmark aligners and embedders."""

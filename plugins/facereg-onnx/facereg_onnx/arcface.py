@@ -1,14 +1,16 @@
-"""Any embedder that takes ArcFace's 112x112 crops."""
+"""Any embedder that takes square crops."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
 from facereg import Embedder, FloatArray, Networks, Opener, Where
 from facereg_onnx.options import ArcFaceOptions
+from facereg_onnx.pixels import scaled
 from facereg_onnx.plugin import ARCFACE
 
 
@@ -18,7 +20,7 @@ class Opening(ArcFaceOptions, Where):
 
 
 class OnnxArcFace(Embedder):
-    """An embedder file of yours: (N, 3, 112, 112) float32 RGB in -1..1 to (N, D) float32.
+    """An embedder file of yours: (N, 3, S, S) float32, RGB in -1..1 where its options say no other, to (N, D) float32.
 
     Args:
         networks: the one network.
@@ -29,24 +31,29 @@ class OnnxArcFace(Embedder):
     name = "onnx-arcface"
 
     def __init__(self, networks: Networks, options: ArcFaceOptions | None = None) -> None:
-        options = options or ArcFaceOptions()
-        super().__init__(networks, flip=options.flip)
-        self.mean, self.scale, self.bgr = options.mean, options.scale, options.bgr
-        self.version = _version(options)
-        self.dim = self._embed(np.zeros((1, 112, 112, 3), np.uint8)).shape[1]
+        self.options = options or ArcFaceOptions()
+        super().__init__(networks, flip=self.options.flip)
+        self.crop_size = self.options.size
+        if self.options.template is not None:
+            self.template = np.array(self.options.template, np.float32).reshape(5, 2)
+        self.version = _version(self.options)
+        self.dim = self._embed(np.zeros((1, self.crop_size, self.crop_size, 3), np.uint8)).shape[1]
 
     def _embed(self, pixels: npt.NDArray[np.uint8]) -> FloatArray:
-        ordered = pixels[..., ::-1] if self.bgr else pixels
-        scaled = (ordered.transpose(0, 3, 1, 2).astype(np.float32) - self.mean) / self.scale
-        vectors: FloatArray = self.networks[ARCFACE.name].infer({"input": np.ascontiguousarray(scaled, np.float32)})[
-            "embedding"
-        ]
+        given = scaled(pixels, self.options, channels_last=self.options.channels_last)
+        vectors: FloatArray = self.networks[ARCFACE.name].infer({"input": given})["embedding"]
         return vectors
 
 
 def _version(options: ArcFaceOptions) -> str:
-    """Return what tells vectors of pixels scaled otherwise from the usual: nothing for the latter."""
-    usual = ArcFaceOptions()
-    if (options.mean, options.scale, options.bgr) == (usual.mean, usual.scale, usual.bgr):
-        return ""
-    return f"mean{options.mean:.9g}-scale{options.scale:.9g}{'-bgr' if options.bgr else ''}".replace("+", "")
+    """Return what tells vectors of pixels taken otherwise from the usual: nothing for the latter."""
+    usual, parts = ArcFaceOptions(), []
+    if (options.mean, options.scale, options.bgr) != (usual.mean, usual.scale, usual.bgr):
+        mean = (options.mean,) if isinstance(options.mean, float | int) else options.mean
+        parts += [f"mean{'_'.join(f'{value:.9g}' for value in mean)}", f"scale{options.scale:.9g}"]
+        parts += ["bgr"] * options.bgr
+    if options.size != usual.size:
+        parts.append(f"size{options.size}")
+    if options.template is not None:
+        parts.append(f"template{crc32(np.array(options.template, '<f4').tobytes()):08x}")
+    return "-".join(parts).replace("+", "")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from facereg import ContractError, FloatArray, LandmarkAligner, Networks, Opener, Where, layout
 from facereg_onnx.options import OnnxLandmarkOptions
+from facereg_onnx.pixels import scaled
 from facereg_onnx.plugin import LANDMARKS
 
 
@@ -33,18 +34,18 @@ class OnnxLandmarks(LandmarkAligner):
         options = options or OnnxLandmarkOptions()
         super().__init__(networks, options)
         self.layout, self.side, self.margin = layout(options.layout), options.side, options.margin
-        self._mean, self._scale, self._bgr, self._pixels = options.mean, options.scale, options.bgr, options.pixels
+        self._file = options
 
     def _find(self, crops: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
-        ordered = crops[..., ::-1] if self._bgr else crops
-        scaled = (ordered.transpose(0, 3, 1, 2).astype(np.float32) - self._mean) / self._scale
-        given = self.networks[LANDMARKS.name].infer({"input": np.ascontiguousarray(scaled, np.float32)})["points"]
+        given = self.networks[LANDMARKS.name].infer({"input": scaled(crops, self._file)})["points"]
         if given.shape[1] != 2 * self.layout.points:
             raise ContractError(
                 f"{self.name}: expected {2 * self.layout.points} numbers, the points of layout {self.layout.name}, "
                 f"got {given.shape[1]}; name the file's layout in option layout"
             )
         points: FloatArray = given.reshape(len(crops), -1, 2)
-        if not self._pixels:
+        if self._file.centred:
+            points = (points + 1) * np.float32(self.side / 2)  # InsightFace's pixels, whose centres are at integers
+        elif not self._file.pixels:
             points = points * self.side - np.float32(0.5)  # shares are of the crop's edges; pixel centres are integers
         return points, np.ones(len(crops), np.float32)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from facereg_onnx.arcface import OnnxArcFace
+from facereg_onnx.decoding import STRIDES, yunet
+from facereg_onnx.detectors import YuNet
 from facereg_onnx.landmarks import OnnxLandmarks
 from facereg_onnx.options import ArcFaceOptions, OnnxLandmarkOptions, YuNetOptions
-from facereg_onnx.plugin import ARCFACE, LANDMARKS, STRIDES, YUNET
-from facereg_onnx.yunet import YuNet, decode
+from facereg_onnx.plugin import ARCFACE, LANDMARKS, YUNET
 
 from facereg.builtin.layouts import WFLW_98
 from facereg.errors import ContractError, WeightsError
@@ -107,11 +108,11 @@ def heads_of_a_face() -> dict[str, Tensor]:
 
 def test_a_cell_of_yunet_is_decoded_by_hand() -> None:
     given = heads_of_a_face()
-    boxes, scores, points = decode(given, 64, 0.5)
-    assert boxes == pytest.approx(np.array([[12, 6, 28, 14]]), abs=1e-4)
-    assert scores == pytest.approx([0.6])
-    assert points == pytest.approx(np.array([[[16, 8], [24, 8], [20, 12], [16, 16], [24, 16]]]), abs=1e-4)
-    assert len(decode(given, 64, 0.7)[0]) == 0
+    boxes, scores, points = yunet([given[head.name][0] for head in YUNET.outputs], 32, 64)
+    assert np.flatnonzero(scores).tolist() == [cell := 10]
+    assert boxes[cell] == pytest.approx([12, 6, 28, 14], abs=1e-4)
+    assert scores[cell] == pytest.approx(0.6)
+    assert points[cell] == pytest.approx(np.array([[16, 8], [24, 8], [20, 12], [16, 16], [24, 16]]), abs=1e-4)
 
 
 class OneFace(Runner):
