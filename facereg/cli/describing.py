@@ -39,7 +39,8 @@ def describe(
     registry = default_registry()
     image = photograph() if picture is None else read_image(picture)
     found = describe_files(files, registry)
-    place = Path(f"{files[0].resolve().stem}.toml") if out is None else out
+    first = files[0].resolve()
+    place = Path(f"{first.name if first.is_dir() else first.stem}.toml") if out is None else out
     text = write_pipeline(found, place)
     for each in found:
         if json:

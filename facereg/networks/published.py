@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import onnxruntime
@@ -12,7 +13,7 @@ import onnxruntime
 from facereg.errors import BrokenNetworkError, MissingExtraError, words_of
 from facereg.networks.onnx import open_session
 from facereg.networks.runner import Tensor
-from facereg.networks.spec import NetworkSpec
+from facereg.networks.spec import DType, NetworkSpec, TensorSpec
 
 try:
     import onnx
@@ -25,7 +26,6 @@ ALIKE = 1e-3  # of the largest number of an output; sums are added up in another
 STAYS = "its batch stays of the size it has, so that no server takes it"
 SCALING = frozenset({"Sub", "Add", "Mul", "Div", "BatchNormalization"})
 PASSING = frozenset({"Cast", "Identity", "Transpose"})  # what may come before
-Dims = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +34,17 @@ class PublishedFile:
 
     Args:
         name: of the file, without its ending.
-        inputs, outputs: dims of each tensor by its name, in order; None where the file leaves a size open.
+        inputs, outputs: its tensors, in order; sizes are None where the file leaves them open.
         scales_pixels: the first thing it does with its first input is to add, subtract, multiply or divide.
     """
 
     name: str
-    inputs: dict[str, Dims]
-    outputs: dict[str, Dims]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     scales_pixels: bool
 
     def __str__(self) -> str:
-        shown = ("; ".join(f"{name} {_shape(dims)}" for name, dims in each.items()) for each in self.tensors)
-        return " to ".join(shown)
-
-    @property
-    def tensors(self) -> tuple[dict[str, Dims], dict[str, Dims]]:
-        """Return the inputs and the outputs."""
-        return self.inputs, self.outputs
+        return " to ".join("; ".join(map(_shown, tensors)) for tensors in (self.inputs, self.outputs))
 
 
 def read_published(path: Path) -> tuple[PublishedFile, bytes]:
@@ -65,10 +59,10 @@ def read_published(path: Path) -> tuple[PublishedFile, bytes]:
         raise BrokenNetworkError(f"{path}: expected an ONNX file, got: {error.strerror or error}") from error
     open_session(content, path, onnxruntime.SessionOptions())  # which says what is wrong with it
     graph = onnx.load_from_string(content).graph
-    constants = {each.name for each in graph.initializer}  # files of old versions list them as inputs too
-    inputs = {each.name: _dims(each) for each in graph.input if each.name not in constants}
-    outputs = {each.name: _dims(each) for each in graph.output}
-    return PublishedFile(path.stem, inputs, outputs, _scales(graph, next(iter(inputs), ""))), content
+    inputs, outputs = tuple(map(_tensor, _inputs(graph))), tuple(map(_tensor, graph.output))
+    if not inputs or not outputs:
+        raise BrokenNetworkError(f"{path}: expected a network that takes and gives something")
+    return PublishedFile(path.stem, inputs, outputs, _scales(graph, inputs[0].name)), content
 
 
 def fitting_copy(content: bytes, spec: NetworkSpec, path: Path) -> bytes | None:
@@ -85,13 +79,13 @@ def fitting_copy(content: bytes, spec: NetworkSpec, path: Path) -> bytes | None:
     """
     model = onnx.load_from_string(content)
     graph = model.graph
-    constants = {each.name for each in graph.initializer}
-    inputs = [each for each in graph.input if each.name not in constants]
+    inputs = _inputs(graph)
     missing = [
         0 < len(_dims(each)) < len(tensor.dims) for each, tensor in zip(graph.output, spec.outputs, strict=False)
     ]
     more = len(graph.output) > len(spec.outputs) and spec.tensors_by_position
-    if not any(missing) and not more and all(_dims(each)[:1] == (None,) for each in (*inputs, *graph.output)):
+    fixed = any(_dims(each)[:1] != (None,) for each in (*inputs, *graph.output))
+    if not fixed and not any(missing) and not more:
         return None
     if more:
         del graph.output[len(spec.outputs) :]
@@ -141,37 +135,49 @@ def _scales(graph: onnx.GraphProto, name: str) -> bool:
 
 
 def _open_shapes(graph: onnx.GraphProto) -> None:
-    """Open the batch, which is 1, in shapes that are stated as constants."""
+    """Open the batch, which is 1, in shapes and sizes that are stated as constants."""
     held = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             held[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
-    for number, node in enumerate(graph.node):
-        shape = held.get(node.input[1]) if node.op_type == "Reshape" else None
-        if shape is not None and len(shape) > 1 and shape[0] == 1:
+    for number, node in reversed(list(enumerate(graph.node))):  # from behind: nodes come in between
+        place = {"Reshape": 1, "Resize": 3}.get(node.op_type, len(node.input))
+        stated = held.get(node.input[place]) if place < len(node.input) else None
+        if stated is None or len(stated) < 2 or stated[0] != 1:
+            continue
+        stem, rest = f"facereg_{number}", [int(size) for size in stated[1:]]
+        if node.op_type == "Reshape":
             # what the rest leaves over; where that is said of another axis, as many as come in
-            opened = [0 if -1 in shape[1:] else -1, *shape[1:]]
-            node.input[1] = _constant(graph, f"facereg_shape_{number}", np.array(opened, np.int64))
+            shape = np.array([0 if -1 in rest else -1, *rest], np.int64)
+            node.input[place] = _constant(graph, stem, shape)
+        else:
+            before = _with_batch(graph, node.input[0], rest, stem)
+            node.input[place] = f"{stem}_dims"
+            for each in reversed(before):
+                graph.node.insert(number, each)
 
 
 def _add_batch(graph: onnx.GraphProto, output: onnx.ValueInfoProto, source: str) -> None:
     """Put a batch axis, that of the tensor `source`, before the axes of an output whose rows are those of all."""
     inner, stem = f"{output.name}_rows", f"facereg_{output.name}"
+    rest = [-1, *(size or -1 for size in _dims(output)[1:])]
     for node in graph.node:
         node.output[:] = [inner if name == output.name else name for name in node.output]
         node.input[:] = [inner if name == output.name else name for name in node.input]
-    rest = [-1, *(size or -1 for size in _dims(output)[1:])]
+    graph.node.extend(_with_batch(graph, source, rest, stem))
+    graph.node.append(helper.make_node("Reshape", [inner, f"{stem}_dims"], [output.name]))
+    _declare(output, [None, None, *_dims(output)[1:]])
+
+
+def _with_batch(graph: onnx.GraphProto, source: str, rest: Sequence[int], stem: str) -> list[onnx.NodeProto]:
+    """Return the nodes that give `STEM_dims`: the batch of a tensor, and the rest."""
     tail = _constant(graph, f"{stem}_tail", np.array(rest, np.int64))
     first = _constant(graph, f"{stem}_first", np.array([0], np.int64))
-    graph.node.extend(
-        [
-            helper.make_node("Shape", [source], [f"{stem}_shape"]),
-            helper.make_node("Gather", [f"{stem}_shape", first], [f"{stem}_batch"]),
-            helper.make_node("Concat", [f"{stem}_batch", tail], [f"{stem}_dims"], axis=0),
-            helper.make_node("Reshape", [inner, f"{stem}_dims"], [output.name]),
-        ]
-    )
-    _declare(output, [None, None, *_dims(output)[1:]])
+    return [
+        helper.make_node("Shape", [source], [f"{stem}_shape"]),
+        helper.make_node("Gather", [f"{stem}_shape", first], [f"{stem}_batch"]),
+        helper.make_node("Concat", [f"{stem}_batch", tail], [f"{stem}_dims"], axis=0),
+    ]
 
 
 def _constant(graph: onnx.GraphProto, name: str, value: Tensor) -> str:
@@ -185,10 +191,22 @@ def _declare(tensor: onnx.ValueInfoProto, dims: Iterable[int | None]) -> None:
     tensor.CopyFrom(helper.make_tensor_value_info(tensor.name, tensor.type.tensor_type.elem_type, sizes))
 
 
-def _dims(tensor: onnx.ValueInfoProto) -> Dims:
+def _inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs; files of old versions list their constants among them."""
+    constants = {each.name for each in graph.initializer}
+    return [each for each in graph.input if each.name not in constants]
+
+
+def _tensor(tensor: onnx.ValueInfoProto) -> TensorSpec:
+    kind = helper.tensor_dtype_to_np_dtype(tensor.type.tensor_type.elem_type).name
+    return TensorSpec(tensor.name, cast(DType, kind), _dims(tensor))  # whatever it is: models compare
+
+
+def _dims(tensor: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     shape = tensor.type.tensor_type.shape.dim
     return tuple(each.dim_value if each.HasField("dim_value") and each.dim_value > 0 else None for each in shape)
 
 
-def _shape(dims: Dims) -> str:
-    return f"({', '.join('any' if size is None else str(size) for size in dims)})"
+def _shown(tensor: TensorSpec) -> str:
+    sizes = ", ".join("any" if size is None else str(size) for size in tensor.dims)
+    return f"{tensor.name} {tensor.dtype} ({sizes})"

@@ -23,7 +23,8 @@ VECTORS = range(64, 2049)  # how many numbers embedders give
 
 def yunet(file: PublishedFile) -> Options | None:
     """Return the options of `yunet` for a file with the names of its heads."""
-    return _detector(file, YuNetOptions()) if {head.name for head in YUNET.outputs} <= set(file.outputs) else None
+    named = {head.name for head in YUNET.outputs} <= {head.name for head in file.outputs}
+    return _detector(file, YuNetOptions()) if named else None
 
 
 def scrfd(file: PublishedFile) -> Options | None:
@@ -39,14 +40,14 @@ def retinaface(file: PublishedFile) -> Options | None:
 
 def yolov5_face(file: PublishedFile) -> Options | None:
     """Return the options of `onnx-yolov5-face` for a file with one output of 16 numbers an anchor."""
-    [dims, *more] = file.outputs.values()
-    return _detector(file, YoloFaceOptions()) if not more and len(dims) == 3 and dims[2] == 16 else None
+    dims = file.outputs[0].dims
+    return _detector(file, YoloFaceOptions()) if len(file.outputs) == 1 and len(dims) == 3 and dims[2] == 16 else None
 
 
 def yolov8_face(file: PublishedFile) -> Options | None:
     """Return the options of `onnx-yolov8-face` for a file with one output of 20 numbers an anchor."""
-    [dims, *more] = file.outputs.values()
-    return _detector(file, YoloFaceOptions()) if not more and len(dims) == 3 and 20 in dims[1:] else None
+    dims = file.outputs[0].dims
+    return _detector(file, YoloFaceOptions()) if len(file.outputs) == 1 and len(dims) == 3 and 20 in dims[1:] else None
 
 
 def embedder(file: PublishedFile) -> Options | None:
@@ -54,12 +55,12 @@ def embedder(file: PublishedFile) -> Options | None:
 
     Of colours and scale nothing is to be seen but whether the file scales by itself: they are guessed, by the name.
     """
-    dims, vector = next(iter(file.inputs.values())), next(iter(file.outputs.values()))
-    if len(file.inputs) != 1 or len(dims) != 4 or len(vector) != 2 or vector[1] not in VECTORS or _layout(file):
+    dims, vector = _picture(file), file.outputs[0].dims
+    if not dims or len(vector) != 2 or vector[1] not in VECTORS or _layout(file):
         return None
     last = dims[3] == 3
     height, width = dims[1:3] if last else dims[2:]
-    if height != width or 3 not in (dims[1], dims[3]):
+    if height != width:
         return None
     usual, name = ArcFaceOptions(), file.name.lower()
     facenet = height == 160  # px; of FaceNet (Schroff et al. 2015) as it is published
@@ -75,8 +76,8 @@ def embedder(file: PublishedFile) -> Options | None:
 
 def landmarks(file: PublishedFile) -> Options | None:
     """Return the options of `onnx-landmarks` for a file from a square picture to the points of a known layout."""
-    layout, dims = _layout(file), next(iter(file.inputs.values()))
-    if len(file.inputs) != 1 or len(file.outputs) != 1 or not layout or dims[1:2] != (3,) or dims[2] != dims[3]:
+    layout, dims = _layout(file), _picture(file)
+    if not dims or len(file.outputs) != 1 or not layout or dims[1] != 3 or dims[2] != dims[3]:
         return None
     count = f"shown: {LAYOUTS[layout].points} points"
     side = (dims[2], "shown") if dims[2] else (112, "guessed: the file takes any")
@@ -93,13 +94,20 @@ def landmarks(file: PublishedFile) -> Options | None:
 
 def _detector(file: PublishedFile, usual: DetectorOptions) -> Options | None:
     """Return the options that follow from a detector's input; None where that is no picture."""
-    [dims, *more] = file.inputs.values()
-    if more or len(dims) != 4 or dims[1] != 3:
+    dims = _picture(file)
+    if not dims or dims[1] != 3:
         return None
     height, width = dims[2:]
     sides: Options = {"canvas": ([width, height], "shown: the file takes one size")} if height and width else {}
     bgr = (usual.bgr, "guessed: as published files of this kind")
     return {**sides, **_pixels(file, usual.mean, usual.scale, "as published files of this kind"), "bgr": bgr}
+
+
+def _picture(file: PublishedFile) -> tuple[int | None, ...]:
+    """Return the dims of the one picture that a file takes; none where it takes something else."""
+    [first, *more] = file.inputs
+    fits = not more and first.dtype == "float32" and len(first.dims) == 4 and 3 in (first.dims[1], first.dims[3])
+    return first.dims if fits else ()
 
 
 def _pixels(file: PublishedFile, mean: Mean, scale: float, whose: str) -> Options:
@@ -110,11 +118,11 @@ def _pixels(file: PublishedFile, mean: Mean, scale: float, whose: str) -> Option
 
 def _layout(file: PublishedFile) -> str:
     """Return the layout with half as many points as the first output has numbers, or ''."""
-    dims = next(iter(file.outputs.values()))
+    dims = file.outputs[0].dims
     points = {2 * each.points: each.name for each in LAYOUTS.values()}
     return points.get(dims[1] or 0, "") if len(dims) == 2 else ""
 
 
 def _widths(file: PublishedFile) -> list[int]:
     """Return the last size of every output that states one."""
-    return [dims[-1] for dims in file.outputs.values() if dims and dims[-1]]
+    return [head.dims[-1] for head in file.outputs if head.dims and head.dims[-1]]

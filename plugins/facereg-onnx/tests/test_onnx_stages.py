@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from facereg_onnx.arcface import OnnxArcFace
@@ -16,12 +17,13 @@ from facereg_onnx.plugin import ARCFACE, LANDMARKS, YUNET
 
 from facereg.builtin.layouts import WFLW_98
 from facereg.errors import ContractError, WeightsError
+from facereg.images import read_image
 from facereg.networks.runner import Networks, Runner, Tensor
 from facereg.registry.installed import Registry
 from facereg.roles import Aligner, Detector, Embedder
 from facereg.testing import AlignerContract, DetectorContract, EmbedderContract
 from facereg.testing.pictures import noise, portraits
-from facereg.types import Faces, FloatArray
+from facereg.types import Faces, FloatArray, Image
 
 
 @pytest.mark.weights
@@ -34,6 +36,31 @@ class TestYuNetKeepsTheContract(DetectorContract):
         stage = Registry.load().create("yunet", role="detector", weights=self.file, threads=1)
         assert isinstance(stage, Detector)
         return stage
+
+
+def found_by_opencv(file: Path, image: Image) -> FloatArray:
+    """Return x y w h, five points and score of each face, (N, 15), the best first."""
+    size = image.shape[1], image.shape[0]
+    found = cv2.FaceDetectorYN.create(str(file), "", size, 0.6, 0.45).detect(image[..., ::-1].copy())[1]
+    rows = np.empty((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
+    return rows[np.argsort(-rows[:, 14], kind="stable")]
+
+
+@pytest.mark.data
+@pytest.mark.weights
+def test_a_published_yunet_finds_what_opencv_finds_with_it(face_data: Path, reference_weights: Path) -> None:
+    file, faces = reference_weights / "yunet_n_dynamic.onnx", 0
+    with Registry.load().create("yunet", role="detector", weights=file, threads=1, longest=None) as detector:
+        for path in sorted((face_data / "faces-in-crowds" / "images").iterdir())[:12]:
+            image = read_image(path)
+            [ours] = detector.detect([image])
+            theirs = found_by_opencv(file, image)
+            corners = np.concatenate([theirs[:, :2], theirs[:, :2] + theirs[:, 2:4]], 1)
+            assert ours.scores == pytest.approx(theirs[:, 14], abs=1e-3)
+            assert ours.boxes == pytest.approx(corners, abs=1)  # px
+            assert ours.landmarks == pytest.approx(theirs[:, 4:14].reshape(-1, 5, 2), abs=1)
+            faces += len(ours)
+    assert faces > 20
 
 
 @pytest.mark.weights
