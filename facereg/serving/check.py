@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ from facereg.networks.triton.runner import TritonRunner
 from facereg.networks.triton.served import served_versions
 from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import Registry
-from facereg.serving.repository import by_full_name, chosen_models
+from facereg.serving.repository import by_full_name, chosen_models, served_network
 from facereg.types import Image
 
 TOLERANCE = 1e-3  # of the largest value: a GPU adds up in another order, and ONNX Runtime lets it use TF32
@@ -91,7 +91,7 @@ def _check(
     sha256 = file_sha256(path)
     version, versions = weights_version(sha256), served_versions(address, spec.name)
     try:
-        inputs = inputs_from_picture(spec, picture)
+        inputs = inputs_from_picture(sized(spec, path), picture)
         with open_network(spec, weights=weights) as here, TritonRunner(spec, address, sha256=sha256) as there:
             mine, theirs = here.infer(inputs), there.infer(inputs)
     except FaceregError as error:
@@ -102,6 +102,16 @@ def _check(
         return NetworkCheck(spec.name, model.full_name, "passed", difference, "", version, versions)
     wrong = f"expected a difference of at most {tolerance:g}, got {difference:.3g}; see the server's precision"
     return NetworkCheck(spec.name, model.full_name, "failed", difference, wrong, version, versions)
+
+
+def sized(spec: NetworkSpec, path: Path) -> NetworkSpec:
+    """Return the network with the sizes of its file, which may leave fewer open than a spec that many files fit.
+
+    Raises:
+        RunnerError: if the file is no network, or not that of the spec.
+    """
+    pairs = zip(spec.inputs, served_network(spec, path).inputs, strict=True)
+    return replace(spec, inputs=tuple(replace(own, dims=held.dims) for own, held in pairs))
 
 
 def inputs_from_picture(spec: NetworkSpec, picture: Image) -> dict[str, Tensor]:

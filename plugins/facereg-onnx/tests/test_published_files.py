@@ -22,6 +22,7 @@ from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.composition import Composition
 from facereg.pipeline.describing import DescribedFile, PassedOver, describe_files, write_pipeline
 from facereg.registry.installed import default_registry
+from facereg.serving.check import inputs_from_picture, sized
 from facereg.serving.repository import build_repository, models_of
 from facereg.types import Faces, Image
 
@@ -395,6 +396,12 @@ def test_a_described_pipeline_is_served_with_no_further_word(tmp_path: Path) -> 
     assert (tmp_path / "repository" / "onnx-arcface" / "config.pbtxt").is_file()
     with pytest.raises(WeightsError, match="no weights ship"):
         build_repository(tmp_path / "other", registry=default_registry(), models=["onnx-scrfd"])
+
+
+def test_what_a_check_sends_to_a_server_has_the_size_that_the_file_states(tmp_path: Path) -> None:
+    path = embedder(tmp_path / "mine.onnx", size=160)
+    [spec] = default_registry().model("onnx-arcface").networks
+    assert inputs_from_picture(sized(spec, path), painted(0))["input"].shape == (3, 3, 160, 160)
 
 
 def test_the_command_writes_tries_and_says_what_is_guessed(tmp_path: Path) -> None:
