@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,7 @@ from facereg.errors import ImageError
 
 if TYPE_CHECKING:
     from facereg.cli.people import Say
-    from facereg.collection.indexing import IndexReport
+    from facereg.collection.indexing import IndexReport, Look
     from facereg.collection.store import Index
     from facereg.pipeline.composer import Pipeline
     from facereg.roles import Matcher
@@ -31,6 +32,9 @@ def index(
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="All pictures in it and below it.")],
     out: Annotated[Path, typer.Option("--out", help="The index file: made where there is none, else added to.")],
     prune: Annotated[bool, typer.Option("--prune", help="Forget the files of the folder that are gone.")] = False,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster that looks: HOST:PORT of its head, or local.")
+    ] = None,
     json: Json = False,
     *,
     stages: Stages,
@@ -44,7 +48,7 @@ def index(
     from facereg.collection.indexing import forget_missing
 
     tally = Tally()
-    with indexed(out, folder, stages, tally) as (held, report):
+    with indexed(out, folder, stages, tally, ray=ray) as (held, report):
         gone = forget_missing(held, folder) if prune and tally.done else 0
         files, pictures, faces = held.counts()
     answer(
@@ -60,14 +64,28 @@ def index(
 
 
 @contextmanager
-def indexed(out: Path, folder: Path, stages: Stages, tally: Tally) -> Iterator[tuple[Index, IndexReport]]:
-    """Index a folder; yield the open index, and what it gained."""
+def indexed(
+    out: Path, folder: Path, stages: Stages, tally: Tally, *, ray: str | None = None
+) -> Iterator[tuple[Index, IndexReport]]:
+    """Index a folder, on a Ray cluster where one is named; yield the open index, and what it gained."""
     from facereg.collection.indexing import index_folder, looking
     from facereg.collection.store import Index
 
+    @contextmanager
+    def looked_at_by(pipeline: Pipeline, held: Index) -> Iterator[Look]:
+        if ray is None:
+            yield looking(pipeline, held, notice=complain)
+            return
+        from facereg.collection import looking_on_ray
+
+        with (
+            redirect_stdout(StringIO()),  # Ray writes there of workers that are lost
+            looking_on_ray(ray, stages.composition, held, notice=complain) as look,
+        ):
+            yield look
+
     with stages.pipeline() as pipeline, Index.open(out, space=pipeline.embedder.space, create=True) as held:
-        with metered("indexing", folder) as advance:
-            look = looking(pipeline, held, notice=complain)
+        with looked_at_by(pipeline, held) as look, metered("indexing", folder) as advance:
             report = index_folder(held, folder, look, progress=advance, leave_out=tally.leave_out)
         tally.done += report.indexed + report.held
         yield held, report

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from facereg.collection.indexing import index_folder as index_folder
     from facereg.collection.indexing import look_at as look_at
     from facereg.collection.indexing import looking as looking
+    from facereg.collection.on_ray import looking_on_ray as looking_on_ray
     from facereg.collection.searching import IndexedFace as IndexedFace
     from facereg.collection.searching import find_face as find_face
     from facereg.collection.searching import name_faces as name_faces
@@ -35,6 +36,7 @@ _HOMES = {
     "facereg.collection.grouping": "Grouping",
     "facereg.collection.groups": ("Group enrol_groups group_index groups_of merge_groups name_group split_group"),
     "facereg.collection.indexing": "IndexReport forget_missing index_folder look_at looking",
+    "facereg.collection.on_ray": "looking_on_ray",
     "facereg.collection.searching": "IndexedFace find_face name_faces",
     "facereg.collection.store": "File Index IndexedFaces Seen",
 }
