@@ -97,11 +97,11 @@ if TYPE_CHECKING:
     from facereg.names import Address as Address
     from facereg.networks.opening import Where as Where
     from facereg.networks.opening import open_network as open_network
-    from facereg.networks.published import PublishedFile as PublishedFile
     from facereg.networks.runner import Networks as Networks
     from facereg.networks.runner import Runner as Runner
     from facereg.networks.runner import Tensor as Tensor
     from facereg.networks.spec import NetworkSpec as NetworkSpec
+    from facereg.networks.spec import PublishedFile as PublishedFile
     from facereg.networks.spec import TensorSpec as TensorSpec
     from facereg.networks.spec import import_object as import_object
     from facereg.networks.weights import InstalledFile as InstalledFile
@@ -164,9 +164,8 @@ _HOMES = {
     "facereg.images": "Picture image_size load_images read_image read_picture write_image",
     "facereg.names": "Address",
     "facereg.networks.opening": "Where open_network",
-    "facereg.networks.published": "PublishedFile",
     "facereg.networks.runner": "Networks Runner Tensor",
-    "facereg.networks.spec": "NetworkSpec TensorSpec import_object",
+    "facereg.networks.spec": "NetworkSpec PublishedFile TensorSpec import_object",
     "facereg.networks.weights": "InstalledFile",
     "facereg.options": "EmbedderOptions LandmarkOptions",
     "facereg.pipeline.composer": "Pipeline",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -13,7 +12,7 @@ import onnxruntime
 from facereg.errors import BrokenNetworkError, MissingExtraError, words_of
 from facereg.networks.onnx import open_session
 from facereg.networks.runner import Tensor
-from facereg.networks.spec import DType, NetworkSpec, TensorSpec
+from facereg.networks.spec import DType, NetworkSpec, PublishedFile, TensorSpec
 
 try:
     import onnx
@@ -26,25 +25,6 @@ ALIKE = 1e-3  # of the largest number of an output; sums are added up in another
 STAYS = "its batch stays of the size it has, so that no server takes it"
 SCALING = frozenset({"Sub", "Add", "Mul", "Div", "BatchNormalization"})
 PASSING = frozenset({"Cast", "Identity", "Transpose"})  # what may come before
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedFile:
-    """An ONNX file as far as it shows itself.
-
-    Args:
-        name: of the file, without its ending.
-        inputs, outputs: its tensors, in order; sizes are None where the file leaves them open.
-        scales_pixels: the first thing it does with its first input is to add, subtract, multiply or divide.
-    """
-
-    name: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    scales_pixels: bool
-
-    def __str__(self) -> str:
-        return " to ".join("; ".join(map(_shown, tensors)) for tensors in (self.inputs, self.outputs))
 
 
 def read_published(path: Path) -> tuple[PublishedFile, bytes]:
@@ -80,9 +60,8 @@ def fitting_copy(content: bytes, spec: NetworkSpec, path: Path) -> bytes | None:
     model = onnx.load_from_string(content)
     graph = model.graph
     inputs = _inputs(graph)
-    missing = [
-        0 < len(_dims(each)) < len(tensor.dims) for each, tensor in zip(graph.output, spec.outputs, strict=False)
-    ]
+    ranks = [len(tensor.dims) for tensor in spec.outputs]
+    missing = [0 < len(_dims(each)) < rank for each, rank in zip(graph.output, ranks, strict=False)]
     more = len(graph.output) > len(spec.outputs) and spec.tensors_by_position
     fixed = any(_dims(each)[:1] != (None,) for each in (*inputs, *graph.output))
     if not fixed and not any(missing) and not more:
@@ -121,7 +100,8 @@ def _require_alike(content: bytes, copy: bytes, path: Path) -> None:
         raise BrokenNetworkError(f"{path}: {STAYS}: {words_of(error, 200)}") from error
     for row, output in ((row, index) for row in (0, 1) for index in range(len(names))):
         want, got = alone[row][output], both[output][row]
-        if want.size != got.size or np.abs(want.ravel() - got.ravel()).max() > ALIKE * max(np.abs(want).max(), 1e-6):
+        most = ALIKE * max(np.abs(want).max(), 1e-6)
+        if want.size != got.size or not np.abs(want.ravel() - got.ravel()).max() <= most:  # NaN is not
             raise BrokenNetworkError(f"{path}: {STAYS}: {names[output]} differs")
 
 
@@ -205,8 +185,3 @@ def _tensor(tensor: onnx.ValueInfoProto) -> TensorSpec:
 def _dims(tensor: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     shape = tensor.type.tensor_type.shape.dim
     return tuple(each.dim_value if each.HasField("dim_value") and each.dim_value > 0 else None for each in shape)
-
-
-def _shown(tensor: TensorSpec) -> str:
-    sizes = ", ".join("any" if size is None else str(size) for size in tensor.dims)
-    return f"{tensor.name} {tensor.dtype} ({sizes})"

@@ -28,6 +28,29 @@ class TensorSpec:
     dtype: DType
     dims: tuple[int | None, ...]
 
+    def __str__(self) -> str:
+        sizes = ", ".join("any" if size is None else str(size) for size in self.dims)
+        return f"{self.name} {self.dtype} ({sizes})"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """An ONNX file as far as it shows itself.
+
+    Args:
+        name: of the file, without its ending.
+        inputs, outputs: its tensors, in order; sizes are None where the file leaves them open.
+        scales_pixels: the first thing it does with its first input is to add, subtract, multiply or divide.
+    """
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    scales_pixels: bool
+
+    def __str__(self) -> str:
+        return " to ".join("; ".join(map(str, tensors)) for tensors in (self.inputs, self.outputs))
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:

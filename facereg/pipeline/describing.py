@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from facereg.disk.replacing import write_atomically, writing
 from facereg.errors import ContractError, PluginError, UnknownNameError, WeightsError
-from facereg.networks.published import PublishedFile, fitting_copy, read_published
-from facereg.networks.spec import import_object
+from facereg.networks.published import fitting_copy, read_published
+from facereg.networks.spec import PublishedFile, import_object
 from facereg.pipeline.composer import Pipeline
 from facereg.pipeline.composition import NETWORK_ROLES
 from facereg.registry.hooks import ModelSpec
@@ -74,7 +74,7 @@ class Tried:
 
 
 def describe_files(places: Sequence[Path], registry: Registry) -> list[DescribedFile | PassedOver]:
-    """Return what each ONNX file is; a folder stands for the files in it.
+    """Return what each ONNX file is, but for copies beside their files; a folder stands for the files in it.
 
     Raises:
         WeightsError: if a folder has none, or no installed model takes any of the files.
@@ -85,7 +85,8 @@ def describe_files(places: Sequence[Path], registry: Registry) -> list[Described
         if not inside:
             raise WeightsError(f"{place}: expected a folder with ONNX files, found none")
         files += inside
-    found = [_describe(path, registry) for path in files if not path.name.endswith(ANY_BATCH) or len(files) == 1]
+    copies = {path.with_name(f"{path.stem}{ANY_BATCH}") for path in files}
+    found = [_describe(path, registry) for path in files if path not in copies]
     if not any(isinstance(each, DescribedFile) for each in found):
         raise WeightsError("; ".join(f"{each.path}: {each.reason}" for each in found if isinstance(each, PassedOver)))
     return found

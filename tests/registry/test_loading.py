@@ -180,6 +180,8 @@ NETWORK = NetworkSpec("net", (TensorSpec("x", "uint8", (None,)),), (), package="
         ({"factory": "package.module:"}, "factory: expected"),
         ({"factory": 3}, "factory: expected"),
         ({"options_from": "options"}, "options_from: expected 'package.module:name'"),
+        ({"recognises": "mine"}, "recognises: expected 'package.module:name'"),
+        ({"recognises": "a:b"}, "recognises: expected a model of one network, got 0"),
         ({"summary": "two\nlines"}, "summary: expected one line of text"),
         ({"licence": None}, "licence: expected one line of text"),
         ({"thresholds": {0.01: 37}}, "expected cosines in -1..1 by false accept rates in 0..1, got 0.01: 37"),

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from facereg_onnx import decoding
+from facereg_onnx.detectors import Scrfd
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
@@ -243,6 +245,28 @@ def test_a_file_of_each_kind_is_recognised_and_finds_the_face_at_its_place(
 def test_a_larger_picture_is_letterboxed_and_its_faces_come_back(write: Callable[[Path], Path], tmp_path: Path) -> None:
     [faces] = detected(write(tmp_path / "file.onnx"), [painted(0, enlarged=4)])
     assert faces.boxes == pytest.approx(4 * (np.array([YOLO_BOX]) + 0.5) - 0.5, abs=1e-3)
+
+
+def test_a_detector_opens_by_its_class_too(tmp_path: Path) -> None:
+    with Scrfd.open(weights=scrfd(tmp_path / "det.onnx"), threshold=0.9, threads=1) as detector:
+        assert (detector.name, len(detector.detect([painted(0)])[0])) == ("onnx-scrfd", 1)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "shapes", "expected"),
+    [
+        (decoding.scrfd, [(8, 1)] * 3 + [(8, 4)] * 6, "three outputs of each width of 1, 4 and 10"),
+        (decoding.retinaface, [(8, 4), (8, 2), (8, 6)], "outputs of widths 4, 2 and 10"),
+        (decoding.yolov5_face, [(8, 85)], "anchors of 16 numbers"),
+        (decoding.yolov8_face, [(5, 8)], "anchors of 20 numbers"),
+    ],
+    ids=["scrfd", "retinaface", "yolov5", "yolov8"],
+)
+def test_heads_of_another_kind_are_named(
+    decoder: decoding.Decoder, shapes: list[tuple[int, int]], expected: str
+) -> None:
+    with pytest.raises(ContractError, match=f"expected {expected}, got .*; is the file of another kind"):
+        decoder([np.zeros(shape, np.float32) for shape in shapes], 32, 32)
 
 
 def test_a_file_of_one_size_of_batch_gets_a_copy_of_any(tmp_path: Path) -> None:
