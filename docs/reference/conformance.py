@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from facereg.testing import PluginContract
+from facereg.testing.checking import Contract
 from facereg.testing.contracts import CONTRACTS, checks_of, sentence_of
 from facereg.testing.every_role import StageContract
 
@@ -53,11 +55,21 @@ every score may be the same; a crop may lie 3 px beside what its transform says,
 Written by [`conformance.py`](conformance.py) from the checks.
 """
 
+VALIDATE = """\
+`facereg plugins validate [WHEEL|DISTRIBUTION|PLUGIN|MODULE]` looks at what a plugin says and ships, and runs no \
+model; a wheel is unpacked and looked at in a process of its own. A plugin's tests run the same by a class:
+
+```py
+class TestThePlugin(PluginContract):
+    plugin = "facereg-skin-colour"
+```
+"""
+
 PLANTS = """\
 ## Planted faults
 
-The kit is tested by faults planted in stages that pass without them; each is caught by the check meant for it, in one \
-line that says expected, got and what to change. {sum}.
+The kit is tested by faults planted in stages and in a plugin that pass without them; each is caught by the check \
+meant for it, in one line that says expected, got and what to change. {sum}.
 """
 
 
@@ -68,6 +80,7 @@ def page() -> str:
     for role, contract in CONTRACTS.items():
         own = [name for name in checks_of(contract) if name not in shared]
         parts += [f"\n## {role.capitalize()}\n", *_table(contract, own)]
+    parts += ["\n## Plugin\n", VALIDATE, *_table(PluginContract, checks_of(PluginContract))]
     parts += ["", PLANTS.format(sum=", ".join(f"{kind} {len(faults)}" for kind, faults in PLANTED.items()))]
     return "\n".join([*parts, *_planted()]) + "\n"
 
@@ -81,7 +94,7 @@ def _planted() -> list[str]:
     return rows
 
 
-def _table(contract: type[StageContract], names: list[str]) -> list[str]:
+def _table(contract: type[Contract], names: list[str]) -> list[str]:
     rows = []
     for name in names:
         check = getattr(contract, name)

@@ -1,10 +1,11 @@
-"""plugins list, plugins check, plugins new."""
+"""plugins list, plugins check, plugins validate, plugins new."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,9 @@ from facereg.cli.streams import complain
 from facereg.errors import PluginError
 from facereg.registry.installed import default_registry
 from facereg.roles import RoleName
+
+if TYPE_CHECKING:
+    from facereg.testing.contracts import Outcome
 
 plugins = typer.Typer(help="What is installed, and whether it keeps the contract.", no_args_is_help=True)
 
@@ -34,8 +38,34 @@ def check(
     """Run the conformance checks on a plugin's models. Example: facereg plugins check mtcnn"""
     from facereg.testing.contracts import run_contract
 
+    _tell(run_contract(name, default_registry(), weights=weights), json)
+
+
+@plugins.command()
+def validate(
+    target: Annotated[
+        str | None, typer.Argument(help="A wheel, or an installed distribution, plugin or module; default: all.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check what plugins say and ship, without running a model.
+
+    Example: facereg plugins validate dist/facereg_skin_colour-0.1.0-py3-none-any.whl
+    """
+    from facereg.testing.plugins import validate
+
+    targets = [target] if target else sorted(state.name for state in default_registry().plugins)
+    _tell((outcome for one in targets for outcome in validate(one)), json)
+
+
+def _tell(found: Iterable[Outcome], json: bool) -> None:
+    """Print outcomes and their sum.
+
+    Raises:
+        Exit: with status 1, if a check failed.
+    """
     outcomes = []
-    for outcome in run_contract(name, default_registry(), weights=weights):
+    for outcome in found:
         outcomes.append(outcome)
         tail = f": {outcome.message}" if outcome.message else ""
         word = "passed" if outcome.passed else "skipped" if outcome.skipped else "FAILED"

@@ -61,7 +61,7 @@ def find_weights(spec: NetworkSpec) -> FoundWeights | None:
     """Return where a network's own ONNX file is, None where it is nowhere; nothing is read, made or brought."""
     if spec.local is not None and spec.local.is_file():
         return FoundWeights(spec.local, "yours")
-    if (shipped := _shipped(spec)) is not None and shipped.is_file():
+    if (shipped := file_with_plugin(spec)) is not None and shipped.is_file():
         return FoundWeights(shipped, "plugin")
     if spec.installed is not None and not spec.installed.convert and (path := spec.installed.find()) is not None:
         return FoundWeights(path, "distribution")
@@ -71,7 +71,7 @@ def find_weights(spec: NetworkSpec) -> FoundWeights | None:
     return None
 
 
-def _shipped(spec: NetworkSpec) -> Path | None:
+def file_with_plugin(spec: NetworkSpec) -> Path | None:
     """Return where a plugin has, or would have, a network's file; None where there is no such plugin."""
     try:
         return Path(str(resources.files(spec.package))) / "weights" / spec.file if spec.package else None
@@ -134,7 +134,7 @@ def _missing(spec: NetworkSpec) -> str:
             f"expected the weights file {spec.local}, found {kind_of(spec.local)}; correct its place where you added it"
         )
     return (
-        f"no weights ship with {spec.package} ({_shipped(spec) or 'the package'} is missing); "
+        f"no weights ship with {spec.package} ({file_with_plugin(spec) or 'the package'} is missing); "
         f"train or export them and pass their folder: weights= in Python, --weights on the command line"
     )
 

@@ -18,6 +18,7 @@ from facereg.testing.detectors import DetectorContract
 from facereg.testing.embedders import EmbedderContract, write_answers
 from facereg.testing.matchers import MatcherContract
 from facereg.testing.pictures import face_crops
+from facereg.testing.plugins import PluginContract, validate
 
 __all__ = [
     "AlignerContract",
@@ -25,7 +26,9 @@ __all__ = [
     "EmbedderContract",
     "MatcherContract",
     "Outcome",
+    "PluginContract",
     "face_crops",
     "run_contract",
+    "validate",
     "write_answers",
 ]

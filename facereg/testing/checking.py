@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import wraps
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, TypeVar
 from unittest import SkipTest
 
 import numpy as np
@@ -30,16 +30,21 @@ class CheckSkippedError(SkipTest):
     """A check that cannot run here; pytest reports it as skipped, with the reason."""
 
 
-class _Checked(Protocol):
-    """What a check needs of the class that it is a method of."""
+class Contract:
+    """Named checks, its methods `test_...`; where the `first` fails no other has anything to look at.
 
-    expected_failures: ClassVar[Mapping[str, str]]
+    A subclass may state `expected_failures`: the names of checks that cannot pass, each with the reason. They are
+    reported as skipped, and as failed once they pass.
+    """
+
+    first: ClassVar[str]
+    expected_failures: ClassVar[Mapping[str, str]] = {}
 
 
-Contract = TypeVar("Contract", bound=_Checked)
+Checked = TypeVar("Checked", bound=Contract)
 
 
-def check(*, catches: str, change: str) -> Callable[[Callable[[Contract], None]], Callable[[Contract], None]]:
+def check(*, catches: str, change: str) -> Callable[[Callable[[Checked], None]], Callable[[Checked], None]]:
     """Make a method a check: whatever it raises becomes one line that ends with what to change.
 
     Args:
@@ -47,9 +52,9 @@ def check(*, catches: str, change: str) -> Callable[[Callable[[Contract], None]]
         change: what the author of a stage that fails has to do.
     """
 
-    def decorate(run: Callable[[Contract], None]) -> Callable[[Contract], None]:
+    def decorate(run: Callable[[Checked], None]) -> Callable[[Checked], None]:
         @wraps(run)
-        def checked(contract: Contract) -> None:
+        def checked(contract: Checked) -> None:
             reason = contract.expected_failures.get(run.__name__)
             try:
                 run(contract)

@@ -13,7 +13,7 @@ from facereg.registry.hooks import ModelSpec
 from facereg.registry.installed import Registry
 from facereg.roles import RoleName, Stage
 from facereg.testing.aligners import AlignerContract
-from facereg.testing.checking import CheckFailedError, CheckSkippedError
+from facereg.testing.checking import CheckFailedError, CheckSkippedError, Contract
 from facereg.testing.detectors import DetectorContract
 from facereg.testing.embedders import EmbedderContract
 from facereg.testing.every_role import StageContract
@@ -25,12 +25,11 @@ CONTRACTS: Mapping[RoleName, type[StageContract]] = {
     "embedder": EmbedderContract,
     "matcher": MatcherContract,
 }
-FIRST = "test_it_can_be_made"  # where it fails no other check has anything to look at
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One check of one model: passed, failed, or skipped with the reason as its message."""
+    """One check of one model, or one plugin: passed, failed, or skipped with the reason as its message."""
 
     model: str
     check: str
@@ -44,10 +43,10 @@ class Outcome:
         return not (self.passed or self.skipped)
 
 
-def checks_of(contract: type[StageContract]) -> list[str]:
-    """Return the names of a contract's checks, the one that makes the stage first."""
-    names = sorted(name for name in dir(contract) if name.startswith("test_") and name != FIRST)
-    return [FIRST, *names]
+def checks_of(contract: type[Contract]) -> list[str]:
+    """Return the names of a contract's checks, its first one first."""
+    names = sorted(name for name in dir(contract) if name.startswith("test_") and name != contract.first)
+    return [contract.first, *names]
 
 
 def sentence_of(check: str) -> str:
@@ -79,19 +78,20 @@ def _tags_here(model: ModelSpec, weights: str | Path | None) -> list[str]:
     return [model.name, *(one.full_name for one in tagged if all(map(find_weights, one.networks)))]
 
 
-def run_checks(contract: StageContract, model: str) -> Iterator[Outcome]:
+def run_checks(contract: Contract, model: str) -> Iterator[Outcome]:
     """Run every check of a contract, and yield what came out; one that cannot run is skipped, never passed."""
-    made = True
-    for check in checks_of(type(contract)):
-        if not made:
-            yield Outcome(model, sentence_of(check), passed=False, message="it cannot be made", skipped=True)
-            continue
-        outcome = run_check(contract, check, model)
-        made = not (check == FIRST and outcome.failed)
-        yield outcome
+    first, *others = checks_of(type(contract))
+    outcome = run_check(contract, first, model)
+    yield outcome
+    for check in others:
+        if outcome.failed:
+            nothing = f"nothing to look at, as {outcome.check!r} failed"
+            yield Outcome(model, sentence_of(check), passed=False, message=nothing, skipped=True)
+        else:
+            yield run_check(contract, check, model)
 
 
-def run_check(contract: StageContract, check: str, model: str) -> Outcome:
+def run_check(contract: Contract, check: str, model: str) -> Outcome:
     """Run one check by the name of its method."""
     sentence = sentence_of(check)
     try:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from importlib.metadata import entry_points
 from io import StringIO
@@ -18,37 +15,20 @@ import numpy as np
 from facereg.errors import ClosedError
 from facereg.registry.hooks import GROUP
 from facereg.roles import Stage
-from facereg.testing.checking import CheckSkippedError, check, require, require_refused
+from facereg.testing.checking import CheckSkippedError, Contract, check, require, require_refused
+from facereg.testing.importing import require_quick_import
 from facereg.types import Image
 
 PATIENCE_S = 2.0  # that a thread of a closed stage may take to end
-TRIES = 3  # a busy computer is slow once, a slow import is slow each time
-IMPORT = """\
-import importlib, sys, threading, time
-import facereg.testing
-print("begins", flush=True)
-start = time.perf_counter()
-try:
-    importlib.import_module(sys.argv[1])
-except ModuleNotFoundError as error:
-    if error.name and sys.argv[1].startswith(error.name):
-        sys.exit(3)
-    raise
-took = time.perf_counter() - start
-if threading.active_count() > 1:
-    print("threads that go on:", *threading.enumerate()[1:])
-print("ends", took)
-"""
 
 
-class StageContract:
+class StageContract(Contract):
     """What stages of all roles share; the class of a role adds its own checks.
 
-    A subclass may state `expected_failures`: the names of checks that its stage cannot pass, each with the reason.
-    They are reported as skipped, and as failed once they pass.
+    A subclass may state `expected_failures`, as any Contract.
     """
 
-    expected_failures: ClassVar[Mapping[str, str]] = {}
+    first = "test_it_can_be_made"
     import_s: ClassVar[float] = 2.0  # that the plugin's module may take to import, beyond what facereg itself does
 
     def make(self) -> Stage:
@@ -114,12 +94,7 @@ class StageContract:
     def test_importing_it_is_quick_and_silent(self) -> None:
         with self.make() as stage:
             module = _module_of(stage)
-        took = float("inf")
-        for _ in range(TRIES):
-            took = min(took, _import_alone(module))
-            if took <= self.import_s:
-                break
-        require(took <= self.import_s, expected=f"an import of {module} in {self.import_s:g} s", got=f"{took:.1f} s")
+        require_quick_import(module, self.import_s)
 
 
 def _module_of(stage: Stage) -> str:
@@ -130,32 +105,6 @@ def _module_of(stage: Stage) -> str:
     if own == "__main__":
         raise CheckSkippedError("its class is in no module that can be imported")
     return named[0] if named else own
-
-
-def _import_alone(module: str) -> float:
-    """Return the seconds that an import takes in a process of its own.
-
-    Raises:
-        CheckSkippedError: if the module is found in this process only.
-    """
-    path = os.pathsep.join(filter(None, sys.path))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", IMPORT, module],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode == 3:
-        raise CheckSkippedError(f"{module} is importable in this process only")
-    last = " ".join((done.stderr.splitlines() or [""])[-1].split())
-    require(done.returncode == 0, expected=f"{module} to import in a new process", got=last)
-    said = done.stdout.partition("begins\n")[2]
-    printed, _, took = said.rpartition("ends ")
-    loud = " ".join((printed + done.stderr).split())[:200]
-    require(not loud, expected=f"an import of {module} that prints nothing", got=repr(loud))
-    return float(took)
 
 
 def same_pictures(image: Image) -> Iterator[tuple[str, Image]]:

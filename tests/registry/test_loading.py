@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from textwrap import dedent
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import facereg
 from facereg.builtin.alignment import FivePointAligner
@@ -118,6 +120,29 @@ def test_a_slow_plugin_works_and_its_time_is_said(monkeypatch: pytest.MonkeyPatc
     state, _ = loaded(monkeypatch, tmp_path, f"import time\ntime.sleep(0.2)\n{GOOD}", name="slow")
     assert (state.state, state.models) == ("loaded", ("mine",))
     assert state.reason.startswith("took 0.")
+
+
+def test_of_ten_plugins_those_that_fail_or_dawdle_are_listed_with_their_reasons(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(loading, "NOTICE_S", 0.3)
+    monkeypatch.setattr("facereg.cli.installed.default_registry", Registry.load)
+    monkeypatch.syspath_prepend(tmp_path)
+    wrong = ["raise ValueError('broken')", "import time; time.sleep(0.4)", "import sys; sys.exit(3)"]
+    for number, line in enumerate([*wrong, *[""] * 7]):
+        (tmp_path / f"ten{number}.py").write_text(f"{line}\n{GOOD.replace('mine', f'model{number}')}")
+        info = tmp_path / f"ten{number}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: ten{number}\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[facereg]\nten{number} = ten{number}\n")
+    done = CliRunner().invoke(app, ["plugins", "list", "--json"])
+    listed = {row["name"]: row for row in map(json.loads, done.stdout.splitlines())}
+    states = [listed[f"ten{number}"]["state"] for number in range(10)]
+    assert (done.exit_code, states) == (0, ["failed", "loaded", "failed", *["loaded"] * 7])
+    assert listed["ten0"]["reason"] == "ValueError: broken"
+    assert listed["ten1"]["reason"].startswith("took 0.")
+    assert listed["ten2"]["reason"] == "SystemExit: 3 (it ends the program when it is loaded)"
+    assert [listed[f"ten{number}"]["models"] for number in range(3, 10)] == [[f"model{n}"] for n in range(3, 10)]
 
 
 def test_what_a_plugin_prints_goes_to_stderr(

@@ -35,9 +35,13 @@ def look(contract: type[StageContract], make: Callable[[], Stage], check: str) -
 
 def require_caught(contract: type[StageContract], fault: Fault) -> None:
     """Fail unless the check meant for the fault fails, with one line of expected, got and what to change."""
-    outcome = look(contract, fault.make, fault.check)
+    require_told(look(contract, fault.make, fault.check), fault.says)
+
+
+def require_told(outcome: Outcome, says: str) -> None:
+    """Fail unless a check failed, with one line of expected, got and what to change."""
     assert outcome.failed, outcome
-    assert fault.says in outcome.message, outcome.message
+    assert says in outcome.message, outcome.message
     assert outcome.message.startswith("expected "), outcome.message
     assert ", got " in outcome.message, outcome.message
     assert "; " in outcome.message, outcome.message

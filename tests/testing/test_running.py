@@ -17,27 +17,28 @@ from facereg.builtin.alignment import FivePointAligner
 from facereg.cli.app import app
 from facereg.registry.installed import Registry, default_registry
 from facereg.roles import Stage
-from facereg.testing import AlignerContract, DetectorContract, contracts, pictures
-from facereg.testing.checking import CheckFailedError
+from facereg.testing import AlignerContract, DetectorContract, PluginContract, contracts, pictures
+from facereg.testing.checking import CheckFailedError, Contract
 from facereg.testing.contracts import CONTRACTS, Outcome, checks_of, run_checks, run_contract, sentence_of
 from facereg.testing.every_role import StageContract
 from tests.testing.planted import PLANTED
 
+ALL: Mapping[str, type[Contract]] = {"plugin": PluginContract, **{str(role): one for role, one in CONTRACTS.items()}}
 
-@pytest.mark.parametrize("role", CONTRACTS)
-def test_each_check_says_what_it_catches_and_what_to_change(role: str) -> None:
-    contract = CONTRACTS[role]  # type: ignore[index]
+
+@pytest.mark.parametrize("kind", ALL)
+def test_each_check_says_what_it_catches_and_what_to_change(kind: str) -> None:
+    contract = ALL[kind]
     for name in checks_of(contract):
         check = getattr(contract, name)
         assert len(check.catches) > 15, name
         assert len(check.change) > 15, name
 
 
-@pytest.mark.parametrize("role", CONTRACTS)
-def test_each_check_catches_a_planted_fault(role: str) -> None:
-    planted = {fault.check for fault in (*PLANTED[role], *PLANTED["every role"])}
-    checks = {sentence_of(name) for name in checks_of(CONTRACTS[role])}  # type: ignore[index]
-    assert checks <= planted
+@pytest.mark.parametrize("kind", ALL)
+def test_each_check_catches_a_planted_fault(kind: str) -> None:
+    planted = {fault.check for fault in (*PLANTED[kind], *PLANTED["every role"])}
+    assert {sentence_of(name) for name in checks_of(ALL[kind])} <= planted
 
 
 class Broken(FivePointAligner):
@@ -55,7 +56,7 @@ def test_a_stage_that_cannot_be_made_fails_once_and_skips_the_rest() -> None:
     assert (first.check, first.failed) == ("it can be made", True)
     assert "RuntimeError: no weights" in first.message
     assert {(outcome.passed, outcome.skipped, outcome.message) for outcome in rest} == {
-        (False, True, "it cannot be made")
+        (False, True, "nothing to look at, as 'it can be made' failed")
     }
 
 
