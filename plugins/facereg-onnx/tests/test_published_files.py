@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from facereg.pipeline.describing import DescribedFile, PassedOver, describe_file
 from facereg.registry.installed import default_registry
 from facereg.serving.check import inputs_from_picture, sized
 from facereg.serving.repository import build_repository, models_of
+from facereg.testing.pictures import placed, portraits
 from facereg.types import Faces, Image
 
 WIDTH, HEIGHT = 96, 64  # px; multiples of every stride
@@ -44,7 +46,7 @@ class Toy:
     """
 
     def __init__(self, *dims: int | None, with_batch: bool = True, low: float = 0.0, high: float = 1.0) -> None:
-        self.dims, self.with_batch, self.low, self.high = dims, with_batch, low, high
+        self.dims, self.with_batch, self.low, self.high, self.opset = dims, with_batch, low, high, 17
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
@@ -88,7 +90,7 @@ class Toy:
         sizes = [f"i{axis}" if size is None else size for axis, size in enumerate(self.dims)]
         data = helper.make_tensor_value_info("data", TensorProto.FLOAT, sizes)
         graph = helper.make_graph(self.nodes, "toy", [data], self.outputs, self.constants)
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8), path)
         return path
 
 
@@ -178,6 +180,115 @@ def constant_output(path: Path, width: int, size: int = 192) -> Path:
     row = toy.add("Reshape", mean, toy.constant([-1, 1], np.int64))
     toy.give(toy.add("MatMul", row, toy.constant(np.zeros((1, width)))), None, width)
     return toy.write(path)
+
+
+class YuNetAs(Toy):
+    """The published YuNet with heads of another layout computed from its own: a network that finds real faces."""
+
+    def __init__(self, file: Path, *dims: int | None) -> None:
+        super().__init__(*dims)
+        model = onnx.load(file)
+        self.opset = model.opset_import[0].version
+        self.nodes = [helper.make_node("Identity", ["data"], ["input"]), *model.graph.node]
+        self.constants = list(model.graph.initializer)
+
+    def linear(self, name: str, factor: float, shift: float = 0.0) -> str:
+        return self.add("Add", self.add("Mul", name, self.constant(factor)), self.constant(shift))
+
+    def score(self, stride: int) -> str:
+        product = self.add("Mul", f"cls_{stride}", f"obj_{stride}")
+        return self.add("Sqrt", self.add("Clip", product, self.constant(0.0), self.constant(1.0)))
+
+    def box(self, stride: int) -> tuple[str, str]:
+        """Return how far the centre is from the cell, in strides, and the logarithm of the sides in strides."""
+        ends = [[self.constant([number], np.int64) for number in (first, first + 2, 2)] for first in (0, 2)]
+        near, large = (self.add("Slice", f"bbox_{stride}", *each) for each in ends)
+        return near, large
+
+    def scrfd(self) -> list[str]:
+        heads = []
+        for stride in decoding.STRIDES:
+            near, large = self.box(stride)
+            half = self.linear(self.add("Exp", large), 0.5)
+            distances = self.add("Concat", self.add("Sub", half, near), self.add("Add", half, near), axis=2)
+            heads.append((self.score(stride), distances, self.add("Identity", f"kps_{stride}")))
+        return [head for kind in zip(*heads, strict=True) for head in kind]
+
+    def retinaface(self) -> list[str]:
+        """As the first prior of each cell; the second has no score."""
+        heads = []
+        for stride, (side, _) in zip(decoding.STRIDES, decoding.PRIORS, strict=True):
+            near, large = self.box(stride)
+            unit = stride / (0.1 * side)
+            sides = self.linear(large, 5, 5 * np.log(stride / side))
+            offsets = self.add("Concat", self.linear(near, unit, -0.5 * unit), sides, axis=2)
+            score = self.score(stride)
+            none = self.linear(score, 0)
+            both = [self.linear(score, -1, 1), score, self.linear(none, 0, 1), none]
+            points = self.linear(f"kps_{stride}", unit, -0.5 * unit)
+            twice = [self.add("Concat", each, each, axis=2) for each in (offsets, points)]
+            rows = (twice[0], self.add("Concat", *both, axis=2), twice[1])
+            heads.append([self.reshaped(name, [-1, width]) for name, width in zip(rows, (4, 2, 10), strict=True)])
+        return [self.add("Concat", *kind, axis=1) for kind in zip(*heads, strict=True)]
+
+    def yolo(self, *, visible: bool) -> list[str]:
+        """As rows of YOLOv5-face, or as columns of YOLOv8-face where each point has how `visible` it is."""
+        strides = []
+        for stride in decoding.STRIDES:
+            cells = self.constant(decoding._cells(640, 640, stride)[None])
+            near, large = self.box(stride)
+            centre, sides = self.add("Add", near, cells), self.add("Exp", large)
+            points = self.add("Add", f"kps_{stride}", self.add("Concat", *[cells] * 5, axis=2))
+            lengths = [self.linear(each, stride) for each in (centre, sides, points)]
+            score = self.score(stride)
+            parts = [*lengths[:2], score, lengths[2], self.linear(score, 0, 1)]
+            if visible:
+                pairs = self.reshaped(parts.pop(3), [-1, 5, 2])
+                ends = [self.constant([number], np.int64) for number in (0, 1, 3)]
+                seen = self.linear(self.add("Slice", pairs, *ends), 0, 1)
+                parts[3] = self.reshaped(self.add("Concat", pairs, seen, axis=3), [-1, 15])
+            strides.append(self.add("Concat", *parts, axis=2))
+        rows = self.add("Concat", *strides, axis=1)
+        return [self.add("Transpose", rows, perm=[0, 2, 1]) if visible else rows]
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("model", "heads", "dims"),
+    [
+        ("onnx-scrfd", YuNetAs.scrfd, (None, None)),
+        ("onnx-retinaface", YuNetAs.retinaface, (None, None)),
+        ("onnx-yolov5-face", partial(YuNetAs.yolo, visible=False), (640, 640)),
+        ("onnx-yolov8-face", partial(YuNetAs.yolo, visible=True), (640, 640)),
+    ],
+    ids=["scrfd", "retinaface", "yolov5", "yolov8"],
+)
+def test_a_real_detector_in_each_layout_finds_the_faces_that_it_finds_in_its_own(
+    model: str,
+    heads: Callable[[YuNetAs], list[str]],
+    dims: tuple[int | None, int | None],
+    tmp_path: Path,
+    reference_weights: Path,
+) -> None:
+    file = reference_weights / "yunet_n_dynamic.onnx"
+    toy = YuNetAs(file, None, 3, *dims)
+    for name in heads(toy):
+        toy.give(name, None, None, None)
+    options: dict[str, object] = {"mean": 0.0, "scale": 1.0, "bgr": True, "threshold": 0.6, "overlap": 0.45}
+    options |= {"canvas": dims} if dims[0] else {"longest": 640}
+    # what fills the canvas of YOLO's: around a picture it is grey, and black with YuNet
+    image = np.concatenate([placed(each, 512, 512, scale=1, at=(0, 0)).image for each in portraits()], 1)
+    images = [image[:, :512].copy(), image[:, 512:].copy(), *([] if dims[0] else [image])]
+    registry, where = default_registry(), Where(weights=toy.write(tmp_path / "file.onnx"), threads=1)
+    with registry.make(model, options, role="detector", where=where) as detector:
+        found = detector.detect(images)
+    with registry.make("yunet", options, role="detector", where=Where(weights=file, threads=1)) as yunet:
+        expected = yunet.detect(images)
+    assert [len(faces) for faces in expected] == [1, 1, 2][: len(images)]
+    for faces, own in zip(found, expected, strict=True):
+        assert faces.boxes == pytest.approx(own.boxes, abs=0.01)  # px
+        assert faces.scores == pytest.approx(own.scores, abs=1e-4)
+        assert faces.landmarks == pytest.approx(own.landmarks, abs=0.01)
 
 
 def painted(channel: int, *, enlarged: int = 1) -> Image:
