@@ -17,6 +17,7 @@ from facereg.collection.schema import holds_index, make_index
 from facereg.errors import ContractError, GalleryError, SpaceMismatchError
 from facereg.gallery.access import named
 from facereg.gallery.files import connect, open_to_read
+from facereg.gallery.seals import NONCE, TAG, Sealer
 from facereg.types import Embeddings, FloatArray, IntArray
 
 ASKED = 500  # values of one question
@@ -85,26 +86,36 @@ class IndexedFaces:
 class Index:
     """The faces of a collection, all of one embedder's space.
 
-    Each change is one transaction. The file is its owner's alone; one writer and many readers may have it open.
+    Each change is one transaction. The file is its owner's alone; one writer and many readers may have it open. With a
+    key, that of galleries, vectors are encrypted.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path, self._connection = path, connection
+    def __init__(self, path: Path, connection: sqlite3.Connection, sealer: Sealer) -> None:
+        self.path, self._connection, self._sealer = path, connection, sealer
         self.space, self.dim = connection.execute("SELECT space, dim FROM collection").fetchone()
 
     @classmethod
-    def open(cls, path: str | Path, *, space: str | None = None, create: bool = False, write: bool = False) -> Self:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        space: str | None = None,
+        create: bool = False,
+        write: bool = False,
+        key: bytes | None = None,
+    ) -> Self:
         """Open an index.
 
         Args:
             space: the embedder's, where its vectors are added or compared; None opens any.
             create: make the file where there is none; needs `space`.
             write: it will be changed.
+            key: encrypts vectors; None takes that which the environment names, if any, as `Gallery.open` does.
         Raises:
-            GalleryError: if there is no such file, or it is no index.
+            GalleryError: if there is no such file, it is no index, or the key is not that of its vectors.
             SpaceMismatchError: if its vectors come from another embedder.
         """
-        path = Path(path)
+        path, sealer = Path(path), Sealer.of(key)
         if create and space is None:
             raise ContractError("space: expected the embedder's space to make an index, got none")
         if not create and not path.exists():
@@ -116,7 +127,9 @@ class Index:
             try:
                 if not holds_index(connection):
                     raise GalleryError("this is no index but another database; check the path")
-                index = cls(path, connection)
+                index = cls(path, connection, sealer)
+                if write or create:
+                    index._require_key()
             except BaseException:
                 connection.close()
                 raise
@@ -137,6 +150,21 @@ class Index:
 
     def __exit__(self, *raised: object) -> None:
         self.close()
+
+    def _require_key(self) -> None:
+        """Raise GalleryError unless its vectors are stored by our key, or without one where we have none."""
+        first = "SELECT sha256, box, vector FROM faces JOIN pictures ON pictures.id = picture LIMIT 1"
+        for sha256, box, stored in self.ask(first):
+            encrypted, ours = len(bytes(stored)) == 4 * self.dim + NONCE + TAG, self._sealer.overhead > 0
+            reason = ""
+            if encrypted and not ours:
+                reason = "is encrypted with a key, got none; name its file in FACEREG_GALLERY_KEY_FILE"
+            elif ours and not encrypted:
+                reason = "its vectors are not encrypted, and a key was given; unset it, or index into another file"
+            elif ours and not self._sealer.decrypt(stored, *_place(sha256, box)):
+                reason = "expected the key that it is encrypted with, got another (or it is damaged); give that one"
+            if reason:
+                raise GalleryError(f"{self.path}: {reason}")
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -204,13 +232,13 @@ class Index:
         if one.boxes is None or one.scores is None or one.vectors is None:
             raise ContractError(f"{one.file.path}: expected its faces, as its picture is not known, got none")
         picture = connection.execute("INSERT INTO pictures (sha256) VALUES (?)", (one.sha256,)).lastrowid
-        connection.executemany(
-            "INSERT INTO faces (picture, box, score, vector) VALUES (?, ?, ?, ?)",
-            [
-                (picture, box.astype("<f4").tobytes(), float(score), vector.astype("<f4").tobytes())
-                for box, score, vector in zip(one.boxes, one.scores, one.vectors, strict=True)
-            ],
-        )
+        for box, score, vector in zip(one.boxes, one.scores, one.vectors, strict=True):
+            where = box.astype("<f4").tobytes()
+            stored = self._sealer.encrypt(vector.astype("<f4").tobytes(), *_place(one.sha256, where))
+            connection.execute(
+                "INSERT INTO faces (picture, box, score, vector) VALUES (?, ?, ?, ?)",
+                (picture, where, float(score), stored),
+            )
         if self.dim == 0 and len(one.vectors):
             self.dim = one.vectors.shape[1]
             connection.execute("UPDATE collection SET dim = ?", (self.dim,))
@@ -236,6 +264,7 @@ class Index:
         Raises:
             GalleryError: if it is damaged.
         """
+        self._require_key()
         last = 0
         while True:
             with named(self.path):
@@ -251,11 +280,12 @@ class Index:
             last = rows[-1][0]
 
     def _batch(self, rows: list[tuple[int, str, bytes, float, bytes, int | None, int]]) -> IndexedFaces:
-        numbers, sha256, boxes, scores, vectors, people, pictures = zip(*rows, strict=True)
+        numbers, sha256, boxes, scores, _, people, pictures = zip(*rows, strict=True)
         found = self._ask("SELECT picture, path FROM files WHERE picture IN", sorted(set(pictures)))
         held = groupby(sorted(found), key=lambda row: row[0])
         paths = {picture: tuple(Path(os.fsdecode(path)) for _, path in own) for picture, own in held}
         try:
+            vectors = [self._sealer.decrypt(row[4], *_place(row[1], row[2])) for row in rows]
             return IndexedFaces(
                 np.array(numbers, np.int64),
                 tuple(paths[picture] for picture in pictures),
@@ -278,6 +308,11 @@ class Index:
             some = values[start : start + ASKED]
             with named(self.path):
                 yield from self._connection.execute(f"{question} ({', '.join('?' * len(some))})", some)
+
+
+def _place(sha256: str, box: bytes) -> tuple[object, ...]:
+    """Return what binds an encrypted vector to its face: the picture, and where in it."""
+    return ("index", sha256, box)
 
 
 def _picture_of(connection: sqlite3.Connection, path: Path) -> int | None:

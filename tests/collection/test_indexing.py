@@ -271,6 +271,78 @@ def test_a_damaged_index_is_refused(tmp_path: Path, photos: Path, pipeline: Pipe
             list(index.faces())
 
 
+KEY = "FACEREG_GALLERY_KEY"
+
+
+def test_with_a_key_no_vector_stands_in_the_file(
+    tmp_path: Path, photos: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path, "plain.index") as plain:
+        index_folder(plain, photos, looking(pipeline, plain))
+        expected = content(plain)
+    monkeypatch.setenv(KEY, "a key of sixteen bytes or more")
+    with opened(tmp_path) as index:
+        index_folder(index, photos, looking(pipeline, index))
+        assert content(index) == expected
+        stored = (tmp_path / "photos.index").read_bytes() + (tmp_path / "photos.index-wal").read_bytes()
+        assert not [vector for *_, vector in expected if vector in stored]  # type: ignore[operator]
+        assert expected[0][2] in stored  # type: ignore[operator]  # the box
+
+
+@pytest.mark.parametrize(
+    ("made_with", "given", "words"),
+    [
+        ("a" * 32, None, "is encrypted with a key, got none; name its file in FACEREG_GALLERY_KEY_FILE"),
+        ("a" * 32, "b" * 32, "expected the key that it is encrypted with, got another"),
+        (None, "b" * 32, "its vectors are not encrypted, and a key was given; unset it, or index into another file"),
+    ],
+)
+def test_an_index_of_another_key_is_refused_before_any_work(
+    tmp_path: Path,
+    photos: Path,
+    painted: list[str],
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    made_with: str | None,
+    given: str | None,
+    words: str,
+) -> None:
+    def use(key: str | None) -> None:
+        if key is None:
+            monkeypatch.delenv(KEY, raising=False)
+        else:
+            monkeypatch.setenv(KEY, key)
+
+    index, probe = tmp_path / "photos.index", photos / "0" / "00.png"
+    use(made_with)
+    assert run("index", photos, "--out", index, *painted).status == 0
+    write_image(photos / "new.png", picture(5))
+    use(given)
+    for command in (
+        ("index", photos, "--out", index, *painted),
+        ("find", probe, "--index", index, "--threshold", "0.9", *painted),
+        ("group", "make", index),
+        ("group", "merge", index, "1", "2"),
+    ):
+        called = run(*command)
+        assert called.status == 1
+        assert called.error.startswith(f"facereg: {index}: {words}")
+    with Index.open(index) as left:
+        assert left.counts() == (12, 12, 24)
+
+
+def test_an_encrypted_vector_opens_in_its_place_alone(
+    tmp_path: Path, photos: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, "a key of sixteen bytes or more")
+    with opened(tmp_path) as index:
+        index_folder(index, photos, looking(pipeline, index))
+        with closing(sqlite3.connect(tmp_path / "photos.index", isolation_level=None)) as other:
+            other.execute("UPDATE faces SET vector = (SELECT vector FROM faces WHERE id = 3) WHERE id = 7")
+        with pytest.raises(GalleryError, match=r"photos.index: is damaged; index the collection again"):
+            list(index.faces())
+
+
 def test_a_foreign_trigger_is_refused(tmp_path: Path) -> None:
     opened(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / "photos.index")) as other:
