@@ -3,9 +3,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
-# What others made comes by name, version and hash, then ours as it lies here: pip has no hash for a folder.
+# What others made comes by name, version and hash, then ours as it lies here: pip has no hash for a folder. Compat
+# puts ours on Python's path by name, where type checkers of plugins elsewhere find it too.
 PINNED := install -q --disable-pip-version-check --require-hashes -r
-OURS := install -q --disable-pip-version-check --no-deps --no-build-isolation -e . $(foreach plugin,$(wildcard plugins/facereg-*),-e $(plugin))
+OURS := install -q --disable-pip-version-check --no-deps --no-build-isolation \
+  --config-settings editable_mode=compat -e . $(foreach plugin,$(wildcard plugins/facereg-*),-e $(plugin))
 
 .PHONY: demo test lint bench bench-matchers results install-size clean
 

@@ -82,9 +82,13 @@ def new(
     name: Annotated[str, typer.Argument(help="Of the model; the distribution becomes facereg-NAME.")],
     role: Annotated[RoleName, typer.Option(help="What the model does.")],
     out: Annotated[Path, typer.Option("--out", help="Folder that the new folder goes into.")] = Path(),
+    recipe: Annotated[bool, typer.Option("--recipe", help="With a recipe to train by.")] = False,
+    command: Annotated[bool, typer.Option("--command", help="With a command of its own.")] = False,
+    author: Annotated[str, typer.Option(metavar="NAME <EMAIL>", help="Default: the authors of facereg-NAME.")] = "",
+    url: Annotated[str, typer.Option(help="Of its repository.")] = "",
     json: Json = False,
 ) -> None:
-    """Write a plugin to begin with: an installable distribution whose model keeps the contract.
+    """Write a plugin to begin with: a distribution to install and publish, whose model keeps the contract.
 
     Example: facereg plugins new skin-colour --role detector --out plugins
     """
@@ -94,7 +98,7 @@ def new(
     names = {spec.name for spec in registry.models()} | {state.name for state in registry.plugins}
     if name in names:
         raise PluginError(f"the name {name!r} is taken; installed: {', '.join(sorted(names))}; choose another")
-    folder = create_plugin(name, role=role, out=out)
+    folder = create_plugin(name, role=role, out=out, recipe=recipe, command=command, author=author, url=url)
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     answer(
         json,

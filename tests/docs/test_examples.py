@@ -165,7 +165,7 @@ def test_the_changelog_has_every_name_and_command() -> None:
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
-@pytest.mark.parametrize("name", ["python_api", "conformance"])
+@pytest.mark.parametrize("name", ["python_api", "conformance", "plugins"])
 def test_a_written_reference_is_what_its_script_writes(name: str) -> None:
     script = ROOT / f"docs/reference/{name}.py"
     spec = spec_from_file_location(name, script)

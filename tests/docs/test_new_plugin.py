@@ -6,14 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module, invalidate_caches
 from pathlib import Path
-from typing import get_args
+from typing import TypedDict, get_args
 
 import pytest
+from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
+import facereg
 from facereg.cli.app import app
 from facereg.errors import ContractError, FaceregError, PluginError, UnknownNameError
 from facereg.registry.installed import Registry
@@ -21,9 +24,28 @@ from facereg.registry.new_plugin import create_plugin, plugin_files
 from facereg.roles import RoleName
 from facereg.testing import run_contract
 from facereg.testing.contracts import CONTRACTS
+from tests.supply.wheels import built
 
 ROOT = Path(__file__).parents[2]
+
+
+class Asked(TypedDict, total=False):
+    """What `create_plugin` may be asked for."""
+
+    recipe: bool
+    command: bool
+    author: str
+    url: str
+
+
 ROLES: tuple[RoleName, ...] = get_args(RoleName)
+WHOLE = Asked(recipe=True, command=True, author="Ada Lovelace <ada@example.org>", url="https://example.org/ada/mine")
+ASKED: dict[RoleName, Asked] = {
+    "detector": Asked(),
+    "aligner": Asked(command=True, author="Ada Lovelace"),
+    "embedder": WHOLE,
+    "matcher": WHOLE,
+}
 SKIPPED = {  # by what a new plugin is: without a network, and of boxes alone
     "aligner": ["landmarks come to lie on the template"],
     "embedder": ["vectors are those of the network that was trained"],
@@ -32,9 +54,9 @@ SKIPPED = {  # by what a new plugin is: without a network, and of boxes alone
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> dict[RoleName, Path]:
-    """One new plugin a role."""
+    """One new plugin a role: two with all that may be asked for, one with a half, one without."""
     out = tmp_path_factory.mktemp("plugins")
-    return {role: create_plugin(f"tried-{role}", role=role, out=out) for role in ROLES}
+    return {role: create_plugin(f"tried-{role}", role=role, out=out, **ASKED[role]) for role in ROLES}
 
 
 @pytest.fixture
@@ -88,9 +110,9 @@ def test_a_new_plugin_is_clean_for_ruff(plugins: dict[RoleName, Path], arguments
 @pytest.mark.slow
 def test_a_new_plugin_is_clean_for_mypy(plugins: dict[RoleName, Path]) -> None:
     packages = [str(folder / f"facereg_tried_{role}") for role, folder in plugins.items()]
-    tests = [str(folder / "tests" / f"test_{role}.py") for role, folder in plugins.items()]
+    tests = {path.name: str(path) for folder in plugins.values() for path in (folder / "tests").glob("test_*.py")}
     # In the project's folder: its settings are strict, and what `make lint` has read is not read again.
-    command = [sys.executable, "-m", "mypy", "--strict", *packages, *tests]
+    command = [sys.executable, "-m", "mypy", "--strict", *packages, *tests.values()]
     path = os.pathsep.join(map(str, plugins.values()))
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"MYPYPATH": path}, capture_output=True, text=True)
     ours = [line for line in done.stdout.splitlines() if "facereg-tried-" in line]
@@ -98,15 +120,56 @@ def test_a_new_plugin_is_clean_for_mypy(plugins: dict[RoleName, Path]) -> None:
     assert "source files" in done.stdout, done.stdout + done.stderr
 
 
-def test_an_installed_plugin_is_found_and_checked(plugins: dict[RoleName, Path], tmp_path: Path) -> None:
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*install, "--target", str(tmp_path), str(plugins["matcher"])], check=True, capture_output=True)
+def test_an_installed_plugin_is_found_checked_and_fit_to_publish(plugins: dict[RoleName, Path], tmp_path: Path) -> None:
+    wheel = built(plugins["matcher"], tmp_path)
+    command = [sys.executable, "-m", "twine", "check", "--strict", str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps"]
+    subprocess.run([*install, "--target", str(tmp_path / "site"), str(wheel)], check=True, capture_output=True)
     command = [sys.executable, "-m", "facereg", "plugins", "check", "tried-matcher"]
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
-    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), str(ROOT)])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert all(line.startswith("passed tried-matcher ") for line in done.stdout.splitlines())
+
+
+def test_what_was_asked_for_is_there_and_nothing_else(plugins: dict[RoleName, Path]) -> None:
+    for role, folder in plugins.items():
+        asked = ASKED[role]
+        project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+        for name in ("recipe", "command"):
+            held = [path.name for path in folder.rglob(f"*{name}*.py")]
+            assert len(held) == (2 if asked.get(name) else 0)  # the module and its test
+            assert (f"facereg_{name}s" in (folder / f"facereg_tried_{role}/plugin.py").read_text("utf-8")) == bool(held)
+        assert project.get("urls", {}).get("Repository", "") == asked.get("url", "")
+        assert project["authors"][0]["name"] in (folder / "LICENSE").read_text("utf-8")
+        text = "".join(path.read_text("utf-8") for path in folder.rglob("*") if path.is_file())
+        assert [word for word in ("new-name", "NewStage", "new author", "new year", "new option") if word in text] == []
+    assert project["authors"] == [{"name": "Ada Lovelace", "email": "ada@example.org"}]
+
+
+def test_the_bounds_on_the_core_hold_for_this_one() -> None:
+    project = tomllib.loads(plugin_files("mine", "matcher")["pyproject.toml"])["project"]
+    [core] = [Requirement(line) for line in project["dependencies"]]
+    assert core.name == "facereg-core"
+    assert core.specifier.contains(facereg.__version__)
+    assert not core.specifier.contains("0.0.9")
+    assert not core.specifier.contains("1.0")
+
+
+@pytest.mark.parametrize(
+    "author", ["<ada@example.org>", 'Ada "x"', "Ada\nLovelace", "Ada <ada>", "Ada\\", "Ada <a@b> x"]
+)
+def test_an_author_that_does_not_read_is_one_line(author: str, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="author: expected a line like 'Ada Lovelace <ada@example.org>', got"):
+        create_plugin("mine", role="matcher", out=tmp_path, author=author)
+
+
+@pytest.mark.parametrize("url", ["example.org", "https://", 'https://a"b', "ftp://a.b", "https://a b"])
+def test_an_address_that_does_not_read_is_one_line(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="url: expected an address like 'https://example.org/me/mine', got"):
+        create_plugin("mine", role="matcher", out=tmp_path, url=url)
 
 
 @pytest.mark.parametrize("name", ["", "Skin", "2d", "skin_colour", "-skin", "skin--colour", "../skin", "facereg-skin"])
@@ -148,6 +211,10 @@ def test_the_json_lists_the_files(tmp_path: Path) -> None:
     arguments = ["plugins", "new", "flat-detector", "--role", "detector", "--out", str(tmp_path), "--json"]
     written = json.loads(CliRunner().invoke(app, arguments).stdout)
     assert written["files"] == [
+        ".github/workflows/ci.yml",
+        ".gitignore",
+        "CHANGELOG.md",
+        "LICENSE",
         "README.md",
         "facereg_flat_detector/__init__.py",
         "facereg_flat_detector/detector.py",

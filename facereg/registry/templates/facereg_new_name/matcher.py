@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from threading import Lock
+from typing import Literal
 
 import numpy as np
 from facereg import FloatArray, Matcher
+
+
+@dataclass(frozen=True, slots=True)
+class NewStageOptions:
+    """Options of `new-name`.
+
+    Args:
+        of_several: which of a person's similarities counts: the best, or their mean.
+    """
+
+    of_several: Literal["best", "mean"] = "best"
 
 
 class NewStage(Matcher):
@@ -13,10 +26,12 @@ class NewStage(Matcher):
 
     Args:
         threshold: cosine similarity from which a match is accepted.
+        options: see there.
     """
 
-    def __init__(self, *, threshold: float) -> None:
+    def __init__(self, *, threshold: float, options: NewStageOptions | None = None) -> None:
         super().__init__(threshold=threshold)
+        self.options = options or NewStageOptions()
         self._lock = Lock()  # threads may share a matcher
         self._people: dict[str, list[FloatArray]] = {}
 
@@ -38,7 +53,8 @@ class NewStage(Matcher):
         if not people:
             return [()] * len(probes), np.empty((len(probes), 0), np.float32)
         names = list(people)
-        best = np.stack([(probes @ vectors.T).max(1) for vectors in people.values()], 1)  # (N, people)
-        order = np.argsort(-best, axis=1, kind="stable")[:, :k]
+        pool = np.max if self.options.of_several == "best" else np.mean
+        similarities = np.stack([pool(probes @ vectors.T, 1) for vectors in people.values()], 1)  # (N, people)
+        order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
         labels = [tuple(names[person] for person in row) for row in order]
-        return labels, np.take_along_axis(best, order, 1)
+        return labels, np.take_along_axis(similarities, order, 1)

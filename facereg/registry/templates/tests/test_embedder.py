@@ -8,7 +8,7 @@ from facereg import Embedder, Registry
 from facereg.testing import EmbedderContract
 
 from facereg_new_name import plugin
-from facereg_new_name.embedder import NewStage
+from facereg_new_name.embedder import NewStage, NewStageOptions
 
 
 class TestItKeepsTheContract(EmbedderContract):
@@ -28,3 +28,9 @@ def test_a_crop_and_its_negative_are_opposite() -> None:
     with NewStage() as embedder:
         vectors = embedder.embed(np.concatenate([crop, 255 - crop])).vectors
     assert float(vectors[0] @ vectors[1]) == pytest.approx(-1.0, abs=1e-5)
+
+
+def test_other_cells_are_other_vectors_of_another_space() -> None:
+    with NewStage() as usual, NewStage(NewStageOptions(cells=4)) as coarse:
+        assert (usual.dim, coarse.dim) == (192, 48)
+        assert usual.space != coarse.space

@@ -7,7 +7,7 @@ from facereg import Embeddings, Matcher, Registry
 from facereg.testing import MatcherContract
 
 from facereg_new_name import plugin
-from facereg_new_name.matcher import NewStage
+from facereg_new_name.matcher import NewStage, NewStageOptions
 
 
 class TestItKeepsTheContract(MatcherContract):
@@ -28,3 +28,11 @@ def test_the_closest_person_comes_first() -> None:
         matcher.add(["ada", "grace"], Embeddings(axes[:2], "a"))
         matches = matcher.match(Embeddings(np.array([[0.6, 0.8, 0.0]], np.float32), "a"))
     assert matches.labels[0] == ("grace", "ada")
+
+
+def test_the_mean_of_a_persons_similarities_counts_where_it_is_asked_for() -> None:
+    vectors = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    with NewStage(threshold=0.5, options=NewStageOptions(of_several="mean")) as matcher:
+        matcher.add(["ada", "ada"], Embeddings(vectors, "a"))
+        matches = matcher.match(Embeddings(vectors[:1], "a"))
+    assert matches.similarities[0, 0] == 0.5
