@@ -26,7 +26,9 @@ def test_a_plugin_given_a_network_keeps_the_contract(
     package = folder / "facereg_skin_colour"
     (package / "plugin.py").write_text(stating.replace('"..."', repr(checksum)), "utf-8")
     code = (package / "detector.py").read_text("utf-8")
-    code = re.sub(r"class SkinColourDetector\(.*?or SkinColourDetectorOptions\(\)\n", lambda _: running, code, flags=re.DOTALL)
+    code = re.sub(
+        r"class SkinColourDetector\(.*?or SkinColourDetectorOptions\(\)\n", lambda _: running, code, flags=re.DOTALL
+    )
     code = code.replace("cv2.GaussianBlur(image, (0, 0), 2.0)", "self._smooth(image)")
     code = code.replace("FloatArray, Image\n", "FloatArray, Image, Networks\n")
     line = "from facereg_skin_colour.plugin import NETWORK\n"
