@@ -27,6 +27,7 @@ from facereg.options import printable
 from facereg.registry import hooks as hookspecs
 from facereg.registry.hooks import GROUP, CommandSpec, ModelSpec, RecipeSpec, StoreSpec
 
+SLOW_S = 0.3  # of loading, from which the list of plugins says it: every command pays for it
 NOTICE_S = 3.0  # of loading, after which it is said which plugin is waited for
 LIMIT_S = 30.0  # after which a plugin is given up: a cold disk under load takes some seconds
 MOST = 1000  # specs of a hook: a generator that never ends is refused
@@ -89,7 +90,7 @@ def load_plugin(entry: EntryPoint, tell: Callable[[str], None]) -> Brought:
     if isinstance(got, BaseException):
         ends = " (it ends the program when it is loaded)" if isinstance(got, SystemExit) else ""
         raise PluginError(f"{type(got).__name__}: {printable(words_of(got), 500)}{ends}") from got
-    slow = [f"took {took:.1f} s to load"] if took >= NOTICE_S else []
+    slow = [f"took {took:.1f} s to load"] if took >= SLOW_S else []
     return replace(got, notice="; ".join([*filter(None, [got.notice]), *slow]))
 
 

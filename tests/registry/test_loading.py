@@ -97,6 +97,7 @@ def test_a_fault_is_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, te
 
 def test_a_contract_that_will_be_dropped_works_and_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(facereg, "CONTRACT", 2)
+    monkeypatch.setattr(loading, "SLOW_S", 30.0)
     state, registry = loaded(monkeypatch, tmp_path, f"FACEREG_CONTRACT = 1\n{GOOD}")
     assert (state.state, state.reason) == ("loaded", "written for contract 1, which will be dropped; the newest is 2")
     assert registry.model("mine").role == "aligner"
@@ -116,7 +117,7 @@ def test_a_plugin_that_sleeps_is_named_and_given_up(
 
 
 def test_a_slow_plugin_works_and_its_time_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(loading, "NOTICE_S", 0.05)
+    monkeypatch.setattr(loading, "SLOW_S", 0.05)
     state, _ = loaded(monkeypatch, tmp_path, f"import time\ntime.sleep(0.2)\n{GOOD}", name="slow")
     assert (state.state, state.models) == ("loaded", ("mine",))
     assert state.reason.startswith("took 0.")
@@ -125,7 +126,6 @@ def test_a_slow_plugin_works_and_its_time_is_said(monkeypatch: pytest.MonkeyPatc
 def test_of_ten_plugins_those_that_fail_or_dawdle_are_listed_with_their_reasons(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(loading, "NOTICE_S", 0.3)
     monkeypatch.setattr("facereg.cli.installed.default_registry", Registry.load)
     monkeypatch.syspath_prepend(tmp_path)
     wrong = ["raise ValueError('broken')", "import time; time.sleep(0.4)", "import sys; sys.exit(3)"]
