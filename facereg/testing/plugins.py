@@ -103,8 +103,8 @@ class PluginContract(Contract):
         self._brought()
 
     @check(
-        catches="factories, options, recipes, commands and stores that are not where the specs say; a factory of "
-        "another role; options that cannot be read",
+        catches="factories, options, recognisers, recipes, commands and stores that are not where the specs say; a "
+        "factory of another role; options that cannot be read",
         change="write 'package.module:name' of what is there; a factory makes a stage of the spec's role",
     )
     def test_what_its_specs_name_is_there(self) -> None:
@@ -113,6 +113,8 @@ class PluginContract(Contract):
             right = callable(made) and (not isinstance(made, type) or issubclass(made, CLASS_OF[model.role]))
             require(right, expected=f"{model.factory} to make the {model.role}", got=repr(made))
             known_options(model)
+            if model.recognises:
+                import_object(model.recognises)
         absent = []
         for brought in self._brought():
             named = [each for one in brought.recipes for each in (one.run, one.settings_from) if each]

@@ -134,6 +134,7 @@ FAULTS = (
     said("a factory of another role", NAMED, "to make the detector", '"aligner"', '"detector"'),
     said("a factory that is no callable", NAMED, "to make the aligner", "stage:Stage", "stage:convert"),
     said("options that are not there", NAMED, "cannot be imported", "stage:Options", "settings:Options"),
+    said("a recogniser that is not there", NAMED, "cannot be imported", "thresholds={}", "recognises='json:mine'"),
     said("a recipe that is not there", NAMED, "cannot be imported", "stage:train", "recipe:train"),
     said("a command that is not there", NAMED, "cannot be imported", "stage:convert", "stage:app"),
     said("slow to import", IMPORT, "in 0.4 s, got", FIRST, f"import time; time.sleep(0.7)\n{FIRST}"),
