@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from facereg.errors import FaceregError, GalleryError
-from facereg.gallery.files import FAILURES, connect, log_ahead, make_file, open_to_read
-from facereg.gallery.tables import expected_schema, read_header, read_schema, write_tables
+from facereg.gallery.files import FAILURES, open_to_read
+from facereg.gallery.tables import expected_schema, make_database, read_header, read_schema, write_tables
 
 APPLICATION_ID = 0x46494458  # "FIDX", in SQLite's header
 VERSION = 1
@@ -43,19 +43,12 @@ def is_index(path: str | Path) -> bool:
 
 def make_index(path: Path, space: str) -> None:
     """Make the file and its tables, unless there is one."""
-    if path.exists() and path.stat().st_size:
-        return
-    make_file(path)
-    connection = connect(path, "rw")
-    try:
-        log_ahead(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        if not read_schema(connection):  # nobody was quicker
-            write_tables(connection, TABLES, application_id=APPLICATION_ID, version=VERSION)
-            connection.execute("INSERT INTO collection VALUES (?, 0)", (space,))
-        connection.execute("COMMIT")
-    finally:
-        connection.close()
+
+    def write(connection: sqlite3.Connection) -> None:
+        write_tables(connection, TABLES, application_id=APPLICATION_ID, version=VERSION)
+        connection.execute("INSERT INTO collection VALUES (?, 0)", (space,))
+
+    make_database(path, write)
 
 
 def holds_index(connection: sqlite3.Connection) -> bool:

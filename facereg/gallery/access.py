@@ -19,10 +19,8 @@ from facereg.gallery.files import (
     connect,
     empty_log,
     kept_beside,
-    log_ahead,
     log_of,
     log_size,
-    make_file,
     open_to_read,
     readable_by_others,
     reason_of,
@@ -34,6 +32,7 @@ from facereg.gallery.migration import migrate
 from facereg.gallery.rows import Connection, Row, State
 from facereg.gallery.schema import VERSION, make_tables, schema_version
 from facereg.gallery.seals import Sealer
+from facereg.gallery.tables import make_database
 from facereg.names import Address
 
 
@@ -237,34 +236,18 @@ def make_gallery(path: Path, space: str, sealer: Sealer) -> None:
     Raises:
         GalleryError: if it cannot be made.
     """
+
+    def write(connection: sqlite3.Connection) -> None:
+        make_tables(connection)
+        State.new(space, sealer).write(connection)
+
     try:
-        if path.exists() and path.stat().st_size and not _holds_nothing(path):
-            return
-        make_file(path)
+        with named(path):
+            make_database(path, write)
     except OSError as error:
         raise GalleryError(
             f"{path}: cannot be opened ({error.strerror}); check that its folder exists and may be written"
         ) from error
-    with named(path):
-        connection = connect(path, "rw")
-        try:
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                log_ahead(connection)
-                connection.execute("BEGIN IMMEDIATE")
-                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:  # nobody was quicker
-                    make_tables(connection)
-                    State.new(space, sealer).write(connection)
-                connection.execute("COMMIT")
-        finally:
-            connection.close()
-
-
-def _holds_nothing(path: Path) -> bool:
-    """Tell whether a file is a database without tables, as one is for a moment while another program makes it."""
-    with suppress(GalleryError, *FAILURES), closing(open_to_read(path)[0]) as connection:
-        identity = connection.execute("PRAGMA application_id").fetchone()[0]
-        return bool(identity == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0)
-    return False
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, sealer: Sealer) -> None:

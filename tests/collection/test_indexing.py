@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -269,6 +270,27 @@ def test_a_damaged_index_is_refused(tmp_path: Path, photos: Path, pipeline: Pipe
             other.execute(change)
         with pytest.raises(GalleryError, match=r"photos.index: is damaged; index the collection again"):
             list(index.faces())
+
+
+def test_a_file_without_tables_yet_becomes_an_index(tmp_path: Path, photos: Path, pipeline: Pipeline) -> None:
+    # as a run leaves it that is killed at once, or has no room; and as another finds it that began at the same time
+    with closing(sqlite3.connect(tmp_path / "photos.index")) as half_made:
+        half_made.execute("PRAGMA journal_mode = WAL")
+        assert (tmp_path / "photos.index").stat().st_size
+        with opened(tmp_path) as index:
+            assert index_folder(index, photos, looking(pipeline, index)).indexed == 12
+
+
+def test_two_runs_on_a_new_index_make_one(tmp_path: Path, photos: Path, pipeline: Pipeline) -> None:
+    def one(number: int) -> int:
+        with opened(tmp_path) as index:
+            return index_folder(index, photos, looking(pipeline, index), block=3).indexed
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(one, range(4))) >= 12  # a file may be looked at by each of them
+    with opened(tmp_path, "whole.index") as whole, opened(tmp_path) as index:
+        index_folder(whole, photos, looking(pipeline, whole))
+        assert content(index) == content(whole)
 
 
 KEY = "FACEREG_GALLERY_KEY"
