@@ -33,6 +33,8 @@ _LOOK_ALIKES = {
     **{"'": "\u2019\u2018\u02bc\u2032`\u00b4\u02b9"},
 }  # Cyrillic, Greek, Armenian and Cherokee letters, dashes and apostrophes
 _BEFORE_HOST = re.compile(r"^([a-z][a-z+.-]*:/*)?.*@", re.DOTALL | re.IGNORECASE)  # of an address: user and password
+# of an address within other text, also where a path was made of it, which has one slash: what follows scheme or name
+_CREDENTIALS = re.compile(r"(\b[a-z][a-z0-9+.-]*:/+)[^\s'\"]*@|(\b\w*pass\w*=)[^\s&'\"]*", re.IGNORECASE)
 _ALIKE = str.maketrans({odd: plain for plain, odds in _LOOK_ALIKES.items() for odd in odds})
 
 
@@ -119,6 +121,11 @@ def shown(text: str, *, lines: bool = False) -> str:
 def masked(text: str) -> str:
     """Return an address as a message may show it: no password, no control characters, not endless."""
     return shown(_BEFORE_HOST.sub(r"\1***@", text[:8192]))[:300]
+
+
+def without_credentials(message: str) -> str:
+    """Return a message without the user, password and password option of any address in it, taken for a path or not."""
+    return _CREDENTIALS.sub(lambda found: f"{found[1]}***@" if found[1] else f"{found[2]}***", message)
 
 
 def _likenesses(name: str) -> tuple[str, str]:

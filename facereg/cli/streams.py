@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from facereg.errors import FaceregError
-from facereg.names import shown
+from facereg.names import shown, without_credentials
 
 
 def say(line: str) -> None:
@@ -22,7 +22,7 @@ def say(line: str) -> None:
 def complain(message: str) -> None:
     """Write one line to stderr: something that does not stop the rest."""
     with suppress(OSError):  # nobody to tell
-        print(f"facereg: {shown(message)}", file=sys.stderr, flush=True)
+        print(f"facereg: {shown(without_credentials(message))}", file=sys.stderr, flush=True)
 
 
 class PlainText(io.TextIOWrapper):

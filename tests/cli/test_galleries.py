@@ -88,3 +88,33 @@ def test_every_command_takes_a_gallery_in_each_store(
     called = run("group", "enroll", "people.index", "--unnamed", "--gallery", place, "--json")
     assert called.status == 0, called.err
     assert sum(int(str(line["enrolled"])) for line in called.lines) == 2  # ada; a face alone is no group
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://ada:s3/cr3t@127.0.0.1:1/faces", "postgresql:///faces?password=s3/cr3t"]
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("index", "people", "--out", OTHER),
+        ("find", "people/ada.png", "--index", OTHER),
+        ("group", "show", OTHER),
+        ("gallery", "restore", OTHER, "--gallery", "g"),
+        ("gallery", "import", OTHER, "--gallery", "g"),
+        ("gallery", "remove", "ada", "--gallery", "g", "--backup", OTHER),
+        ("enroll", OTHER, "--gallery", "g"),
+        ("identify", OTHER, "--gallery", "g"),
+        ("verify", OTHER, OTHER),
+    ],
+    ids=" ".join,
+)
+def test_an_address_in_the_place_of_a_path_shows_no_credentials(
+    words: tuple[str, ...], address: str, run: Run, painted: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "people").mkdir()
+    Gallery.open(tmp_path / "g", space=SPACE, create=True).close()
+    called = run(*(address if word == OTHER else word for word in words))
+    assert called.status in (1, 2)
+    assert "s3" not in called.err + called.out
+    assert "cr3t" not in called.err + called.out
