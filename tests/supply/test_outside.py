@@ -56,7 +56,8 @@ def test_an_example_is_the_wheels_found_checked_and_tested(name: str, site: Path
     package = f"facereg_{name.replace('-', '_')}.plugin"
     for file in python(site, "-c", f"import facereg, {package} as own; print(facereg.__file__, own.__file__)").split():
         assert Path(file).is_relative_to(site)
-    assert "FAILED" not in python(site, "-m", "facereg", "plugins", "check", name)
+    for command in ("validate", "check"):
+        assert "FAILED" not in python(site, "-m", "facereg", "plugins", command, name)
     rest = ["-k", "not KeepsTheContract", "-o", "pythonpath=", "-p", "no:cacheprovider", str(EXAMPLES[name])]
     python(site, "-m", "pytest", "-q", *rest)
 
