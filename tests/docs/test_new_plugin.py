@@ -22,7 +22,7 @@ from facereg.errors import ContractError, FaceregError, PluginError, UnknownName
 from facereg.registry.installed import Registry
 from facereg.registry.new_plugin import create_plugin, plugin_files
 from facereg.roles import RoleName
-from facereg.testing import run_contract
+from facereg.testing import run_contract, validate
 from facereg.testing.contracts import CONTRACTS
 from tests.supply.wheels import built
 
@@ -130,6 +130,10 @@ def test_an_index_would_take_the_wheel_of_a_new_plugin(wheel: Path) -> None:
     command = [sys.executable, "-m", "twine", "check", "--strict", str(wheel)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_wheel_of_a_new_plugin_is_valid(wheel: Path) -> None:
+    assert [outcome for outcome in validate(str(wheel)) if not outcome.passed] == []
 
 
 def test_an_installed_plugin_is_found_and_checked(wheel: Path, tmp_path: Path) -> None:
