@@ -120,6 +120,11 @@ class Store(ABC):
             yield from sound_rows(connection, state, self.sealer)
 
     def problems(self) -> list[str]:
-        """Return what is wrong, a line each; nothing where the gallery is sound."""
-        with self.reading() as (connection, _):
+        """Return what is wrong, a line each; nothing where the gallery is sound.
+
+        Raises:
+            GalleryError: if it has another key than when it was opened.
+        """
+        with self.reading() as (connection, state):
+            self.sealer.require(state.key)
             return self.structure_problems(connection) or row_problems(connection, self.sealer)

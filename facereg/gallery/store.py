@@ -262,7 +262,11 @@ class Gallery:
             return list(read_lines(connection)), chain_problem(connection, state, self.sealer)
 
     def check(self) -> list[str]:
-        """Return what is wrong with it, a line each; nothing where it is sound."""
+        """Return what is wrong with it, a line each; nothing where it is sound.
+
+        Raises:
+            GalleryError: if it has another key than when it was opened.
+        """
         found = self._store.problems()
         if not found:  # what a removal left while another program read goes now, unless the file is not ours
             with suppress(GalleryError):

@@ -115,7 +115,10 @@ def test_whoever_has_it_open_is_told_that_it_has_another_key(tmp_path: Path) -> 
     make(tmp_path / "g", KEY)
     with Gallery.open(tmp_path / "g", key=KEY) as reader:
         rotate_key(tmp_path / "g", old_key=KEY, key=OTHER)
-        for call in (reader.people, reader.embeddings, reader.audit, lambda: reader.remove("Ada"), lambda: len(reader)):
+        for call in (
+            *(reader.people, reader.embeddings, reader.audit, reader.check),
+            *(lambda: reader.remove("Ada"), lambda: len(reader)),
+        ):
             with pytest.raises(GalleryError, match="expected the key that it is sealed and encrypted with, got anoth"):
                 call()
 
