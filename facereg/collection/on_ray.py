@@ -54,7 +54,7 @@ def looking_on_ray(
     Raises:
         RunnerError: if a worker cannot make the pipeline, or its networks cannot be reached.
         SpaceMismatchError: if a worker's embedder is not that of the index.
-        UnreachableError: if no cluster answers, or it was lost.
+        UnreachableError: if no cluster answers, or it gave up; where its head is lost Ray ends this process.
     """
     detector, aligner, embedder = stages = [_elsewhere(choice) for choice in composition.stages]
     made = pickle.dumps(Composition(detector, aligner, embedder))
