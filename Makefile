@@ -61,12 +61,16 @@ results: $(VENV)/dlib.installed
 	test -d "$(FACEREG_DATA)" || { echo "set FACEREG_DATA to the folder of face data"; exit 1; }
 	$(BIN)/facereg evaluate verification $(LFW) --out results/verification.json
 	$(BIN)/facereg evaluate verification $(LFW) $(SURE) --out results/mtcnn-verification.json
-	$(BIN)/facereg evaluate verification $(LFW) $(SURE) --embedder dlib-resnet --out results/dlib-verification.json
+	$(BIN)/facereg evaluate verification $(LFW) --embedder dlib-resnet --out results/dlib-verification.json
+	$(BIN)/facereg evaluate verification $(LFW) --embedder onnx-arcface \
+	  --weights embedder=$(FACEREG_WEIGHTS)/mobilefacenet_casia_128.onnx --out results/mobilefacenet-verification.json
 	$(BIN)/facereg evaluate verification $(LFW) $(ADNET) --out results/adnet-verification.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(MTCNN) --option detector.min_face=10 --out results/detection.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(MTCNN) $(CLOSE_UPS) --out results/close-ups.json
 	$(BIN)/facereg evaluate landmarks $(POINTS) --out results/default-five.json
 	$(BIN)/facereg evaluate landmarks $(POINTS) $(MTCNN) --out results/landmarks.json
+	$(BIN)/facereg evaluate detection $(CROWDS) --detector yunet --weights detector=$(FACEREG_WEIGHTS)/yunet_n_dynamic.onnx \
+	  --option detector.threshold=0.01 --out results/yunet-detection.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) $(AT_640) --option detector.threshold=0.01 --out results/yolov5-detection.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5):int8 $(AT_640) --option detector.threshold=0.01 --out results/yolov5-int8-detection.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(YOLOV5) $(AT_640) $(CLOSE_UPS) --out results/yolov5-close-ups.json
@@ -78,12 +82,12 @@ results: $(VENV)/dlib.installed
 	  --root $(FACEREG_DATA)/landmarks-68pt/images --out runs/teacher-98.jsonl $(TEACHER_98)
 	$(BIN)/facereg evaluate landmarks --images $(FACEREG_DATA)/landmarks-68pt/images --annotations runs/teacher-98.jsonl \
 	  --format pseudo --aligner adnet-98 --out results/adnet-98.json
-	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities $(SURE) --out results/identification.json
+	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --out results/identification.json
 	$(BIN)/python -m benchmarks.defaults
 	rm -rf build/others && $(BIN)/facereg data people $(FACEREG_DATA)/lfw-view1/images --out build/others --people 400 --least 2 --seed 0
-	$(BIN)/facereg evaluate grouping --images $(FACEREG_DATA)/celeba-wild/identities --choose-on build/others \
-	  $(SURE) --out results/grouping.json
+	$(BIN)/facereg evaluate grouping --images $(FACEREG_DATA)/celeba-wild/identities --choose-on build/others --out results/grouping.json
 	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python -m benchmarks.worth
 	$(BIN)/python benchmarks/report.py
 
 # What an install for inference takes on disk, in a new environment.

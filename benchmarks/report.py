@@ -142,6 +142,19 @@ ROWS = (
         peer="dlib with its own detector and landmarks: 98.78 % (View 2)",
     ),
     Row(
+        "the same pairs with the public MobileFaceNet through `onnx-arcface`: accuracy; TPR at FAR 10 % / 1 %",
+        "mobilefacenet-verification",
+        accuracy_and_rates,
+        EVALUATE.format("verification"),
+        peer="with YuNet's points: 98.77 % (View 2)",
+    ),
+    Row(
+        "the public YuNet through `yunet`, the same fifth of faces-in-crowds, AP50 of all faces / those from 24 px",
+        "yunet-detection",
+        average_precisions,
+        EVALUATE.format("detection"),
+    ),
+    Row(
         "detection with `mtcnn`, AP50 of all faces, fifth of faces-in-crowds kept out of training",
         "detection",
         lambda r: f"{r['ap50']:.3f}",
