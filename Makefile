@@ -14,8 +14,10 @@ OURS := install -q --disable-pip-version-check --no-deps --no-build-isolation \
 demo: $(VENV)/app.installed
 	$(BIN)/facereg demo --out demo
 
+# Two files of tests at a time; WORKERS=0 is one after the other, in this process.
+WORKERS ?= 2
 test: lint
-	$(BIN)/pytest -q -m "not long"
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m "not long"
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .
