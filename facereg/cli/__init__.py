@@ -9,6 +9,7 @@ import sys  # nothing else: an interruption while more is imported must find `ma
 def main() -> None:
     """Run `facereg`: an error is one line on stderr and exit status 1, an interruption 130, while it starts too."""
     try:
+        _tell_of_interruption()
         from facereg.cli.streams import complain, plain_streams
         from facereg.errors import FaceregError
 
@@ -41,13 +42,35 @@ def _named(error: BaseException) -> str:
     return f"unexpected {said}; set FACEREG_TRACEBACK=1 to see where, and report it"
 
 
-def _end_interrupted() -> None:
+def _tell_of_interruption() -> None:
+    """Have an interruption told at once: what is at work ends first, which may take seconds."""
     import signal
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, nor a host program's own
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends all at once, without a traceback
+    _say_interrupted()
+    raise KeyboardInterrupt
+
+
+def _say_interrupted() -> None:
     from contextlib import suppress
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one, while threads end, needs no traceback either
     with suppress(OSError):
-        print("facereg: interrupted", file=sys.stderr)
+        os.write(2, b"\nfacereg: interrupted; what is at work ends first, a second interruption does not wait\n")
+
+
+def _end_interrupted() -> None:
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:  # it came before `_interrupt` was there to tell
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _say_interrupted()
     sys.exit(130)
 
 

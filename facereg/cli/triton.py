@@ -161,7 +161,8 @@ def serve(
     def end(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, end)
+    for way in (signal.SIGTERM, signal.SIGINT):  # either is how a server is meant to end
+        signal.signal(way, end)
     if build:
         build_repository(repository, registry=default_registry())
     free = Ports.free()
