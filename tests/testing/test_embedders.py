@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from facereg.registry.installed import Registry
-from facereg.registry.templates.facereg_new_name.embedder import NewStage
+from facereg.registry.templates.facereg_new_name.embedder import NewStage, NewStageOptions
 from facereg.roles import Embedder
 from facereg.testing import EmbedderContract, face_crops, write_answers
 from facereg.testing.contracts import checks_of
@@ -99,7 +99,9 @@ class TakesAnySize(Right):
 
 
 class VersionOfWords(Right):
-    version = "the first"
+    def __init__(self) -> None:
+        super().__init__()
+        self.version = "the first"
 
 
 class VersionOfEach(Right):
@@ -132,7 +134,9 @@ class NoSpace(Right):
 
 
 class NoVersion(Right):
-    version = ""
+    def __init__(self) -> None:
+        super().__init__()
+        self.version = ""
 
 
 class Growing(Right):
@@ -162,7 +166,7 @@ class Shared(Right):
 
 class InPlace(Right):
     def __init__(self) -> None:
-        super().__init__(flip=False)
+        super().__init__(NewStageOptions(flip=False))
 
     def _embed(self, pixels: Pixels) -> FloatArray:
         pixels[:, :2] = 0
@@ -173,7 +177,7 @@ class Forced(Right):
     """Writes to the array by another way."""
 
     def __init__(self) -> None:
-        super().__init__(flip=False)
+        super().__init__(NewStageOptions(flip=False))
 
     def _embed(self, pixels: Pixels) -> FloatArray:
         import ctypes
