@@ -47,7 +47,7 @@ ASKED: dict[RoleName, Asked] = {
     "matcher": WHOLE,
 }
 SKIPPED = {  # by what a new plugin is: without a network, and of boxes alone
-    "aligner": ["landmarks come to lie on the template"],
+    "aligner": ["landmarks are those of the picture", "landmarks come to lie on the template"],
     "embedder": ["vectors are those of the network that was trained"],
 }
 
