@@ -85,6 +85,10 @@ results: $(VENV)/dlib.installed
 	$(BIN)/facereg evaluate landmarks --images $(FACEREG_DATA)/landmarks-68pt/images --annotations runs/teacher-98.jsonl \
 	  --format pseudo --aligner adnet-98 --out results/adnet-98.json
 	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --out results/identification.json
+	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --embedder onnx-arcface \
+	  --weights embedder=$(FACEREG_WEIGHTS)/mobilefacenet_casia_128.onnx --out results/teacher-identification.json
+	$(BIN)/facereg evaluate identification --images $(FACEREG_DATA)/celeba-wild/identities --embedder dlib-resnet \
+	  --out results/dlib-identification.json
 	$(BIN)/python -m benchmarks.defaults
 	rm -rf build/others && $(BIN)/facereg data people $(FACEREG_DATA)/lfw-view1/images --out build/others --people 400 --least 2 --seed 0
 	$(BIN)/facereg evaluate grouping --images $(FACEREG_DATA)/celeba-wild/identities --choose-on build/others --out results/grouping.json

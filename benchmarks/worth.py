@@ -44,7 +44,7 @@ class Model:
         return float(json.loads((RESULTS / f"{self.file}.json").read_text("utf-8"))[name])
 
     def label(self) -> str:
-        return f"{self.name} ({self.peer.partition('_')[0]})" if self.peer else self.name
+        return self.peer.partition("_")[0] if self.peer else self.name
 
     def choice(self, role: RoleName) -> StageChoice:
         weights = Path(os.environ["FACEREG_WEIGHTS"], self.peer) if self.peer else None
@@ -97,10 +97,11 @@ def main() -> None:
             took, worth = 1000 / rates[model.label()], model.figure(name)
             rows.append({"model": model.label(), name: worth, "ms": round(took, 2)})
             axis.plot(took, worth, "s" if model.peer else "o")
-            axis.annotate(model.label(), (took, worth), xytext=(6, 4), textcoords="offset points")
+            beside = (6, -12 if len(rows) % 2 else 4)  # above and below in turn
+            axis.annotate(model.label(), (took, worth), xytext=beside, textcoords="offset points")
         axis.set(xlabel=f"ms {'a picture' if work is detecting else 'a face'}, one thread", ylabel=what)
-        axis.set_xlim(left=0)
-        axis.margins(x=0.35, y=0.2)
+        axis.set_xlim(0, 1.6 * axis.get_xlim()[1])  # room for the names
+        axis.margins(y=0.2)
         axis.grid(alpha=0.3)
     save_figure(RESULTS / "worth.png")
     write_report(RESULTS / "worth.json", {"rows": rows}, command="python -m benchmarks.worth", models={})
