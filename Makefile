@@ -66,6 +66,9 @@ results: $(VENV)/dlib.installed
 	$(BIN)/facereg evaluate verification $(LFW) --embedder dlib-resnet --out results/dlib-verification.json
 	$(BIN)/facereg evaluate verification $(LFW) --embedder onnx-arcface \
 	  --weights embedder=$(FACEREG_WEIGHTS)/mobilefacenet_casia_128.onnx --out results/mobilefacenet-verification.json
+	$(BIN)/facereg evaluate verification $(LFW) --detector yunet --weights detector=$(FACEREG_WEIGHTS)/yunet_n_dynamic.onnx \
+	  --embedder onnx-arcface --weights embedder=$(FACEREG_WEIGHTS)/mobilefacenet_casia_128.onnx \
+	  --out results/yunet-verification.json
 	$(BIN)/facereg evaluate verification $(LFW) $(ADNET) --out results/adnet-verification.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(MTCNN) --option detector.min_face=10 --out results/detection.json
 	$(BIN)/facereg evaluate detection $(CROWDS) $(MTCNN) $(CLOSE_UPS) --out results/close-ups.json
@@ -95,6 +98,7 @@ results: $(VENV)/dlib.installed
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python -m benchmarks.worth
 	$(BIN)/python benchmarks/report.py
+	$(BIN)/python docs/reference/plugins.py
 
 # What an install for inference takes on disk, in a new environment.
 install-size: $(VENV)/bin/pip
