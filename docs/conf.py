@@ -35,7 +35,7 @@ def fill(app: Sphinx, page: str, source: list[str]) -> None:
     if page == root_doc:
         for heading, links in re.findall(r"^## (.+)\n((?:.|\n)*?)(?=^## |\Z)", source[0], re.M):
             source[0] += contents(heading, re.findall(r"^- \[.*?\]\(([^)]+)\.(?:md|ipynb)\)", links, re.M))
-        source[0] += contents("Model cards", ["../plugins/*/README"])
+        source[0] += contents("Model cards", ["../plugins/*/README", "examples/*/README"])
         source[0] += contents("Project", [f"../{name}" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")])
     elif page == "docs/reference/python-api":
         for name in PACKAGES:
