@@ -193,4 +193,4 @@ sbom: $(TOOLS)/installed
 	$(TOOLS)/bin/cyclonedx-py requirements constraints.txt --pyproject pyproject.toml --output-reproducible -o sbom.json
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(TOOLS) demo build sbom.json
+	rm -rf $(VENV) $(LOWEST) $(TOOLS) demo build site jupyter_execute sbom.json
