@@ -51,16 +51,15 @@ def _tell_of_interruption() -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends all at once, without a traceback
     _say_interrupted()
     raise KeyboardInterrupt
 
 
 def _say_interrupted() -> None:
+    import signal
     from contextlib import suppress
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second one ends all at once, without a traceback
     with suppress(OSError):
         os.write(2, b"\nfacereg: interrupted; what is at work ends first, a second interruption does not wait\n")
 
@@ -69,7 +68,6 @@ def _end_interrupted() -> None:
     import signal
 
     if signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:  # it came before `_interrupt` was there to tell
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
         _say_interrupted()
     sys.exit(130)
 

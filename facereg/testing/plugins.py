@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
+from facereg.disk.replacing import file_sha256
 from facereg.errors import MissingExtraError, PluginError, UnknownNameError, words_of
 from facereg.networks.spec import TRAINING, NetworkSpec, import_object
 from facereg.networks.weights import file_with_plugin
@@ -168,8 +168,7 @@ class PluginContract(Contract):
                 named[path] = network
         for path, network in named.items():
             if path.is_file():
-                with path.open("rb") as stream:
-                    got = hashlib.file_digest(stream, "sha256").hexdigest()
+                got = file_sha256(path)
                 require(got == network.sha256, expected=f"{path.name} of sha256 {network.sha256}", got=got)
         packages = [find_spec(entry.module.partition(".")[0]) for entry in find_plugin(self.plugin).entries]
         places = [place for one in packages for place in (one and one.submodule_search_locations) or []]
