@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import cv2
 import numpy as np
@@ -126,6 +126,12 @@ class Resized:
         """Return faces found in the resized image in pixels of the original."""
         boxes = self.points_back(faces.boxes.reshape(-1, 2, 2)).reshape(-1, 4)
         return Faces(boxes, faces.scores, self.points_back(faces.landmarks))
+
+    def letterboxed(self, height: int, width: int, *, empty: int = 0) -> Self:
+        """Return it in the top left corner of a canvas of these px, of the level `empty` elsewhere."""
+        canvas = np.full((height, width, 3), empty, np.uint8)
+        canvas[: self.pixels.shape[0], : self.pixels.shape[1]] = self.pixels
+        return replace(self, pixels=canvas)
 
 
 def resize(image: Image, ratio: float, *, enlarging: int = cv2.INTER_LINEAR) -> Resized:

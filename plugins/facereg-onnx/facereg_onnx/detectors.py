@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -72,9 +72,7 @@ class OnnxDetector(Detector):
             longest = max(height, width)
             small = resize(image, min(1.0, (self.options.longest or longest) / longest))
             down, across = (-(-side // MULTIPLE) * MULTIPLE for side in small.pixels.shape[:2])
-        canvas = np.full((down, across, 3), self.empty, np.uint8)
-        canvas[: small.pixels.shape[0], : small.pixels.shape[1]] = small.pixels
-        return replace(small, pixels=canvas)
+        return small.letterboxed(down, across, empty=self.empty)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 import cv2
@@ -118,8 +118,5 @@ def letterbox(image: Image, size: int, *, square: bool = True) -> Resized:
         square: of the canvas; else it is the smallest rectangle with sides that the network takes.
     """
     small = resize(image, size / max(image.shape[:2]))
-    inner = small.pixels.shape[:2]
-    height, width = (size if square else -(-side // MULTIPLE) * MULTIPLE for side in inner)
-    canvas = np.full((height, width, 3), GREY, np.uint8)
-    canvas[: inner[0], : inner[1]] = small.pixels
-    return replace(small, pixels=canvas)
+    height, width = (size if square else -(-side // MULTIPLE) * MULTIPLE for side in small.pixels.shape[:2])
+    return small.letterboxed(height, width, empty=GREY)
