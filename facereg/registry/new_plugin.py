@@ -15,6 +15,7 @@ from facereg.options import printable
 from facereg.roles import RoleName
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+MOST_LETTERS = 48  # of a name: lines with the names made of it are within what ruff format leaves alone
 TAKEN = frozenset({"core", "facereg"})  # facereg-core is the library's own distribution
 
 AUTHOR = re.compile(r'[^<>"\\]*[^<>"\\\s]( <[^<>"\\\s@]+@[^<>"\\\s@]+>)?')
@@ -104,10 +105,10 @@ def create_plugin(
         UnknownNameError: if there is no such role.
         PluginError: if the folder is there already or cannot be written.
     """
-    if not NAME.fullmatch(name) or name.startswith("facereg-") or name in TAKEN or len(name) > 60:
+    if not NAME.fullmatch(name) or name.startswith("facereg-") or name in TAKEN or len(name) > MOST_LETTERS:
         raise ContractError(
-            f"name: expected small letters, digits and single hyphens, at most 60, without 'facereg-' and none of "
-            f"{', '.join(sorted(TAKEN))}, got {printable(name)!r}; "
+            f"name: expected small letters, digits and single hyphens, at most {MOST_LETTERS}, without 'facereg-' and "
+            f"none of {', '.join(sorted(TAKEN))}, got {printable(name)!r}; "
             "choose one like 'skin-colour'"
         )
     if role not in SUMMARIES:

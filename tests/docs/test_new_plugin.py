@@ -85,7 +85,7 @@ def test_a_plugin_named_after_its_role_has_a_class_of_its_own(role: RoleName) ->
     assert f"class {role.capitalize()}{role.capitalize()}(" in plugin_files(role, role)[f"facereg_{role}/{role}.py"]
 
 
-@pytest.mark.parametrize("name", ["core", "facereg", "a" * 61, "up\nand", "\x1b[31m", "a--b", "A", "", "-a", "é"])
+@pytest.mark.parametrize("name", ["core", "facereg", "a" * 49, "up\nand", "\x1b[31m", "a--b", "A", "", "-a", "é"])
 def test_a_name_that_cannot_be_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(ContractError) as caught:
         create_plugin(name, role="detector", out=tmp_path)
@@ -105,6 +105,16 @@ def test_a_new_plugin_is_clean_for_ruff(plugins: dict[RoleName, Path], arguments
     command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", *map(str, plugins.values())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["a", "a-studio-s-face-stage", "x" * 48, "-".join(["words"] * 8)], ids=len)
+def test_a_new_plugin_of_any_name_is_clean_for_ruff(name: str, tmp_path: Path) -> None:
+    for role in ROLES:
+        create_plugin(name, role=role, out=tmp_path / role, recipe=True, command=True)
+    for arguments in (["check"], ["format", "--check"]):
+        command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow

@@ -144,7 +144,10 @@ class AdnetTraining(lightning.LightningModule):
 
 
 def begin(network: AdNet, path: Path) -> None:
-    """Fill a network from the file of a run; stacks that it lacks, and maps of another layout, begin anew.
+    """Fill a network from the file of a run; maps of another layout begin anew.
+
+    A stack that the file lacks begins as a copy of its last one and is told nothing by it yet, so that it says the
+    same: what the file has learned is where the longer network begins.
 
     Raises:
         WeightsError: if the file is missing, or of another width.
@@ -160,6 +163,20 @@ def begin(network: AdNet, path: Path) -> None:
             f"{path}: expected a network of {network.width} channels, got other tensors; pass --set width of that run"
         )
     network.load_state_dict(own | same)
+    for index in range(1, len(network.stacks)):
+        if not any(key.startswith(f"stacks.{index}.") for key in same):
+            _repeat(network, index)
+
+
+@torch.no_grad()
+def _repeat(network: AdNet, index: int) -> None:
+    """Make the stack at `index` say what the one before it says."""
+    own, before = network.stacks[index].state_dict(), network.stacks[index - 1].state_dict()
+    for name, tensor in before.items():
+        own[name].zero_()  # what is left of it after the copy: two channels that only later stacks are shown
+        own[name][tuple(slice(size) for size in tensor.shape)] = tensor
+    for parameter in network.merges[index - 1].parameters():
+        parameter.zero_()
 
 
 def point_maps(points: Tensor, cells: int, *, spread: float) -> Tensor:

@@ -29,7 +29,12 @@ class NewStage(Matcher):
         options: see there.
     """
 
-    def __init__(self, *, threshold: float, options: NewStageOptions | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        threshold: float,
+        options: NewStageOptions | None = None,
+    ) -> None:
         super().__init__(threshold=threshold)
         self.options = options or NewStageOptions()
         self._lock = Lock()  # threads may share a matcher

@@ -8,7 +8,10 @@ from facereg import Aligner, Faces, Registry
 from facereg.testing import AlignerContract
 
 from facereg_new_name import plugin
-from facereg_new_name.aligner import NewStage, NewStageOptions
+from facereg_new_name.aligner import (
+    NewStage,
+    NewStageOptions,
+)
 
 
 class TestItKeepsTheContract(AlignerContract):
@@ -33,7 +36,8 @@ def test_the_corners_of_a_square_box_become_the_corners_of_the_crop() -> None:
 
 def test_a_margin_shows_what_is_around_the_box() -> None:
     faces = Faces(np.array([[10.0, 20.0, 66.0, 76.0]]), np.array([0.9]))
-    with NewStage(NewStageOptions(margin=0.5)) as aligner:
+    options = NewStageOptions(margin=0.5)
+    with NewStage(options) as aligner:
         crops = aligner.align([np.zeros((100, 100, 3), np.uint8)], [faces], size=112)
     assert crops.transforms[0] @ [38, 48, 1] == pytest.approx([55.5, 55.5])  # the middle stays the middle
     assert crops.transforms[0] @ [10, 20, 1] == pytest.approx([27.5, 27.5])

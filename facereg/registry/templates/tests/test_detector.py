@@ -7,7 +7,10 @@ from facereg import Detector, Registry
 from facereg.testing import DetectorContract
 
 from facereg_new_name import plugin
-from facereg_new_name.detector import NewStage, NewStageOptions
+from facereg_new_name.detector import (
+    NewStage,
+    NewStageOptions,
+)
 
 
 class TestItKeepsTheContract(DetectorContract):
@@ -32,5 +35,6 @@ def test_regions_narrower_than_the_least_are_no_faces() -> None:
     image = np.zeros((200, 200, 3), np.uint8)
     image[50:130, 60:120] = (224, 172, 140)  # light skin, 60 px wide
     for least, count in ((40, 1), (80, 0)):
-        with NewStage(NewStageOptions(least=least)) as detector:
+        options = NewStageOptions(least=least)
+        with NewStage(options) as detector:
             assert len(detector.detect([image])[0]) == count

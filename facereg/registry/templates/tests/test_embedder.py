@@ -8,7 +8,10 @@ from facereg import Embedder, Registry
 from facereg.testing import EmbedderContract
 
 from facereg_new_name import plugin
-from facereg_new_name.embedder import NewStage, NewStageOptions
+from facereg_new_name.embedder import (
+    NewStage,
+    NewStageOptions,
+)
 
 
 class TestItKeepsTheContract(EmbedderContract):
@@ -31,6 +34,8 @@ def test_a_crop_and_its_negative_are_opposite() -> None:
 
 
 def test_other_cells_are_other_vectors_of_another_space() -> None:
-    with NewStage() as usual, NewStage(NewStageOptions(cells=4)) as coarse:
+    options = NewStageOptions(cells=4)
+    coarse = NewStage(options)
+    with NewStage() as usual, coarse:
         assert (usual.dim, coarse.dim) == (192, 48)
         assert usual.space != coarse.space

@@ -7,7 +7,10 @@ from facereg import Embeddings, Matcher, Registry
 from facereg.testing import MatcherContract
 
 from facereg_new_name import plugin
-from facereg_new_name.matcher import NewStage, NewStageOptions
+from facereg_new_name.matcher import (
+    NewStage,
+    NewStageOptions,
+)
 
 
 class TestItKeepsTheContract(MatcherContract):
@@ -18,7 +21,8 @@ class TestItKeepsTheContract(MatcherContract):
 def test_it_is_found_by_name() -> None:
     registry = Registry()
     registry.register(plugin, name="new-name")
-    with registry.create("new-name", role="matcher", threshold=0.5) as made:
+    made = registry.create("new-name", role="matcher", threshold=0.5)
+    with made:
         assert isinstance(made, NewStage)
 
 
@@ -32,7 +36,8 @@ def test_the_closest_person_comes_first() -> None:
 
 def test_the_mean_of_a_persons_similarities_counts_where_it_is_asked_for() -> None:
     vectors = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
-    with NewStage(threshold=0.5, options=NewStageOptions(of_several="mean")) as matcher:
+    options = NewStageOptions(of_several="mean")
+    with NewStage(threshold=0.5, options=options) as matcher:
         matcher.add(["ada", "ada"], Embeddings(vectors, "a"))
         matches = matcher.match(Embeddings(vectors[:1], "a"))
     assert matches.similarities[0, 0] == 0.5
