@@ -89,9 +89,11 @@ def remove(
     from facereg.gallery import Gallery, remove_from_backup
 
     with Gallery.open(gallery) as held:
+        if backup:  # before the gallery: where one of them cannot be written the same can be called again
+            held.person(name)
+        also = {str(file): remove_from_backup(file, name) for file in backup or ()}
         count = held.remove(name)
     answer_lines = [f"{name}: {counted(count, 'embedding')} removed"]
-    also = {str(file): remove_from_backup(file, name) for file in backup or ()}
     answer_lines += [f"{file}: {counted(number, 'embedding')} removed" for file, number in also.items()]
     answer(json, {"name": name, "removed": count, "backups": also}, *answer_lines)
 

@@ -206,17 +206,25 @@ class Access(Store):
         """Write the log into the file and cut it to nothing; what matchers kept beside it goes.
 
         Raises:
-            GalleryError: if another program that reads keeps the log from being cut, or the file may not be written.
+            GalleryError: if another program that reads, or a full disk, keeps the log from being cut.
         """
         with self._lock, named(self.path):
             if name:
                 remove_kept(self.path)
-            if log_size(self.path) and not empty_log(self._connection_to_write()):
-                raise GalleryError(
-                    f"{name!r} is gone from the gallery, but another program reads it and keeps the log "
-                    f"{log_of(self.path).name}, in which bytes of it are; end that program, then run 'facereg gallery "
-                    "check', which empties it"
-                )
+            if not log_size(self.path):
+                return
+            connection = self._connection_to_write()
+            cause, remedy = "another program reads it", "end that program"
+            try:
+                if empty_log(connection):
+                    return
+            except sqlite3.Error as error:  # a full disk: the change is made all the same
+                cause, remedy = reason_of(error).partition(";")[0], "make room"
+            done = f"{name!r} is gone from the gallery" if name else "the change is made"
+            raise GalleryError(
+                f"{done}, but {cause}, and bytes of before are left in its log {log_of(self.path).name}; {remedy}, "
+                "then run 'facereg gallery check', which empties it"
+            )
 
     def structure_problems(self, connection: Connection) -> list[str]:
         return structure_problems(connection)

@@ -20,6 +20,7 @@ WAIT_S = 30.0  # for another writer
 LARGEST_ROW = 1 << 20  # bytes: four times the longest vector; a foreign file may say a row has a gigabyte
 FAILURES = (sqlite3.Error, UnicodeDecodeError)  # the second where SQLite's words quote damaged text
 RACY_NS = 2_500_000_000  # a file's time may be this coarse (FAT: 2 s): what is newer may change and not show it
+NO_ROOM = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMMAP)  # for `-shm`
 Mode = Literal["ro", "rw", "immutable"]
 
 
@@ -49,7 +50,7 @@ def connect(path: Path, mode: Mode) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> tuple[sqlite3.Connection, bool]:
-    """Open a database read-only, from a read-only disk or another user's folder too.
+    """Open a database read-only, from a read-only disk, a full one or another user's folder too.
 
     Returns:
         the connection, and whether it takes the file for one that nobody changes.
@@ -66,8 +67,8 @@ def open_to_read(path: Path) -> tuple[sqlite3.Connection, bool]:
         return connection, False
     except sqlite3.OperationalError as error:
         connection.close()
-        cannot_log = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-        if not cannot_log:
+        full = error.sqlite_errorcode in NO_ROOM
+        if not full and error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             raise
         if error.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
             raise GalleryError(
@@ -76,9 +77,10 @@ def open_to_read(path: Path) -> tuple[sqlite3.Connection, bool]:
                 "away, then run 'facereg gallery check'"
             ) from error
         if log_size(path):
+            remedy = "let its owner run 'facereg gallery check', or export it"
+            without = "room on the disk; make some" if full else f"the right to write beside it; {remedy}"
             raise GalleryError(
-                f"{path}: changes lie in its log {log_of(path).name}, which cannot be read without the right to write "
-                "beside it; let its owner run 'facereg gallery check', or export it"
+                f"{path}: changes lie in its log {log_of(path).name}, which cannot be read without {without}"
             ) from error
     except BaseException:
         connection.close()
@@ -126,7 +128,8 @@ def remove_kept(path: Path) -> None:
     """
     target = Path(os.path.realpath(path))
     for file in target.parent.glob(f"{glob.escape(target.name)}.*.index"):
-        file.unlink(missing_ok=True)
+        with suppress(IsADirectoryError):  # not ours
+            file.unlink(missing_ok=True)
 
 
 def require_one_name(path: Path) -> None:

@@ -182,5 +182,6 @@ def test_a_person_is_removed_from_the_backups_that_are_named(gallery: Path, run:
     with Gallery.open(tmp_path / "from export", space="a:1", create=True) as held:
         held.import_(export)
         assert [person.name for person in held.people()] == ["Ada", "Bob"]
-    missing = run("gallery", "remove", "Ada", "--gallery", gallery, "--backup", tmp_path / "nowhere")
-    assert (missing.status, "found no file; check the path" in missing.error) == (1, True)
+    for _ in range(2):  # who is in a backup still is in the gallery, so that the same can be called again
+        missing = run("gallery", "remove", "Ada", "--gallery", gallery, "--backup", tmp_path / "nowhere")
+        assert (missing.status, "found no file; check the path" in missing.error) == (1, True)

@@ -8,7 +8,6 @@ import sys
 import warnings
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -28,6 +27,7 @@ from facereg.roles import Embedder
 from facereg.testing.pictures import vectors
 from facereg.types import Embeddings, Faces, FloatArray, Image
 from tests.calling import Run
+from tests.disks import filled, small_disk
 from tests.fakes import SIDE, PaintedDetector, PaintedEmbedder, picture
 from tests.rights import folder_with
 
@@ -175,40 +175,24 @@ def test_folders_without_rights_are_named(painted: list[str], run: Run) -> None:
         (folder / "people" / "Ada").chmod(0o755)
 
 
-def fill(path: Path) -> None:
-    """Write until nothing goes in any more."""
-    with suppress(OSError), path.open("wb", buffering=0) as filler:
-        while filler.write(bytes(4096)):
-            pass
-
-
 def test_a_disk_that_is_full_while_enrolling_loses_nothing(painted: list[str], run: Run, tmp_path: Path) -> None:
     for name, person in (("Ada", 1), ("Bob", 2)):
         (tmp_path / name / name).mkdir(parents=True)
         as_written(tmp_path / name / name / "1.jpg", person)
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", disk], capture_output=True, check=False
-    ).returncode:
-        pytest.skip("mounting a small file system needs root; tests/gallery has a limit of file sizes")
-    try:
+    with small_disk(tmp_path / "disk") as disk:
         gallery = disk / "team.gallery"
         assert run("enroll", tmp_path / "Ada", "--gallery", gallery, *painted).status == 0
-        fill(disk / "filler")
-        called = run("enroll", tmp_path / "Bob", "--gallery", gallery, "--json", *painted)
+        with filled(disk):
+            called = run("enroll", tmp_path / "Bob", "--gallery", gallery, "--json", *painted)
         assert (called.status, called.out) == (1, "")
         assert called.error.startswith(f"facereg: {gallery}: the disk ")
         assert "make room" in called.error
-        (disk / "filler").unlink()
         assert run("gallery", "check", "--gallery", gallery, "--json").document == {
             "sound": True,
             "people": 1,
             "problems": [],
         }
         assert run("enroll", tmp_path / "Bob", "--gallery", gallery, "--json", *painted).document["enrolled"] == 1
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
 
 
 @pytest.fixture

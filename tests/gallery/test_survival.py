@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facereg.errors import GalleryError
-from facereg.gallery import Gallery, Source
+from facereg.gallery import Gallery, Source, rotate_key
 from facereg.testing.pictures import vectors
+from tests.disks import filled, small_disk
 
 CACHE = 2_000_000  # bytes that SQLite holds before it writes the pages of an open transaction
 
@@ -28,7 +28,7 @@ def sources(count: int, *, first: int = 0) -> list[Source]:
 
 HALFWAY = """
 import sys, time
-from facereg.gallery import Gallery, Source
+from facereg.gallery import Gallery, Source, rotate_key
 from facereg.testing.pictures import vectors
 
 def slowly(count):
@@ -47,7 +47,7 @@ with Gallery.open(sys.argv[1], space="a") as gallery:
 """
 WITHOUT_END = """
 import sys
-from facereg.gallery import Gallery, Source
+from facereg.gallery import Gallery, Source, rotate_key
 from facereg.testing.pictures import vectors
 
 batch = vectors(50, 128, "a")
@@ -101,7 +101,7 @@ def names(path: Path) -> list[str]:
 ENROL_TOO_MUCH = """
 import resource, sys
 from facereg.errors import GalleryError
-from facereg.gallery import Gallery, Source
+from facereg.gallery import Gallery, Source, rotate_key
 from facereg.testing.pictures import vectors
 
 with Gallery.open(sys.argv[1], space="a") as gallery:
@@ -113,21 +113,6 @@ with Gallery.open(sys.argv[1], space="a") as gallery:
         print(error)
     print(gallery.check(), [person.name for person in gallery.people()])
 """
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """Make the folder a file system of 400 kB, or skip where that is not allowed."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root; the size limit is tested beside this")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def fill_up(path: Path, how: str) -> None:
@@ -149,6 +134,56 @@ def fill_up(path: Path, how: str) -> None:
 def test_a_disk_that_is_full_while_enrolling_leaves_what_was_there(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk"):
         fill_up(tmp_path / "disk" / "team.gallery", "disk")
+
+
+def test_a_gallery_on_a_full_disk_is_read(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        path = disk / "team.gallery"
+        with Gallery.open(path, space="a", create=True) as gallery:
+            gallery.enroll("Ada", vectors(2, 128, "a"), sources(2))
+        with filled(disk), Gallery.open(path, space="a") as gallery:
+            assert gallery.check() == []
+            assert [person.name for person in gallery.people()] == ["Ada"]
+            with pytest.raises(GalleryError, match="make room.*; nothing was changed"):
+                gallery.enroll("Eve", vectors(1, 128, "a"), sources(1))
+        with Gallery.open(path, space="a") as gallery:
+            gallery.enroll("Eve", vectors(1, 128, "a"), sources(1))
+            assert len(gallery) == 2
+
+
+def test_a_log_that_a_full_disk_keeps_from_being_read_is_said(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        path, log = disk / "team.gallery", disk / "team.gallery-wal"
+        with Gallery.open(path, space="a", create=True) as gallery:
+            gallery.enroll("Ada", vectors(2, 128, "a"), sources(2))
+            copies = {file: file.read_bytes() for file in (path, log)}
+        for file, content in copies.items():  # as a kill leaves them
+            file.write_bytes(content)
+        with filled(disk), pytest.raises(GalleryError, match="changes lie in its log .* without room on the disk"):
+            Gallery.open(path)
+        with Gallery.open(path) as gallery:
+            assert len(gallery) == 1
+
+
+def test_a_key_that_was_rotated_before_the_disk_was_full_is_said(tmp_path: Path) -> None:
+    key, made, rows = b"a key of 16 bytes", tmp_path / "made", 400
+    with Gallery.open(made, space="a", create=True) as gallery:
+        gallery.enroll("Ada", vectors(rows, 128, "a"), sources(rows))
+    # room for the log of the rotation, not for the file to grow by what is added to each vector
+    room = 2 * made.stat().st_size + (80 << 10)
+    with small_disk(tmp_path / "disk", str(room)) as disk:
+        path = Path(shutil.copy(made, disk))
+        (disk / "made.exact.index").touch()
+        with pytest.raises(GalleryError, match="the change is made, but the disk .*; make room, then run .*check"):
+            rotate_key(path, old_key=None, key=key)
+        assert not (disk / "made.exact.index").exists()
+        for file in os.listdir(disk):
+            shutil.copy(disk / file, tmp_path)  # there is room
+    with Gallery.open(tmp_path / "made", key=key) as gallery:
+        assert gallery.check() == []
+        assert gallery.embeddings()[1].vectors.tolist() == vectors(rows, 128, "a").vectors.tolist()
+    plain = vectors(rows, 128, "a").vectors
+    assert not [row for row in plain if row.tobytes() in made.read_bytes()]
 
 
 def test_a_limit_of_file_sizes_while_enrolling_leaves_what_was_there(tmp_path: Path) -> None:
