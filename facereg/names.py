@@ -33,8 +33,13 @@ _LOOK_ALIKES = {
     **{"'": "\u2019\u2018\u02bc\u2032`\u00b4\u02b9"},
 }  # Cyrillic, Greek, Armenian and Cherokee letters, dashes and apostrophes
 _BEFORE_HOST = re.compile(r"^([a-z][a-z+.-]*:/*)?.*@", re.DOTALL | re.IGNORECASE)  # of an address: user and password
-# of an address within other text, also where a path was made of it, which has one slash: what follows scheme or name
-_CREDENTIALS = re.compile(r"(\b[a-z][a-z0-9+.-]*:/+)[^\s'\"]*@|(\b\w*pass\w*=)[^\s&'\"]*", re.IGNORECASE)
+# of an address within other text, also where a path was made of it, which has one slash: what follows scheme or name,
+# spaces and quotes that somebody left in a password too; ": " or another address ends it, and USER is our own word
+_CREDENTIALS = re.compile(
+    r"(\b(?:[a-z][a-z0-9+.-]*:/++|postgres(?:ql)?:(?!/)))(?!USER@|\s)(?:(?!: |\s[a-z+.]+:/)[^\n])*@"
+    r"|(\b\w*pass\w*=)[^\s&'\"]*",
+    re.IGNORECASE,
+)
 _ALIKE = str.maketrans({odd: plain for plain, odds in _LOOK_ALIKES.items() for odd in odds})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facereg.errors import ContractError
-from facereg.names import clean_name, names_alike, shown
+from facereg.names import clean_name, names_alike, shown, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,19 @@ def test_names_that_differ_are_not_said_to_look_alike(one: str, other: str) -> N
 
 def test_terminal_codes_are_shown_escaped_and_letters_as_they_are() -> None:
     assert shown("\x1b[2J\u202eZo\u00eb\n\x9b\u2028") == "\\x1b[2J\\u202eZo\u00eb\\x0a\\x9b\\u2028"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown_as"),
+    [
+        ("rtsp://ada:s3@cam/1: no answer", "rtsp://***@cam/1: no answer"),
+        ("postgresql:/ada:s 3'@h/x: no such file", "postgresql:/***@h/x: no such file"),
+        ("postgres:ada:s3@h/x: no such file", "postgres:***@h/x: no such file"),
+        ("g?password=s3&x=1: no such file", "g?password=***&x=1: no such file"),
+        ("postgresql://h/x: write postgresql://USER@HOST", "postgresql://h/x: write postgresql://USER@HOST"),
+        ("got triton://ada:s3@a and triton://ada:s3@b", "got triton://***@a and triton://***@b"),
+        ("photos/12:30/ada@home.jpg: no such file", "photos/12:30/ada@home.jpg: no such file"),
+    ],
+)
+def test_a_message_shows_no_credentials(message: str, shown_as: str) -> None:
+    assert without_credentials(message) == shown_as

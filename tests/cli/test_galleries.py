@@ -91,7 +91,13 @@ def test_every_command_takes_a_gallery_in_each_store(
 
 
 @pytest.mark.parametrize(
-    "address", ["postgresql://ada:s3/cr3t@127.0.0.1:1/faces", "postgresql:///faces?password=s3/cr3t"]
+    "address",
+    [
+        "postgresql://ada:s3/cr3t@127.0.0.1:1/faces",
+        "postgresql:///faces?password=s3/cr3t",
+        "postgresql://ada:s3 'cr3t\"@127.0.0.1:1/faces",
+        "postgresql:ada:s3cr3t@127.0.0.1:1/faces",
+    ],
 )
 @pytest.mark.parametrize(
     "words",

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Final
 
 from facereg import Address, GalleryError
-from facereg.gallery import Connection
+from facereg.gallery import Connection, State
 from facereg_pgvector.place import Place, named
 from facereg_pgvector.session import Session
 
@@ -54,7 +54,8 @@ def index_gallery(address: Address, kind: str) -> int:
     """
     place = Place.of(address)
     with named(place), closing(Session(place)) as session:
-        dim, people = session.execute("SELECT dim, people FROM gallery").fetchone()
+        state = State.read(session)
+        dim = state.dim
         if kind != "none" and not 0 < dim <= LARGEST:
             raise GalleryError(f"expected vectors of 1 to {LARGEST} numbers to index, got {dim}")
         session.execute("SET lock_timeout = 0")  # it waits for every writer that is at it
@@ -63,4 +64,4 @@ def index_gallery(address: Address, kind: str) -> int:
             session.execute(f"DROP INDEX CONCURRENTLY IF EXISTS templates_{index}")
         if kind != "none":
             create_index(session, kind, dim, concurrently=True)
-    return int(people)
+    return state.people

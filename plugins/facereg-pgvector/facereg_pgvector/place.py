@@ -18,6 +18,7 @@ SCHEMA = re.compile("[a-z_][a-z0-9_]{0,62}")
 DEFAULTS = {"connect_timeout": "10", "application_name": "facereg"}  # seconds; unless the address says them
 LOCK_S = 30  # for another writer, as with files
 SECRETS = ("user", "password", "sslpassword", "passfile", "oauth_client_secret")
+NO_TABLES = "its tables are not a gallery's; restore an export, or name another schema"
 MEANINGS = {  # by SQLSTATE, or its first two characters: PostgreSQL's Appendix A
     "53100": "the database's disk is full; make room there",
     "53300": "the database has no connection left; close other programs, or raise its max_connections",
@@ -25,8 +26,9 @@ MEANINGS = {  # by SQLSTATE, or its first two characters: PostgreSQL's Appendix 
     "42501": "this user may not do that in the database; ask its owner for the rights",
     "55P03": f"another program has been writing for over {LOCK_S} s; try again",
     "40": "another program changed it at the same time; try again",
-    "42P01": "its tables are not a gallery's; restore an export, or name another schema",
-    "42703": "its tables are not a gallery's; restore an export, or name another schema",
+    "42P01": NO_TABLES,
+    "42703": NO_TABLES,
+    "42P07": NO_TABLES,
     "XX": "is damaged; restore an export or a copy",
 }
 
@@ -62,6 +64,8 @@ class Place:
                 f"{address}: expected postgresql://USER@HOST:PORT/DATABASE?schema=NAME, with libpq's options after the "
                 "'?', got something else; check what is written between the slashes"
             ) from None
+        if "@" in str(given.get("host", "")):  # the rest of a password, which would be looked up as a host
+            raise GalleryError(f"{address}: expected one @, before the host, got more; write that of a password as %40")
         schema = own[-1] if own else DEFAULT_SCHEMA
         if not SCHEMA.fullmatch(schema):
             raise GalleryError(
@@ -75,11 +79,12 @@ class Place:
         meaning = MEANINGS.get(state) or MEANINGS.get(state[:2])
         if meaning is not None:
             return meaning
-        text = " ".join(str(error).split())
+        text = " ".join((error.diag.message_primary or str(error)).split())  # without the statement and its values
         given = conninfo_to_dict(self.conninfo)
         for name in SECRETS:
             if secret := given.get(name):
-                text = text.replace(str(secret), "***")
+                whole = r"(?<!\w){}(?!\w)" if name == "user" else "{}"  # a user of one letter is no part of words
+                text = re.sub(whole.format(re.escape(str(secret))), "***", text)
         return text[:300]
 
 

@@ -6,6 +6,7 @@ import psycopg
 
 from facereg import GalleryError
 from facereg.gallery import State
+from facereg_pgvector.place import NO_TABLES
 from facereg_pgvector.session import Session
 
 OLDEST_SERVER = 130000  # PostgreSQL 13, the oldest that pgvector 0.8 is made for
@@ -68,13 +69,16 @@ def version_of(session: Session) -> int:
     """Return the version of the tables; 0 where there are none.
 
     Raises:
-        GalleryError: if they are of a later one.
+        GalleryError: if they are of a later one, or another program's.
     """
     # asked of the catalogue itself: what another program made a moment ago is not in the caches of names
     there = "SELECT 1 FROM pg_tables WHERE schemaname = ? AND tablename = 'version'"
     if session.execute(there, (session.place.schema,)).fetchone() is None:
         return 0
-    version = int(session.execute(f'SELECT number FROM "{session.place.schema}".version').fetchone()[0])
+    found = session.execute(f'SELECT number FROM "{session.place.schema}".version').fetchone()
+    if found is None:
+        raise GalleryError(NO_TABLES)
+    version = int(found[0])
     if version > len(STEPS):
         raise GalleryError(f"expected gallery version {len(STEPS)}, got {version}; upgrade facereg-pgvector")
     return version

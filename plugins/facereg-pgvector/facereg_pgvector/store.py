@@ -172,7 +172,16 @@ class PostgresStore(Store):
         return state
 
     def _emptied(self, session: Session) -> State:
-        """Take out whatever is there, damaged or not."""
+        """Take out whatever is there, damaged or not.
+
+        Raises:
+            GalleryError: if that has a key and none is in force.
+        """
+        try:
+            key = State.read(session).key
+        except GalleryError:  # damaged
+            key = ""
+        self.sealer.require_replacing(key)
         for table in ("embeddings", "people", "gallery", "audit"):
             session.execute(f"DELETE FROM {table}")
         state = State.new(self.space, self.sealer)

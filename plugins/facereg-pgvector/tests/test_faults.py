@@ -73,8 +73,10 @@ def one_line(words: str, kind: type[Exception] = GalleryError) -> Iterator[None]
         ),
         ("postgresql://ada:s3cr3t@127.0.0.1:1/faces?pasword=s3cr3t", "expected postgresql://USER@HOST:PORT/DATABASE"),
         ("postgresql://ada:s3cr3t%zz@127.0.0.1:1/faces", "expected postgresql://USER@HOST:PORT/DATABASE"),
+        ("postgresql://ada:p@s3cr3t@127.0.0.1:1/faces", "expected one @, .* write that of a password as %40"),
+        ("postgresql://u:s3cr3t@127.0.0.1:1/faces?sslmode=nonsense", 'invalid sslmode value: "nonsense"'),
     ],
-    ids=["down", "no host", "no socket", "schema", "option", "escape"],
+    ids=["down", "no host", "no socket", "schema", "option", "escape", "@ in the password", "user of one letter"],
 )
 def test_a_database_that_cannot_be_reached_is_one_line_without_credentials(
     address: str, words: str, caplog: pytest.LogCaptureFixture
@@ -187,6 +189,14 @@ def test_a_later_version_is_refused(ada: str, run_sql: Callable[[str], None]) ->
     run_sql(f"UPDATE {schema_of(ada)}.version SET number = 99")
     with one_line("expected gallery version .*, got 99; upgrade facereg-pgvector"):
         Gallery.open(ada)
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM version", "UPDATE version SET number = 0"])
+def test_tables_that_are_no_gallerys_are_named(ada: str, run_sql: Callable[[str], None], sql: str) -> None:
+    run_sql(f"SET search_path = {schema_of(ada)}, public")
+    run_sql(sql)
+    with one_line("its tables are not a gallery's; restore an export, or name another schema"):
+        Gallery.open(ada, space="a", create=True)
 
 
 @pytest.mark.parametrize(
