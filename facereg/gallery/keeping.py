@@ -47,6 +47,8 @@ def write_kept(path: Path, held: Store, kind: str, kept: Kept) -> None:
         OSError: if it cannot be written.
     """
     placed: dict[str, tuple[str, list[int], int]] = {}
+    if path.is_symlink() or not path.is_file():  # the name is ours: nothing goes through a link or a pipe put there
+        path.unlink(missing_ok=True)
     with whole_file(path, private=True) as stream:
         digest, end = hashlib.sha256(), 0
         for name, array in kept.arrays.items():

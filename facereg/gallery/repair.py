@@ -18,7 +18,7 @@ from facereg.errors import GalleryError
 from facereg.gallery.access import Access, make_gallery, migrated_copy, named
 from facereg.gallery.checking import structure_problems
 from facereg.gallery.exports import Exported, exported_space, read_export
-from facereg.gallery.files import companions, connect, is_database, log_ahead, open_to_read, remove_kept
+from facereg.gallery.files import FAILURES, companions, connect, is_database, log_ahead, open_to_read, remove_kept
 from facereg.gallery.opening import open_store
 from facereg.gallery.rows import CELLS, Connection, Row, Source, State
 from facereg.gallery.schema import VERSION, require_tables
@@ -49,7 +49,8 @@ def restore_gallery(
         path: of the gallery, or its address.
         unsealed, key: as `Gallery.import_` and `Gallery.open` take them.
     Raises:
-        GalleryError: if the backup is no gallery or is damaged; if another program is writing to the old one.
+        GalleryError: if the backup is no gallery or is damaged; if another program is writing to the old one; if that
+            has a key and none is in force.
     """
     backup, address, sealer = Path(backup), Address.of(path), Sealer.of(key)
     if not backup.is_file():
@@ -59,6 +60,8 @@ def restore_gallery(
     path = address.path
     if path.exists() and path.samefile(backup):
         raise GalleryError(f"{path}: expected another file than the backup itself; name the gallery to replace")
+    with named(path):
+        sealer.require_replacing(_key_in(path))
     with _beside(path) as new:
         if is_database(backup):
             _copy(backup, new, path, sealer)
@@ -120,16 +123,17 @@ def rotate_key(path: str | Path | Address, *, old_key: bytes | None, key: bytes 
         old_key: the one that it has now; None for none.
         key: the new one, as `Gallery.open` takes it.
     Raises:
-        GalleryError: if the old key is not its key, or it was altered: nothing is changed then.
+        GalleryError: if the old key is not its key, or it was altered: nothing is changed then; if bytes of before
+            are left in its log, as `Gallery.remove` says.
     """
     new = Sealer.of(key)
     address = Address.of(path)
     with closing(open_store(address, Sealer(old_key))) as store:
         with store.writing() as change:
             count = change.rotate(new)
+        if not address.scheme:
+            remove_kept(address.path)  # vectors that lie in it as they are
         store.forget()
-    if not address.scheme:
-        remove_kept(address.path)  # vectors that lie in it as they are
     return count
 
 
@@ -219,6 +223,13 @@ def _sound(connection: Connection, state: State, sealer: Sealer) -> tuple[list[R
     return rows, left_out
 
 
+def _key_in(path: Path) -> str:
+    """Return the fingerprint of the key of a gallery; empty without one, and where there is none that can be read."""
+    with suppress(GalleryError, *FAILURES), closing(open_to_read(path)[0]) as connection:
+        return State.read(connection).key
+    return ""
+
+
 def _copy(backup: Path, new: Path, path: Path, sealer: Sealer) -> None:
     """Copy a gallery, the changes in its log among it, after looking through it."""
     with closing(Access(backup, sealer)) as held, held.reading() as (source, _):
@@ -241,6 +252,8 @@ def _beside(path: Path) -> Iterator[Path]:
     try:
         with writing(path, GalleryError):
             yield new
+    except GalleryError as error:  # of the file that the caller named, not of one that is gone by now
+        raise type(error)(str(error).replace(str(new), str(path))) from error
     finally:
         for file in (new, *companions(new)):
             with suppress(OSError):

@@ -66,6 +66,14 @@ class Sealer:
             "key, or have the gallery take it up with 'facereg gallery rotate --unkeyed'"
         )
 
+    def require_replacing(self, fingerprint: str) -> None:
+        """Raise GalleryError where a gallery with the key of that fingerprint would give way to one without a key."""
+        if fingerprint and not self.fingerprint:
+            raise GalleryError(
+                "is encrypted with a key, and what is to take its place would not be; name the file of a key in "
+                "FACEREG_GALLERY_KEY_FILE, or take the old gallery away first"
+            )
+
     @property
     def overhead(self) -> int:
         """Return how many bytes longer a vector is encrypted."""
@@ -191,7 +199,9 @@ def read_key_file(path: Path) -> bytes:
 def _key_of_command(command: str) -> bytes:
     try:
         done = subprocess.run(shlex.split(command), stdout=subprocess.PIPE, timeout=COMMAND_S, check=False)
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:  # whose words are the whole command, a secret in it or not
+        raise GalleryError(f"{KEY_COMMAND}: the command gave no key in {COMMAND_S:.0f} s; run it by hand") from error
+    except (OSError, ValueError, IndexError) as error:
         raise GalleryError(f"{KEY_COMMAND}: the command cannot be run ({error}); check it") from error
     if done.returncode:
         raise GalleryError(f"{KEY_COMMAND}: the command ended with status {done.returncode}; run it by hand")

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from facereg.errors import GalleryError
-from facereg.gallery import Gallery, Source, rebuild_gallery, rotate_key
+from facereg.gallery import Gallery, Source, rebuild_gallery, restore_gallery, rotate_key
 from facereg.gallery.schema import VERSION, make_tables
 from facereg.gallery.seals import SIZE, Sealer, added
 from facereg.testing.pictures import vectors
 from tests.calling import Run
+from tests.gallery.conftest import Place
 
 DIM = 16
 KEY, OTHER = b"sixteen bytes or more", b"another of sixteen bytes"
@@ -32,7 +33,7 @@ def source(number: int) -> Source:
     return Source(f"{number}.jpg", f"{number:064x}")
 
 
-def make(path: Path, key: bytes | None) -> np.ndarray:
+def make(path: Place, key: bytes | None) -> np.ndarray:
     held = vectors(6, DIM, SPACE)
     with Gallery.open(path, space=SPACE, create=True, key=key) as gallery:
         for row, name in enumerate(("Ada", "Bob", "Eve")):
@@ -47,7 +48,7 @@ def shows(folder: Path, held: np.ndarray) -> bool:
     return any(half.tobytes() in content for half in held.reshape(-1, DIM // 2))
 
 
-def read(path: Path, key: bytes | None) -> list[list[float]]:
+def read(path: Place, key: bytes | None) -> list[list[float]]:
     with Gallery.open(path, space=SPACE, key=key) as gallery:
         assert gallery.check() == []
         found: list[list[float]] = gallery.embeddings()[1].vectors.tolist()
@@ -109,6 +110,19 @@ def test_a_gallery_gets_another_key_where_it_lies(tmp_path: Path, old: bytes | N
     assert read(path, new) == held.tolist()
     with pytest.raises(GalleryError, match="key"):
         Gallery.open(path, key=old)
+
+
+def test_a_backup_without_a_key_takes_no_encrypted_gallerys_place(place: Place, tmp_path: Path) -> None:
+    for at, key in ((place, KEY), (tmp_path / "plain", None)):
+        make(at, key)
+    with Gallery.open(tmp_path / "plain") as gallery:
+        gallery.export(tmp_path / "plain.npz")
+    for backup in ("plain", "plain.npz"):
+        with pytest.raises(GalleryError, match="is encrypted with a key, and what is to take its place would not be"):
+            restore_gallery(tmp_path / backup, place)
+    assert read(place, KEY)
+    assert restore_gallery(tmp_path / "plain.npz", place, key=KEY, unsealed=True) == 3
+    assert read(place, KEY)
 
 
 def test_whoever_has_it_open_is_told_that_it_has_another_key(tmp_path: Path) -> None:

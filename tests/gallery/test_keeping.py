@@ -232,6 +232,20 @@ def test_a_folder_that_may_not_be_written_keeps_nothing(path: Path) -> None:
         path.parent.chmod(0o700)
 
 
+@pytest.mark.parametrize("what", ["pipe", "link", "folder"])
+def test_what_somebody_put_in_the_files_place_is_not_written_through(path: Path, what: str) -> None:
+    asked(path)
+    [file], victim = kept_beside(path), path.parent / "victim"
+    file.unlink()
+    victim.write_text("precious")
+    {"pipe": lambda: os.mkfifo(file), "link": lambda: file.symlink_to(victim), "folder": file.mkdir}[what]()
+    require_same(asked(path), anew(path))
+    assert victim.read_text() == "precious"
+    assert file.is_dir() if what == "folder" else stat.S_ISREG(file.lstat().st_mode)
+    with Gallery.open(path) as gallery:
+        gallery.remove("Person-17")
+
+
 def test_a_full_disk_keeps_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*given: object) -> None:
         raise OSError(28, "No space left on device")
