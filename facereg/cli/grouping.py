@@ -74,8 +74,9 @@ def make(
 def show(index: IndexFile, sheets: Sheets = None, json: Json = False) -> None:
     """List the groups, a line each, the largest first. Example: facereg group show photos.index --sheets people"""
     from facereg.collection.groups import groups_of
+    from facereg.collection.store import Index
 
-    with _opened(index) as held:
+    with Index.open(index) as held:
         _say(held, groups_of(held), sheets, json)
 
 
@@ -142,14 +143,16 @@ def enroll(
     Example: facereg group enroll photos.index --gallery team.gallery
     """
     from facereg.collection.groups import enrol_groups
+    from facereg.collection.store import Index
     from facereg.gallery import Gallery
 
-    with _opened(index) as held, Gallery.open(gallery, space=held.space, create=True) as known:
+    with Index.open(index) as held, Gallery.open(gallery, space=held.space, create=True) as known:
         gained = enrol_groups(held, known, unnamed=unnamed)
     for title, count in gained.items():
         answer(json, {"name": title, "enrolled": count}, f"{title}: {counted(count, 'face')} enrolled")
     if not gained:
-        complain(f"{index}: no group has a name; name one with 'facereg group name', or pass --unnamed")
+        named = "no group has a name; name one with 'facereg group name', or pass --unnamed"
+        complain(f"{index}: {'there is no group; make some with facereg group make' if unnamed else named}")
 
 
 @contextmanager

@@ -61,8 +61,8 @@ def group_index(
         change.execute("UPDATE faces SET person = NULL WHERE person IN (SELECT id FROM people WHERE name = '')")
         change.execute("DELETE FROM people WHERE name = ''")
         numbered = [_new(change) for _ in range(int(found.max(initial=-1)) + 1)]
-        change.executemany(
-            "UPDATE faces SET person = ? WHERE id = ?",
+        change.executemany(  # not of those whose group somebody named meanwhile
+            "UPDATE faces SET person = ? WHERE id = ? AND person IS NULL",
             [
                 (numbered[group], face)
                 for group, face in zip(found.tolist(), np.concatenate(numbers).tolist(), strict=True)

@@ -135,6 +135,13 @@ def look_at(
     with closing(run_files(pipeline, sorted(first.values(), key=list(files).index), notice=notice)) as run:
         for path, outcome in run:
             outcomes[found[path][1]] = outcome
+    for sha256, path in first.items():  # of which picture the faces are is known only where the file is still as it was
+        try:
+            as_it_was = File.of(path) == found[path][0]
+        except OSError:
+            as_it_was = False
+        if not as_it_was:
+            outcomes[sha256] = ImageError(path, "changed while it was looked at; call the same again")
     return [own if isinstance(own, LeftOut) else _seen(path, *own, outcomes.get(own[1])) for path, own in files.items()]
 
 

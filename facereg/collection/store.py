@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from facereg.gallery.seals import NONCE, TAG, Sealer
 from facereg.types import Embeddings, FloatArray, IntArray
 
 ASKED = 500  # values of one question
+DAMAGED = "is damaged; index the collection again into another file"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,19 @@ class Index:
 
     def __init__(self, path: Path, connection: sqlite3.Connection, sealer: Sealer) -> None:
         self.path, self._connection, self._sealer = path, connection, sealer
-        self.space, self.dim = connection.execute("SELECT space, dim FROM collection").fetchone()
+        self.space = self._said("space", str)
+
+    @property
+    def dim(self) -> int:
+        """Return how many numbers a vector has; 0 until there is one, which another program may have brought since."""
+        return self._said("dim", int)
+
+    def _said(self, what: str, kind: type[T]) -> T:
+        """Return what it says of itself."""
+        match self.ask(f"SELECT {what} FROM collection"):
+            case [(value,)] if isinstance(value, kind):
+                return value
+        raise GalleryError(f"{self.path}: {DAMAGED}")
 
     @classmethod
     def open(
@@ -155,7 +169,8 @@ class Index:
         """Raise GalleryError unless its vectors are stored by our key, or without one where we have none."""
         first = "SELECT sha256, box, vector FROM faces JOIN pictures ON pictures.id = picture LIMIT 1"
         for sha256, box, stored in self.ask(first):
-            encrypted, ours = len(bytes(stored)) == 4 * self.dim + NONCE + TAG, self._sealer.overhead > 0
+            size = len(stored) if isinstance(stored, bytes) else 0
+            encrypted, ours = size == 4 * self.dim + NONCE + TAG, self._sealer.overhead > 0
             reason = ""
             if encrypted and not ours:
                 reason = "is encrypted with a key, got none; name its file in FACEREG_GALLERY_KEY_FILE"
@@ -240,8 +255,7 @@ class Index:
                 (picture, where, float(score), stored),
             )
         if self.dim == 0 and len(one.vectors):
-            self.dim = one.vectors.shape[1]
-            connection.execute("UPDATE collection SET dim = ?", (self.dim,))
+            connection.execute("UPDATE collection SET dim = ?", (one.vectors.shape[1],))
         return len(one.boxes)
 
     def forget(self, gone: Iterable[Path]) -> None:
@@ -281,10 +295,11 @@ class Index:
 
     def _batch(self, rows: list[tuple[int, str, bytes, float, bytes, int | None, int]]) -> IndexedFaces:
         numbers, sha256, boxes, scores, _, people, pictures = zip(*rows, strict=True)
-        found = self._ask("SELECT picture, path FROM files WHERE picture IN", sorted(set(pictures)))
-        held = groupby(sorted(found), key=lambda row: row[0])
-        paths = {picture: tuple(Path(os.fsdecode(path)) for _, path in own) for picture, own in held}
         try:
+            found = self._ask("SELECT picture, path FROM files WHERE picture IN", sorted(set(pictures)))
+            held = groupby(sorted(found), key=lambda row: row[0])
+            paths = {picture: tuple(Path(os.fsdecode(path)) for _, path in own) for picture, own in held}
+            dim = self.dim
             vectors = [self._sealer.decrypt(row[4], *_place(row[1], row[2])) for row in rows]
             return IndexedFaces(
                 np.array(numbers, np.int64),
@@ -292,11 +307,11 @@ class Index:
                 sha256,
                 np.frombuffer(b"".join(boxes), "<f4").reshape(len(rows), 4),
                 np.array(scores, np.float32),
-                Embeddings(np.frombuffer(b"".join(vectors), "<f4").reshape(len(rows), self.dim), self.space),
+                Embeddings(np.frombuffer(b"".join(vectors), "<f4").reshape(len(rows), dim), self.space),
                 np.array([-1 if person is None else person for person in people], np.int64),
             )
         except (ValueError, TypeError, KeyError) as error:  # ContractError is a ValueError
-            raise GalleryError("is damaged; index the collection again into another file") from error
+            raise GalleryError(DAMAGED) from error
 
     def ask(self, question: str) -> list[tuple[Any, ...]]:
         """Return the rows that answer a question in SQL."""

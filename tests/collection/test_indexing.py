@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -28,7 +28,7 @@ from facereg.errors import ContractError, GalleryError, SpaceMismatchError
 from facereg.gallery import Gallery
 from facereg.images import write_image
 from facereg.pipeline.composer import Pipeline
-from facereg.types import Embeddings
+from facereg.types import Embeddings, Faces, Image
 from tests.calling import Run
 from tests.fakes import PaintedDetector, PaintedEmbedder, picture
 
@@ -260,6 +260,11 @@ def test_an_index_is_told_from_everything_else(tmp_path: Path, photos: Path, pai
         "UPDATE faces SET vector = x'00' WHERE id = 3",
         "UPDATE faces SET vector = zeroblob(32) WHERE id = 3",
         "UPDATE faces SET box = x'00' WHERE id = 3",
+        "UPDATE faces SET vector = 'text' WHERE id = 1",
+        "UPDATE faces SET person = 'text' WHERE id = 3",
+        "UPDATE files SET path = 5 WHERE path = (SELECT min(path) FROM files)",
+        "UPDATE collection SET dim = 'text'",
+        "DELETE FROM collection",
         "DELETE FROM files",
     ],
 )
@@ -291,6 +296,44 @@ def test_two_runs_on_a_new_index_make_one(tmp_path: Path, photos: Path, pipeline
     with opened(tmp_path, "whole.index") as whole, opened(tmp_path) as index:
         index_folder(whole, photos, looking(pipeline, whole))
         assert content(index) == content(whole)
+
+
+def test_an_index_that_another_program_fills_is_read_by_who_opened_it_empty(
+    tmp_path: Path, photos: Path, pipeline: Pipeline
+) -> None:
+    with opened(tmp_path) as index, opened(tmp_path) as other:
+        index_folder(other, photos, looking(pipeline, other))
+        assert index_folder(index, photos, looking(pipeline, index)).held == 12
+        assert content(index) == content(other)
+
+
+@pytest.mark.parametrize("how", ["changed", "gone"])
+def test_a_file_that_changes_while_it_is_looked_at_has_failed(
+    tmp_path: Path, photos: Path, pipeline: Pipeline, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed, copy = photos / "0" / "00.png", photos / "2" / "copy.png"
+    shutil.copy(changed, copy)
+    real, left_out = pipeline.detector.detect, list[str]()
+
+    def detect(images: Sequence[Image]) -> list[Faces]:
+        write_image(changed, picture(7, 8, 9)) if how == "changed" else changed.unlink(missing_ok=True)
+        return real(images)
+
+    with opened(tmp_path) as index:
+        with monkeypatch.context() as patched:
+            patched.setattr(pipeline.detector, "detect", detect)
+            report = index_folder(
+                index,
+                photos,
+                looking(pipeline, index),
+                leave_out=lambda skipped, failed: left_out.extend(str(item) for item in failed),
+            )
+        assert (report.indexed, report.failed) == (11, 2)  # the copy's faces are not known either
+        assert all("changed while it was looked at" in line for line in left_out), left_out
+        index_folder(index, photos, looking(pipeline, index))
+        with opened(tmp_path, "whole.index") as whole:
+            index_folder(whole, photos, looking(pipeline, whole))
+            assert content(index) == content(whole)
 
 
 KEY = "FACEREG_GALLERY_KEY"
