@@ -104,6 +104,8 @@ def _build(kind: Kind, rows: FloatArray) -> faiss.Index:
     else:
         codes = {"flat": "Flat", "ivf": f"IVF{lists},SQ8", "pq": f"IVF{lists},PQ{max(1, dim // PART)}"}
         index = faiss.index_factory(dim, codes[kind], cosine)
+        if kind == "pq":
+            index.pq.cp.min_points_per_centroid = 1  # else a warning for each part, of 256 codes for under 10,000 rows
     if not index.is_trained:
         index.train(_sample(rows, max(SAMPLE, PER_LIST * lists)))
     index.add(rows)
