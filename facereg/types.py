@@ -22,6 +22,7 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+MAX_PX = 1e6  # a coordinate beyond it lies in no picture, and float32 would no longer hold a pixel's tenth
 UNIT_TOLERANCE = 1e-3  # float32 rounding of a 512-d norm stays below 1e-5; float16 storage below 1e-3
 
 

@@ -16,13 +16,12 @@ LEAST = 1e-3  # px; landmarks that lie closer together give no direction, and a 
 class FivePointAligner(Aligner):
     """Maps five landmarks to the template of the crop by least squares (Umeyama 1991).
 
-    A face whose landmarks coincide is refused; the others have their crops.
+    A face whose landmarks coincide, or lie all beside the picture, is refused; the others have their crops.
     """
 
     def _align(self, images: Sequence[Image], faces: Sequence[Faces], size: int, template: FloatArray) -> Crops:
-        good = [
-            np.ptp(found.landmarks, axis=1).max(1) >= LEAST if len(found) else np.empty(0, np.bool_) for found in faces
-        ]
+        reasons = [_no_face(found.landmarks, image) for image, found in zip(images, faces, strict=True)]
+        good = [np.array([not reason for reason in own], np.bool_) for own in reasons]
         parts: list[FloatArray] = [
             similarity_from_points(found.landmarks[rows], template) if rows.any() else np.empty((0, 2, 3), np.float32)
             for found, rows in zip(faces, good, strict=True)
@@ -36,5 +35,19 @@ class FivePointAligner(Aligner):
         transforms = np.concatenate(parts) if parts else np.empty((0, 2, 3), np.float32)
         points = [found.landmarks[rows] for found, rows in zip(faces, good, strict=True) if rows.any()]
         landmarks = np.concatenate(points) if points else np.empty((0, 5, 2), np.float32)
-        refused = tuple("" if one else "its landmarks coincide" for rows in good for one in rows)
+        refused = tuple(reason for own in reasons for reason in own)
         return Crops(pixels, transforms, tuple(map(len, parts)), landmarks, refused if any(refused) else ())
+
+
+def _no_face(landmarks: FloatArray, image: Image) -> list[str]:
+    """Return why each row of landmarks (N, 5, 2) is those of no face of the image; '' where they may be."""
+    if len(landmarks) == 0:
+        return []
+    low, high = landmarks.min(1), landmarks.max(1)  # (N, 2)
+    height, width = image.shape[:2]
+    beside = (high < 0).any(1) | (low > (width - 1, height - 1)).any(1)
+    coincide = (high - low).max(1) < LEAST
+    return [
+        "its landmarks coincide" if one else "its landmarks lie outside the picture" if out else ""
+        for one, out in zip(coincide, beside, strict=True)
+    ]

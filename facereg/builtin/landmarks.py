@@ -15,7 +15,7 @@ from facereg.geometry import TEMPLATE_112, inverted, similarity_from_points, tra
 from facereg.networks.runner import Networks
 from facereg.options import LandmarkOptions
 from facereg.roles import Aligner
-from facereg.types import Crops, Faces, FloatArray, Image
+from facereg.types import MAX_PX, Crops, Faces, FloatArray, Image
 
 BLOCK = 64  # faces whose crops are held at a time
 LEAST_SIDE = 1.0  # px of a box
@@ -160,6 +160,8 @@ def crops_of_boxes(boxes: FloatArray, factor: float, shift: float, side: int) ->
 
 def _no_box(box: FloatArray, image: Image) -> str:
     """Return why a box (4,) holds no face of the image; '' where it may."""
+    if np.abs(box).max() > MAX_PX:
+        return f"its box reaches beyond any picture: {' '.join(f'{value:.3g}' for value in box)}"
     if (box[2:] - box[:2]).min() < LEAST_SIDE:
         return f"its box has no area: {' '.join(f'{value:.0f}' for value in box)}"
     height, width = image.shape[:2]

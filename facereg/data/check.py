@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from facereg.data.boxes import LabelledImage, without_area
-from facereg.data.lines import MAX_PX
 from facereg.errors import ImageError
 from facereg.images import read_image
+from facereg.types import MAX_PX
 
 EDGE = 0.5  # px that a box may lie outside the picture: rounding of the layouts, not an error
 

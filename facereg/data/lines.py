@@ -13,9 +13,7 @@ from facereg.disk.paths import relative_parts
 from facereg.disk.reading import MAX_LIST, read_text, require_folder
 from facereg.errors import ContractError, DatasetError
 from facereg.names import shown
-from facereg.types import FloatArray
-
-MAX_PX = 1e6  # a coordinate beyond it lies in no picture, and float32 would no longer hold a pixel's tenth
+from facereg.types import MAX_PX, FloatArray
 
 
 def read_lines(path: Path) -> list[str]:

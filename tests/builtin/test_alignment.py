@@ -65,6 +65,23 @@ def test_a_face_at_the_edge_is_filled_up_with_black() -> None:
     assert crops.pixels[0, :, 60:].min() == 255
 
 
+@pytest.mark.parametrize(
+    ("shift", "reason"),
+    [
+        ((-80, 0), "its landmarks lie outside the picture"),
+        ((0, 70), "its landmarks lie outside the picture"),
+        ((1e30, 0), "its landmarks lie outside the picture"),
+        ((-60, 0), ""),
+    ],
+    ids=["left", "below", "endless", "in part"],
+)
+def test_a_face_beside_the_picture_is_refused_and_harms_no_other(shift: tuple[float, float], reason: str) -> None:
+    moved = (TEMPLATE_112 + np.array(shift, np.float32)).tolist()
+    crops = FivePointAligner().align([noise(112, 112)], [faces_at([TEMPLATE_112.tolist(), moved])], size=112)
+    assert crops.refused == (("", reason) if reason else ())
+    assert crops.counts == (1 if reason else 2,)
+
+
 def test_faces_without_five_landmarks_are_refused() -> None:
     faces = Faces(np.array([[0, 0, 9, 9]], np.float32), np.ones(1, np.float32))
     with pytest.raises(ContractError, match="expected 5 landmarks a face, got 0; use a detector with landmarks"):

@@ -155,6 +155,7 @@ class Mirrored(MeanFace):
         (MeanFace, [10, 10, 10, 60], {}, "its box has no area: 10 10 10 60"),
         (MeanFace, [-90, 10, -10, 60], {}, "its box lies outside the picture: -90 10 -10 60"),
         (MeanFace, [10, 200, 60, 290], {}, "its box lies outside the picture: 10 200 60 290"),
+        (MeanFace, [-3e38, 0, 3e38, 60], {}, r"its box reaches beyond any picture: -3e\+38 0 3e\+38 60"),
         (MeanFace, [10, 10, 60, 60], {"least": 0.9}, "no face: the network is sure to 0.50, expected at least 0.9"),
         (Wandering, [10, 10, 60, 60], {}, "no face: at a second look its points lay 0.* of its size away"),
         (Collapsed, [10, 10, 60, 60], {}, "no face: its points lie on one another"),
@@ -165,7 +166,7 @@ class Mirrored(MeanFace):
             "no face: its points lie 0.* eye distances from where a face's are",
         ),
     ],
-    ids=["no area", "left", "below", "unsure", "wandering", "collapsed", "mirrored"],
+    ids=["no area", "left", "below", "endless", "unsure", "wandering", "collapsed", "mirrored"],
 )
 def test_what_is_no_face_is_refused_with_a_reason_and_harms_no_other(
     kind: type[MeanFace], box: list[float], options: dict[str, float], reason: str

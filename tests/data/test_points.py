@@ -72,12 +72,14 @@ def test_a_pts_file_is_of_the_picture_of_its_name_and_counts_from_one(tmp_path: 
     [
         ("wflw", {"w5": ""}, "list.txt, line 2: expected 196 numbers, a box of 4, .* got 206 words"),
         ("wflw", {"w5": "nan"}, "list.txt, line 2: expected 196 numbers, .* got nan"),
+        ("wflw", {"w5": "1,5"}, "list.txt, line 2: expected 196 numbers, .* got '1 2 3"),
+        ("wflw", {"w5": "1e39"}, "list.txt, line 2: expected 196 numbers, .* got 1e\\+39"),
         ("wflw", {"w204": "2"}, "list.txt, line 2: expected .* six of 0 or 1 and the file, got 2"),
         ("wflw", {"w206": "gone.jpg"}, "1 of the files it lists are missing"),
         ("68pt", {"w0": "left"}, "list.txt, line 2: expected 136 numbers and the file, got 'left 2"),
         ("cofw", {"w80": "0.5"}, "list.txt, line 2: expected 29 x, .* got 0.5"),
     ],
-    ids=["a point missing", "NaN", "flag", "picture", "word", "hidden"],
+    ids=["a point missing", "NaN", "comma", "endless", "flag", "picture", "word", "hidden"],
 )
 def test_a_bad_line_is_one_message_with_file_and_line(
     format: str, changed: dict[str, str], message: str, tmp_path: Path
@@ -99,11 +101,27 @@ def test_a_line_of_another_layout_is_refused(tmp_path: Path) -> None:
         (pts("1 1", "2"), "a.pts, line 5: expected 2 lines of x y between braces, got '2'"),
         (pts("1 1", "nan 2"), "a.pts, line 5: expected 2 lines .* got nan"),
         (pts("1 1").replace("}", ""), "a.pts, line 4: expected 1 lines of x y between braces, got 1 of them"),
+        (pts("1 1", "2 2", count=1), "a.pts, line 6: expected 1 lines of x y between braces, got 2 of them"),
+        (pts("1 1", "1,5 2,5"), "a.pts, line 5: expected 2 lines .* got '1,5 2,5'"),
+        (pts("1 1").replace("}", "}\n}"), "a.pts, line 5: expected 1 lines of x y between braces, got '}'"),
+        (pts("1 1", count=-1), "a.pts: expected 'version: 1', 'n_points: N' and the points in braces"),
         ("1 1\n", "a.pts: expected 'version: 1', 'n_points: N' and the points in braces"),
         ("", "a.pts: expected 'version: 1'"),
         (pts("1 1", "2 2"), "b.pts: expected 2 points as in a.pts, got 1; give the labels of one layout"),
     ],
-    ids=["too few", "half a point", "NaN", "open", "no head", "empty", "two layouts"],
+    ids=[
+        "too few",
+        "half a point",
+        "NaN",
+        "open",
+        "too many",
+        "comma",
+        "two ends",
+        "count below 0",
+        "no head",
+        "empty",
+        "two layouts",
+    ],
 )
 def test_a_bad_pts_file_is_named_with_its_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=message):
