@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import numpy as np
+
+from facereg.disk.replacing import write_atomically, writing
 
 
 def draw_curves(log: Path, picture: Path, columns: Sequence[str]) -> None:
@@ -57,7 +60,9 @@ def join_logs(earlier: Path, later: Path, out: Path) -> None:
     if second:
         first = [row for row in first if int(row["step"]) < int(second[0]["step"])]
     columns = list(dict.fromkeys(key for row in (*first, *second) for key in row))
-    with out.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
-        writer.writerows([*first, *second])
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows([*first, *second])
+    with writing(out):
+        write_atomically(out, text.getvalue().encode())

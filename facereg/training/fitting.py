@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import random
 import shutil
@@ -17,9 +18,11 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
+from facereg.disk.replacing import write_atomically, writing
 from facereg.networks.checkpoints import read_checkpoint
 from facereg.training.batches import Batches, step_seed
 from facereg.training.curves import draw_curves, join_logs, read_log
@@ -47,6 +50,17 @@ class Judged:
     loader: DataLoader[Any]
     by: str
     looks: int = 20
+
+
+class _WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all: Lightning's own, on a disk that is full, leaves a part of it."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with writing(path):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(Path(path), content.getvalue())
 
 
 def fit(
@@ -111,6 +125,7 @@ def fit(
         devices=device_count(devices),
         strategy="ddp" if device_count(devices) > 1 else "auto",
         gradient_clip_val=5.0,
+        plugins=[_WholeFiles()],
         logger=CSVLogger(out, name="", version="log"),
         callbacks=[
             checkpoint,

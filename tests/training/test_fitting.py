@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from facereg.errors import ContractError, DatasetError
+from facereg.errors import ContractError, DatasetError, FaceregError
 from facereg.training import fitting
 from facereg.training.batches import Batches, count_steps, step_seed
 from facereg.training.curves import join_logs, read_log
 from facereg.training.fitting import fit
+from tests.disks import filled, small_disk
 
 pytestmark = pytest.mark.train
 ROWS = TensorDataset(torch.arange(10.0)[:, None].repeat(1, 3))
@@ -66,6 +68,29 @@ def train(
     module = Noisy(stop)
     module.scores = fit(module, shuffled(3), out, steps=steps, seed=5, resume=resume, devices=1, average=average)
     return module
+
+
+def test_a_disk_that_is_full_takes_no_checkpoint_and_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY", 2)
+    with small_disk(tmp_path / "disk", "200k") as disk, ExitStack() as full:
+
+        class Filling(Noisy):
+            def training_step(self, batch: tuple[Tensor], index: int) -> Tensor:
+                if self.global_step == 5:
+                    full.enter_context(filled(disk))
+                return super().training_step(batch, index)
+
+        train(disk, steps=4)
+        before = (disk / "last.ckpt").read_bytes()
+        for module in (Filling(), Noisy()):  # full while it runs, and from the start
+            with pytest.raises(FaceregError, match=r"cannot be written \(No space left on device\); check"):
+                fit(module, shuffled(3), disk, steps=8, seed=5, resume=True, devices=1)
+            assert (disk / "last.ckpt").read_bytes() == before
+        full.close()
+        whole, resumed = train(tmp_path / "whole", steps=8), train(disk, steps=8, resume=True)
+        assert resumed.seen == whole.seen[4:]
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9], ids=["", "average"])
