@@ -55,9 +55,11 @@ def holds_index(connection: sqlite3.Connection) -> bool:
     """Tell whether a database has an index's tables, and nothing else: a trigger or a view could say anything.
 
     Raises:
-        GalleryError: without the file's name, if it is a newer index.
+        GalleryError: without the file's name, if it is a newer index, or nothing yet.
     """
     identity, version = read_header(connection)
+    if identity == 0 and not read_schema(connection):  # a kill or a full disk ended what made it
+        raise GalleryError("is empty, no index yet; call 'facereg index' with it again")
     if identity != APPLICATION_ID:
         return False
     if version > VERSION:

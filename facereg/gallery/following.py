@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from facereg.builtin.known import Names
-from facereg.errors import GalleryError
+from facereg.errors import GalleryError, PluginError, words_of
 from facereg.gallery.contract import Store
-from facereg.gallery.keeping import Kept, read_kept, write_kept
+from facereg.gallery.keeping import REMEDY, Kept, read_kept, write_kept
 from facereg.gallery.rows import Connection, State, read_rows
 from facereg.roles import Matcher
 from facereg.types import Embeddings
@@ -84,12 +84,15 @@ class Following:
         """Give a matcher what was kept, which may be of an earlier state; say what is wrong with it, if anything."""
         try:
             kept = read_kept(place, held, matcher.kept_as)
+            names = Names(kept.arrays["following.text"], kept.arrays["following.ends"])
+            digests = kept.arrays["following.digests"].data
+            matcher.load(kept.arrays, held.space)
+        except (KeyError, PluginError) as error:  # kept by another version
+            self._notice(f"{place}: cannot be taken up ({words_of(error, 200)}); {REMEDY}")
         except GalleryError as error:
             self._notice(str(error))
-            return
-        matcher.load(kept.arrays, held.space)
-        self._names = Names(kept.arrays["following.text"], kept.arrays["following.ends"])
-        self._digests, self._seal = kept.arrays["following.digests"].data, kept.state
+        else:
+            self._names, self._digests, self._seal = names, digests, kept.state
 
     def take_up(self, held: Store, matcher: Matcher) -> None:
         """Add to the matcher who is new or changed, and remove who is gone."""

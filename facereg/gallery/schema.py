@@ -112,6 +112,8 @@ def schema_version(connection: sqlite3.Connection) -> int:
     """
     identity, version = read_header(connection)
     if identity != APPLICATION_ID:
+        if identity == 0 and not read_schema(connection):  # a kill or a full disk ended what made it
+            raise GalleryError("is empty, no gallery yet; enrol or import into it, or restore a copy")
         raise GalleryError("this is no gallery but another SQLite database; check the path")
     if version not in TABLES:
         raise GalleryError(f"expected gallery version {VERSION}, got {version}; upgrade facereg")

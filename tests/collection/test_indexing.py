@@ -282,6 +282,8 @@ def test_a_file_without_tables_yet_becomes_an_index(tmp_path: Path, photos: Path
     with closing(sqlite3.connect(tmp_path / "photos.index")) as half_made:
         half_made.execute("PRAGMA journal_mode = WAL")
         assert (tmp_path / "photos.index").stat().st_size
+        with pytest.raises(GalleryError, match="is empty, no index yet; call 'facereg index' with it again"):
+            Index.open(tmp_path / "photos.index")
         with opened(tmp_path) as index:
             assert index_folder(index, photos, looking(pipeline, index)).indexed == 12
 

@@ -33,6 +33,8 @@ def test_a_file_that_another_program_has_just_begun_is_made_and_not_refused(path
     with closing(sqlite3.connect(path, isolation_level=None)) as maker:
         maker.execute("PRAGMA journal_mode = WAL")  # writes the first page, before any table
         assert path.stat().st_size
+        with pytest.raises(GalleryError, match="is empty, no gallery yet; enrol or import into it"):
+            Gallery.open(path)
         with Gallery.open(path, space="a", create=True) as held:
             assert held.people() == []
 

@@ -232,6 +232,22 @@ def test_a_folder_that_may_not_be_written_keeps_nothing(path: Path) -> None:
         path.parent.chmod(0o700)
 
 
+def test_a_file_of_another_version_is_made_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked(path)
+    real, failures = ExactMatcher._load, [KeyError("index.codes")]
+
+    def load(matcher: ExactMatcher, arrays: Any) -> int:
+        if failures:
+            raise failures.pop()
+        return real(matcher, arrays)
+
+    monkeypatch.setattr(ExactMatcher, "_load", load)
+    said: list[str] = []
+    require_same(asked(path, said=said), anew(path))
+    [line] = said
+    assert "cannot be taken up (matcher 'ExactMatcher' failed: KeyError: 'index.codes'); it is made anew" in line
+
+
 @pytest.mark.parametrize("what", ["pipe", "link", "folder"])
 def test_what_somebody_put_in_the_files_place_is_not_written_through(path: Path, what: str) -> None:
     asked(path)
