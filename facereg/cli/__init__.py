@@ -34,8 +34,12 @@ def main() -> None:
 
 def _named(error: BaseException) -> str:
     """Say in one line what went wrong that no module names."""
+    import errno
+
     from facereg.errors import words_of
 
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{error.filename or 'a file'}: cannot be written ({error.strerror}); make room, then call it again"
     if isinstance(error, OSError) and error.filename is not None:  # a name too long, a disk that fails, no right
         return f"{str(error.filename)[:200]}: cannot be used ({error.strerror}); check the path"
     said = f"{type(error).__name__} ({words_of(error, 200)})"

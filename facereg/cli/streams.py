@@ -28,6 +28,8 @@ def complain(message: str) -> None:
 class PlainText(io.TextIOWrapper):
     """Text for people: what a terminal would obey, and what its encoding lacks, is written escaped."""
 
+    failed = False  # it could not be written
+
     def __init__(self, stream: TextIO) -> None:
         self._encoding = stream.encoding
         # not ASCII itself: click would open the stream anew, past this one; the letters are ASCII all the same
@@ -40,7 +42,22 @@ class PlainText(io.TextIOWrapper):
         """Write text; a name that holds an end of line must be escaped before."""
         if not isinstance(text, str):  # click finds out by this whether a stream takes bytes
             raise TypeError(f"expected text, got {type(text).__name__}")
-        return super().write(shown(text, lines=True).encode(self._encoding, "backslashreplace").decode(self._encoding))
+        plain = shown(text, lines=True).encode(self._encoding, "backslashreplace").decode(self._encoding)
+        with self._noting():
+            return super().write(plain)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        with self._noting():
+            super().flush()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.failed = True
+            raise
 
 
 @contextmanager
@@ -64,8 +81,8 @@ def plain_streams() -> Iterator[None]:
         yield
         own.flush()
     except OSError as error:
-        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
-            raise
+        if not getattr(own, "failed", False) or error.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            raise  # of another file
         reason = (
             f"stdout: cannot be written ({error.strerror}); make room, or write elsewhere; what was left is not done"
         )

@@ -120,6 +120,12 @@ def test_what_no_module_names_is_one_line(monkeypatch: pytest.MonkeyPatch, run: 
     monkeypatch.setattr("facereg.cli._run", unreachable)
     assert run().error == "facereg: disk/a.jpg: cannot be used (Input/output error); check the path"
 
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("facereg.cli._run", full)
+    assert run().error == "facereg: a file: cannot be written (No space left on device); make room, then call it again"
+
 
 class MuteError(BaseException):
     def __str__(self) -> str:
