@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from facereg.collection.store import Index
+from facereg.collection.store import DAMAGED, Index
 from facereg.data.sheet import GREY, close_up, in_rows
 from facereg.errors import GalleryError, ImageError
 from facereg.gallery import Gallery, Source
@@ -73,11 +73,17 @@ def group_index(
 
 
 def groups_of(index: Index) -> list[Group]:
-    """Return the groups, the largest first."""
+    """Return the groups, the largest first.
+
+    Raises:
+        GalleryError: if the index is damaged.
+    """
     rows = index.ask(
         "SELECT people.id, name, count(*) FROM people JOIN faces ON person = people.id GROUP BY people.id "
         "ORDER BY count(*) DESC, people.id"
     )
+    if not all(isinstance(name, str) for _, name, _ in rows):
+        raise GalleryError(f"{index.path}: {DAMAGED}")
     return [Group(*row) for row in rows]
 
 

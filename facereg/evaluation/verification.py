@@ -221,8 +221,10 @@ def thresholds_from(similarities: FloatArray, same: BoolArray, far: float) -> di
 
 
 def require_rate(far: float, impostors: int) -> None:
-    """Raise ContractError where so many impostor pairs are too few to measure a false accept rate."""
-    if not 0 < far < 1 or _allowed(impostors, far) < 1:
+    """Raise ContractError where it is no false accept rate, or so many impostor pairs are too few to measure it."""
+    if not 0 < far < 1:
+        raise ContractError(f"far: expected a rate between 0 and 1, got {far}; 1 would accept everybody")
+    if _allowed(impostors, far) < 1:
         raise ContractError(
             f"far: expected at least {1 / max(impostors, 1):.2g} with {impostors} impostor pairs, got {far}; "
             "use more pairs or a higher rate"

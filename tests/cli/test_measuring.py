@@ -314,6 +314,7 @@ def unreadable(tree: Path, tmp_path: Path) -> Path:
             ["evaluate", "verification", "--pairs", "one.txt", "--threshold-pairs", "genuine.txt"],
             "expected genuine and impostor pairs, got one kind only",
         ),
+        (["calibrate", "--pairs", "one.txt", "--far", "1"], "far: expected a rate between 0 and 1, got 1.0"),
         (["calibrate", "--pairs", "one.txt", "--far", "0.1"], "far: expected at least 0.5 with 2 impostor pairs, got"),
         (["calibrate", "--pairs", "one.txt", "--far", "0.1", "--every-pair"], "at least 0.17 with 6 impostor pairs"),
         (["evaluate", "identification"], "people: expected at least 2 with more than 3 pictures each, got 0; add"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from facereg.gallery import Gallery
 from facereg.gallery.thresholds import Calibration
 from facereg.images import read_image, write_image
 from tests.calling import Run
+from tests.disks import filled, small_disk
 from tests.fakes import picture
 
 
@@ -127,6 +131,24 @@ def test_what_cannot_be_done_is_said_in_one_line(index: Path, run: Run, words: l
     assert called.status in (1, 2)
     assert said in called.error
     assert sizes(run, index) == before
+
+
+def test_a_damaged_name_is_one_line(index: Path, run: Run) -> None:
+    with closing(sqlite3.connect(index, isolation_level=None)) as other:
+        other.execute("UPDATE people SET name = x'00ff'")
+    called = run("group", "show", index, "--json")
+    assert (called.status, called.error) == (
+        1,
+        f"facereg: {index}: is damaged; index the collection again into another file",
+    )
+
+
+def test_an_index_that_may_not_be_written_is_shown_and_enrolled(index: Path, run: Run, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        held = shutil.copy(index, disk)
+        with filled(disk):
+            assert len(run("group", "show", held, "--json").lines) == 3
+            assert len(run("group", "enroll", held, "--unnamed", "--gallery", tmp_path / "g", "--json").lines) == 3
 
 
 def test_a_picture_that_is_gone_is_a_grey_square(tmp_path: Path, index: Path, photos: Path, run: Run) -> None:
