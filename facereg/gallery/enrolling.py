@@ -86,6 +86,7 @@ def enrol_people(
     """Enrol people who were found with `find_people`, a transaction each; arguments and errors as `enrol_folder`."""
     report = EnrolmentReport(skipped=list(found.skipped), failed=list(found.failed))
     known, known_vectors = gallery.embeddings()
+    before = set(known)
     added: list[Enrolment] = []
     judge = _Judge(pipeline, main_faces, limits or Limits())
     with closing(judge.judged(found, report, progress)) as judged:
@@ -93,7 +94,7 @@ def enrol_people(
             added += _enrol(gallery, name, list(group), report)
     report.warnings += [
         f"{name!r} and {other!r} differ only by case, invisible or look-alike letters; is it one person"
-        for name, other in names_alike({each.name: None for each in added if each.name not in known}, known)
+        for name, other in names_alike(dict.fromkeys(each.name for each in added if each.name not in before), known)
     ]
     report.warnings += suspicions(added, known, known_vectors.vectors, same=same)
     return report

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from facereg.gallery import Source
-from facereg.types import FloatArray
+from facereg.types import FloatArray, IntArray
 
 # From which similarity two vectors are said to be of one picture: by how near to 1 it is, as a share of how near two
 # faces of one person are. Measured on pictures of LFW's pairsDevTrain: with mobilenetv3-arcface copies at half the size
@@ -18,7 +19,7 @@ from facereg.types import FloatArray
 # dlib-resnet, whose vectors all lie close together, they are at 0.992 (19 of 20 copies) and 0.987 (90 pairs).
 NEARNESS = 0.1
 SAME_PICTURE = 0.95  # where it is not known how near faces of one person are
-BLOCK = 1024  # rows compared at once
+PROBES, BLOCK = 64, 16384  # compared at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,32 +49,45 @@ def suspicions(
     every = np.concatenate([vectors.reshape(-1, new.shape[1]), new])
     names = np.array([*known, *(each.name for each in added)], np.object_)
     paths = [*(None for _ in known), *(each.path for each in added)]
-    lines = _twice(added, new, every, names, paths, SAME_PICTURE if same is None else 1 - NEARNESS * (1 - same))
-    return lines if same is None else lines + _unlike(added, new, every, names, same)
+    people, person = np.unique(names.astype(str), return_inverse=True)
+    lines = _twice(added, new, every, person, names, paths, SAME_PICTURE if same is None else 1 - NEARNESS * (1 - same))
+    return lines if same is None else lines + _unlike(added, new, every, person, people, same)
 
 
 def _twice(
     added: Sequence[Enrolment],
     new: FloatArray,
     every: FloatArray,
+    person: IntArray,
     names: npt.NDArray[np.object_],
     paths: Sequence[Path | None],
     same_picture: float,
 ) -> list[str]:
-    """Say which pictures are enrolled under another name, too; of two that are new the later one says it."""
+    """Say of each picture that is enrolled under another name, too, the nearest one; the later of two new ones says it.
+
+    Args:
+        person: (N,) whose each of `every` is; names and paths are of the same.
+    """
+    own = np.arange(len(every) - len(new), len(every))
+    nearest, best, count = np.zeros(len(new), np.int64), np.full(len(new), -2, np.float32), np.zeros(len(new), np.int64)
+    for start, left in product(range(0, len(new), PROBES), range(0, len(every), BLOCK)):
+        rows, columns = slice(start, start + PROBES), np.arange(left, min(left + BLOCK, len(every)))
+        similar = new[rows] @ every[left : left + BLOCK].T  # (rows, columns)
+        similar[(columns >= own[rows, None]) | (person[columns] == person[own[rows], None])] = -2
+        count[rows] += (similar >= same_picture).sum(1)
+        closest = similar.argmax(1)
+        found = similar[np.arange(len(similar)), closest]
+        better = found > best[rows]
+        nearest[rows], best[rows] = np.where(better, closest + left, nearest[rows]), np.maximum(found, best[rows])
     lines = []
-    before = len(every) - len(new)
-    for start in range(0, len(new), BLOCK):
-        similar = new[start : start + BLOCK] @ every.T  # (B, N)
-        for row, column in np.argwhere(similar >= same_picture).tolist():
-            own = before + start + row
-            each = added[start + row]
-            if column < own and names[column] != each.name:
-                other = names[column] if paths[column] is None else f"{names[column]} ({paths[column]})"
-                lines.append(
-                    f"{each.path}: enrolled as {each.name}, and the same or nearly the same picture as {other} "
-                    f"(similarity {similar[row, column]:.3f}); remove the wrong one"
-                )
+    for row in np.flatnonzero(count).tolist():
+        each, other = added[row], int(nearest[row])
+        at = "" if paths[other] is None else f" ({paths[other]})"
+        more = f" and {count[row] - 1} more" if count[row] > 1 else ""
+        lines.append(
+            f"{each.path}: enrolled as {each.name}, and the same or nearly the same picture as {names[other]}{at}"
+            f"{more} (similarity {best[row]:.3f}); remove the wrong one"
+        )
     return lines
 
 
@@ -81,11 +95,11 @@ def _unlike(
     added: Sequence[Enrolment],
     new: FloatArray,
     every: FloatArray,
-    names: npt.NDArray[np.object_],
+    person: IntArray,
+    people: npt.NDArray[np.str_],
     same: float,
 ) -> list[str]:
     """Say which pictures differ from the person's others, and whom they resemble instead."""
-    people, person = np.unique(names.astype(str), return_inverse=True)
     sums = np.zeros((len(people), every.shape[1]), np.float64)
     np.add.at(sums, person, every)
     counts = np.bincount(person, minlength=len(people))

@@ -13,6 +13,7 @@ import pytest
 from facereg.builtin.alignment import FivePointAligner
 from facereg.errors import DatasetError, RunnerError, UnreachableError
 from facereg.gallery import Gallery, Source
+from facereg.gallery import suspicions as suspicions_module
 from facereg.gallery.enrolling import EnrolmentReport, enrol_folder
 from facereg.gallery.quality import Limits, refusal, residual, sharpness, surer_turn
 from facereg.gallery.suspicions import Enrolment, suspicions
@@ -134,8 +135,7 @@ def test_one_picture_under_two_names_is_said(gallery: Gallery, tmp_path: Path) -
     painted(tmp_path / "more" / "Cleo" / "1.png", 1)
     said = enrol(gallery, tmp_path / "more").warnings  # against what the gallery holds
     assert [line.split(" (")[0] for line in said] == [
-        f"{tmp_path}/more/Cleo/1.png: enrolled as Cleo, and the same or nearly the same picture as {name}"
-        for name in ("Ada", "Bob")
+        f"{tmp_path}/more/Cleo/1.png: enrolled as Cleo, and the same or nearly the same picture as Ada and 1 more"
     ]
     assert enrol(gallery, tmp_path / "more").warnings == []  # nothing new, nothing to say
 
@@ -149,6 +149,27 @@ def test_one_picture_is_told_by_how_near_faces_of_one_person_are(same: float | N
     added = [Enrolment("Ada", Path("a.jpg"), Source("a.jpg", "0" * 64), vector)]
     lines = suspicions(added, ["Bob"], np.array([[1, 0]], np.float32), same=same)
     assert ["nearly the same picture as Bob" in line for line in lines] == [True] * said
+
+
+def test_of_many_alike_each_new_picture_has_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspicions_module, "PROBES", 3)
+    monkeypatch.setattr(suspicions_module, "BLOCK", 4)
+    alike, other = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+    added = [
+        Enrolment(f"P{row}", Path(f"{row}.jpg"), Source(f"{row}.jpg", f"{row:064x}"), other if row == 4 else alike)
+        for row in range(8)
+    ]
+    known = np.array([alike, other, alike, alike * 0.99 + other * 0.141])
+    lines = suspicions(added, ["P1", "Bob", "Eve", "Cleo"], known, same=None)
+    said = [line.partition("nearly the same picture as ")[2].partition(" (similarity")[0] for line in lines]
+    assert said == [
+        "P1 and 2 more",
+        "Eve and 2 more",  # not as P1, whose it is
+        "P1 and 4 more",
+        "P1 and 5 more",
+        "Bob",
+        *("P1 and 6 more", "P1 and 7 more", "P1 and 8 more"),
+    ]
 
 
 def test_a_picture_unlike_the_persons_others_is_said(gallery: Gallery, tmp_path: Path) -> None:
