@@ -199,7 +199,6 @@ def test_faiss_against_exact(
         f"matchers-{kind}-{PEOPLE}",
         {
             "people": PEOPLE,
-            "effort": matcher.effort,
             "recall_at_1": round(found(1), 4),
             "recall_at_5": round(found(K), 4),
             "probes": PROBES,

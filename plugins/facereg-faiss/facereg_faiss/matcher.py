@@ -13,7 +13,8 @@ from facereg import ContractError, FloatArray, IndexedMatcher, IntArray, RowInde
 
 Kind = Literal["flat", "ivf", "hnsw", "pq"]
 RECALL = {"flat": 1.0, "ivf": 0.95, "hnsw": 0.99, "pq": 0.95}  # measured, see the README
-EFFORT = {"flat": 1, "ivf": 32, "hnsw": 64, "pq": 32}
+CANDIDATES, LISTS = 64, 32  # looked at by HNSW, and of lists at least, where no effort is given
+SHARE = 16  # one list in so many is looked through: of a fixed number recall falls as people come, see the README
 MAX_EFFORT = 1 << 16
 LINKS = 32  # of a row in HNSW's graph: M of Malkov and Yashunin 2018, arXiv:1603.09320, section 4.1, who take 5 to 48
 BUILT = 40  # rows kept in view while the graph is built, their efConstruction: faiss's own
@@ -31,7 +32,8 @@ class FaissMatcher(IndexedMatcher):
         kind: `flat` compares with everybody; `ivf` with the lists nearest to the probe, of 4 sqrt(rows) (Sivic and
             Zisserman 2003); `hnsw` goes from neighbour to neighbour (Malkov and Yashunin 2018); `pq` is `ivf` with
             a byte for each 4 numbers (Jegou et al. 2011), the best of which are compared in full.
-        effort: how much is looked at: lists, or the length of HNSW's list of candidates; 0 takes the kind's own.
+        effort: how much is looked at: lists, or the length of HNSW's list of candidates; 0 takes the kind's own: one
+            list in 16, 32 at least; 64 candidates.
         recall: the share of the closest people that it finds, as you measured it with that effort; 0 takes the kind's.
 
     Threads are those of faiss: OMP_NUM_THREADS in the environment.
@@ -58,7 +60,7 @@ class FaissMatcher(IndexedMatcher):
             raise ContractError(f"effort: expected 1 to {MAX_EFFORT}, or 0 for the kind's own, got {effort}")
         if not 0 <= recall <= 1:
             raise ContractError(f"recall: expected a share of at most 1, or 0 for the kind's own, got {recall}")
-        self.kind, self.effort = kind, effort or EFFORT[kind]
+        self.kind, self.effort = kind, effort
         self.recall = recall or RECALL[kind]
 
     def _shape(self) -> tuple[object, ...]:
@@ -84,9 +86,9 @@ class FaissIndex(RowIndex):
 
     def _parameters(self, k: int) -> faiss.SearchParameters | None:
         if isinstance(self._index, faiss.IndexHNSW):
-            return faiss.SearchParametersHNSW(efSearch=max(self._effort, k))
+            return faiss.SearchParametersHNSW(efSearch=max(self._effort or CANDIDATES, k))
         if isinstance(self._index, faiss.IndexIVF):
-            return faiss.SearchParametersIVF(nprobe=self._effort)
+            return faiss.SearchParametersIVF(nprobe=self._effort or max(LISTS, self._index.nlist // SHARE))
         return None
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:

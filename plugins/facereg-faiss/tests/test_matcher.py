@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("faiss")
 
-from facereg_faiss.matcher import FaissMatcher, Kind
+from facereg_faiss.matcher import FaissIndex, FaissMatcher, Kind
 
 from facereg import ContractError, Embeddings, Gallery
 from facereg.builtin import indexed
@@ -89,9 +89,19 @@ def test_settings_out_of_range_are_refused(settings: dict[str, object], message:
 
 def test_what_it_states_follows_from_its_kind() -> None:
     with FaissMatcher(threshold=0.5, kind="flat") as flat, FaissMatcher(threshold=0.5) as graph:
-        assert (flat.recall, graph.recall, graph.effort) == (1.0, 0.99, 64)
+        assert (flat.recall, graph.recall) == (1.0, 0.99)
     with FaissMatcher(threshold=0.5, effort=200, recall=0.999) as chosen:
         assert (chosen.recall, chosen.effort) == (0.999, 200)
+
+
+@pytest.mark.parametrize(
+    ("lists", "effort", "looked_through"), [(16, 0, 32), (512, 0, 32), (4000, 0, 250), (4000, 40, 40)]
+)
+def test_of_more_lists_more_are_looked_through(lists: int, effort: int, looked_through: int) -> None:
+    import faiss
+
+    index = FaissIndex(faiss.index_factory(4, f"IVF{lists},Flat"), 1, effort, 1)
+    assert index._parameters(1).nprobe == looked_through  # type: ignore[union-attr]
 
 
 @pytest.mark.train
