@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from facereg.geometry import Resized as Resized
     from facereg.geometry import box_areas as box_areas
     from facereg.geometry import box_overlap as box_overlap
+    from facereg.geometry import grey_levels as grey_levels
     from facereg.geometry import non_maximum_suppression as non_maximum_suppression
     from facereg.geometry import resize as resize
     from facereg.geometry import similarity_from_points as similarity_from_points
@@ -158,8 +159,8 @@ _HOMES = {
     "facereg.folders.walking": "find_images",
     "facereg.gallery": "Gallery",
     "facereg.geometry": (
-        "MIRRORED Resized box_areas box_overlap non_maximum_suppression resize similarity_from_points template "
-        "transform_points warp"
+        "MIRRORED Resized box_areas box_overlap grey_levels non_maximum_suppression resize similarity_from_points "
+        "template transform_points warp"
     ),
     "facereg.images": "Picture image_size load_images read_image read_picture write_image",
     "facereg.names": "Address",

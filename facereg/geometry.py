@@ -14,6 +14,9 @@ from facereg.types import Faces, FloatArray, Image, IntArray
 
 SUPPRESS_BLOCK = 256  # boxes compared at a time: bounds memory where thousands compete
 
+SPREAD = (2, 98)  # percent of the pixels, see `grey_levels`
+LEAST_SPREAD = 8  # levels that are made 255, at least: fewer hold a picture's noise alone
+
 # ArcFace's template for a 112x112 crop, in landmark order (Deng et al. 2019).
 TEMPLATE_112 = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
@@ -147,6 +150,18 @@ def resize(image: Image, ratio: float, *, enlarging: int = cv2.INTER_LINEAR) -> 
     method = cv2.INTER_AREA if ratio < 1 else enlarging
     pixels = image if size == (width, height) else cv2.resize(image, size, interpolation=method)
     return Resized(pixels.astype(np.uint8, copy=False), np.array([size[0] / width, size[1] / height]))
+
+
+def grey_levels(image: Image) -> Image:
+    """Return a picture (H, W, 3) in grey, its levels spread from black to white: what coloured light or dark hid.
+
+    Between the levels below which 2 and 98 % of the pixels lie, so that neither a lamp nor a black frame holds them
+    together.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    low, high = np.percentile(grey, SPREAD)
+    levels = np.clip((np.arange(256) - low) * (255 / max(high - low, LEAST_SPREAD)), 0, 255).astype(np.uint8)
+    return np.stack([levels[grey]] * 3, axis=2)
 
 
 def transform_points(points: FloatArray, matrix: FloatArray) -> FloatArray:

@@ -11,6 +11,7 @@ from facereg.errors import ContractError
 from facereg.geometry import (
     TEMPLATE_112,
     box_overlap,
+    grey_levels,
     non_maximum_suppression,
     resize,
     similarity_from_points,
@@ -113,3 +114,17 @@ def test_a_side_that_rounds_has_a_scale_of_its_own() -> None:
     resized = resize(np.zeros((3, 100, 3), np.uint8), 0.5)  # 1.5 px round to 2
     assert resized.pixels.shape == (2, 50, 3)
     assert resized.scale.tolist() == [0.5, 2 / 3]
+
+
+def test_grey_levels_go_from_black_to_white_whatever_the_light() -> None:
+    picture = np.zeros((10, 10, 3), np.uint8)
+    picture[..., 2] = np.repeat(np.arange(10, dtype=np.uint8) * 20, 10).reshape(10, 10)  # blue alone, 0 to 180
+    picture[0, 0] = 255  # a lamp, 1 % of the pixels
+    grey = grey_levels(picture)
+    assert (grey == grey[..., :1]).all()
+    assert (grey[0, 1, 0], grey[9, 9, 0], grey[0, 0, 0]) == (0, 255, 255)
+    assert (np.diff(grey[:, 5, 0].astype(int)) > 20).all()
+
+
+def test_grey_levels_of_one_colour_are_one_level() -> None:
+    assert np.ptp(grey_levels(np.full((4, 5, 3), 77, np.uint8))) == 0

@@ -13,6 +13,7 @@ class AdnetOptions(LandmarkOptions):
 
     Args:
         least: how sure the network must be of a face: the mean, over the points, of the peak of each one's map.
+            Where it is not, it looks again at the crop in grey from black to white.
     Raises:
         ContractError: if an option is out of range.
     """

@@ -106,6 +106,28 @@ def test_a_face_that_the_network_is_not_sure_of_is_refused(kind: type[Adnet68], 
     assert len(lenient.align([person.image], [person.faces], size=112)) == 1
 
 
+class SeesInGreyAlone(Same):
+    """Is half as sure of a crop with colours, and sees its points elsewhere."""
+
+    def _infer(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        found, crops = super()._infer(inputs), inputs["images"]
+        colours = (crops != crops[..., :1]).any((1, 2, 3))
+        found["points"][colours] += 9
+        return found | {"scores": found["scores"] * np.where(colours, 0.5, 1)[:, None].astype(np.float32)}
+
+
+@KINDS
+def test_a_crop_that_the_network_is_not_sure_of_is_looked_at_in_grey(kind: type[Adnet68], spec: NetworkSpec) -> None:
+    runner = SeesInGreyAlone(spec, mean_face(kind), sure=0.3)
+    aligner = kind(Networks([spec], lambda _: runner), AdnetOptions(passes=1))
+    colours, grey = noise(300, 300), np.repeat(noise(300, 300)[..., :1], 3, 2)
+    box = Faces(np.array([[100, 60, 180, 160]], np.float32), np.ones(1, np.float32))
+    crops = aligner.align([colours, grey], [box, box], size=112)
+    assert crops.refused == ()
+    assert crops.landmarks[0] == pytest.approx(crops.landmarks[1], abs=1e-3)
+    assert runner.batches == [2, 1]  # the second look is at the first crop alone
+
+
 @pytest.mark.parametrize("weights", ["adnet-68", "adnet-68:as-labelled", "adnet-98"])
 class TestTheWeightsThatShip:
     def test_five_points_lie_where_the_portraits_have_them(self, weights: str) -> None:

@@ -18,8 +18,8 @@ class YoloOptions:
             than `enlarge` times.
         enlarge: most that a picture is made larger, but for the way to the next multiple of 32: a small picture holds
             no more faces for being looked at in many pixels, and takes its share of the time.
-        fallback: look a second time, in grey, at a picture in which nothing was found: of faces in coloured light, in
-            the dark or much retouched some are found only so.
+        fallback: look a second time, in grey from black to white, at a picture in which nothing was found: of faces in
+            coloured light, in the dark or much retouched some are found only so. There a score of 0.6 counts.
         square: letterbox to a whole square, so that pictures of all shapes share a batch. Where it is false, to the
             smallest rectangle with sides that are multiples of 32: a quarter less work for pictures of 4:3, and more
             for longer ones, but only pictures of one shape go through the network together.

@@ -20,7 +20,7 @@ from facereg.networks.runner import Networks, Runner, Tensor
 from facereg.registry.installed import Registry
 from facereg.roles import Detector
 from facereg.testing import DetectorContract
-from facereg.testing.pictures import noise, photograph
+from facereg.testing.pictures import noise, photograph, portraits
 
 pytestmark = pytest.mark.train
 
@@ -152,6 +152,25 @@ def test_a_picture_in_which_nothing_was_found_is_looked_at_in_grey() -> None:
     assert [len(faces) for faces in found] == [1, 1]
     assert [len(batch) for batch in runner.batches] == [2, 1]  # the second look is at the first picture alone
     assert [len(faces) for faces in fixed(runner, size=64, fallback=False).detect([colours, grey])] == [0, 1]
+
+
+def test_of_the_look_in_grey_only_sure_faces_count() -> None:
+    runner = SeesInGreyAlone([[7.5, 15.5, 31.5, 47.5], [40, 4, 60, 30]], [0.61, 0.59])
+    [faces] = fixed(runner, size=64).detect([noise(64, 64)])
+    assert faces.scores.tolist() == pytest.approx([0.61])
+
+
+@pytest.mark.parametrize("name", ["yolov5s-face", "yolov5s-face:int8"])
+def test_a_face_in_the_dark_is_found_by_looking_again(name: str) -> None:
+    person = portraits()[0]
+    dark = (person.image * 0.06).astype(np.uint8)
+    found = []
+    for fallback in (False, True):
+        with Registry.load().create(name, role="detector", size=320, fallback=fallback) as stage:
+            assert isinstance(stage, Detector)
+            found += stage.detect([dark])
+    assert [len(faces) for faces in found] == [0, 1]
+    assert found[1].boxes[0] == pytest.approx(person.box, abs=0.2 * float(person.box[3] - person.box[1]))
 
 
 def test_a_picture_keeps_its_shape_in_the_letterbox() -> None:
