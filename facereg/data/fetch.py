@@ -100,7 +100,8 @@ def fetch(
             else:
                 return Fetched(path, path.stat().st_size, source.sha256 or file_sha256(path), bring.resumed)
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be written ({error}); check the folder's rights and space") from error
+        reason = error.strerror or error
+        raise DatasetError(f"{path}: cannot be written ({reason}); check the folder's rights and space") from error
     raise DatasetError(f"{path.name}: nothing could be fetched; {'; '.join(failures)}")
 
 

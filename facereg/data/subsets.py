@@ -113,7 +113,8 @@ def write_drawn(drawn: DrawnPeople, out: Path, progress: Callable[[int], object]
                 kept += written > before
                 progress(1)
     except OSError as error:
-        raise DatasetError(f"{out}: cannot be written ({error}); name a new folder with space") from error
+        reason = error.strerror or error
+        raise DatasetError(f"{out}: cannot be written ({reason}); name a new folder with space") from error
     return WrittenPeople(kept, written, drawn.few, tuple(errors))
 
 

@@ -250,4 +250,5 @@ def folder_in_one_piece(out: Path) -> Iterator[Path]:
     except FileExistsError as error:
         raise DatasetError(str(error)) from error
     except OSError as error:
-        raise DatasetError(f"{out}: cannot be written ({error}); check the folder's rights and space") from error
+        reason = error.strerror or error
+        raise DatasetError(f"{out}: cannot be written ({reason}); check the folder's rights and space") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import groupby, islice
@@ -63,7 +64,7 @@ class Following:
             place = held.beside(matcher.kept_as) if kept else None
             if place is None or state.embeddings < matcher.kept_from:
                 return self.take_up(held, matcher)
-            if place.exists():
+            if os.path.exists(place):  # False of a name that is too long, too
                 self._open(place, held, matcher)
             if state.seal == self._seal and _counts_are_right(connection, state) and state.is_sound(held.sealer):
                 return None

@@ -188,7 +188,8 @@ def store_calibration(space: str, calibration: Calibration) -> Path:
             rows = {key: _row(key, one) for key, one in held.items()}
             write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
     except OSError as error:
-        raise FaceregError(f"{path}: cannot be written ({error}); set {HOME} to a folder that can") from error
+        reason = error.strerror or error
+        raise FaceregError(f"{path}: cannot be written ({reason}); set {HOME} to a folder that can") from error
     return path
 
 

@@ -262,6 +262,12 @@ def test_what_somebody_put_in_the_files_place_is_not_written_through(path: Path,
         gallery.remove("Person-17")
 
 
+def test_beside_a_name_that_leaves_no_room_for_an_ending_nothing_is_kept(path: Path) -> None:
+    long = path.rename(path.with_name("x" * 230))
+    require_same(asked(long), anew(long))
+    assert kept_beside(long) == []
+
+
 def test_a_full_disk_keeps_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*given: object) -> None:
         raise OSError(28, "No space left on device")

@@ -64,7 +64,8 @@ class Place:
                 f"{address}: expected postgresql://USER@HOST:PORT/DATABASE?schema=NAME, with libpq's options after the "
                 "'?', got something else; check what is written between the slashes"
             ) from None
-        if "@" in str(given.get("host", "")):  # the rest of a password, which would be looked up as a host
+        # the rest of a password, which would be looked up as a host; one that begins with @ is an abstract socket
+        if re.search("[^,]@", str(given.get("host", ""))):
             raise GalleryError(f"{address}: expected one @, before the host, got more; write that of a password as %40")
         schema = own[-1] if own else DEFAULT_SCHEMA
         if not SCHEMA.fullmatch(schema):
