@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facereg.disk.replacing import writing
+from facereg.disk.replacing import whole_file, writing
 from facereg.errors import MissingExtraError
 from facereg.types import FloatArray
 
@@ -119,7 +119,7 @@ def _axes(axis: Axes, x: str, y: str, title: str) -> None:
 
 
 def save_figure(path: Path) -> None:
-    """Write the figure that is open, and close it.
+    """Write the figure that is open, of the kind that the file's ending names, and close it.
 
     Raises:
         FaceregError: if the file cannot be written.
@@ -128,6 +128,7 @@ def save_figure(path: Path) -> None:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             pyplot.tight_layout()
-            pyplot.savefig(path, dpi=110)
+            with whole_file(path) as stream:
+                pyplot.savefig(stream, dpi=110, format=path.suffix[1:] or "png")
     finally:
         pyplot.close("all")

@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from facereg.disk.replacing import write_atomically, writing
+from facereg.disk.replacing import whole_file, write_atomically, writing
 
 
 def draw_curves(log: Path, picture: Path, columns: Sequence[str]) -> None:
@@ -29,7 +29,8 @@ def draw_curves(log: Path, picture: Path, columns: Sequence[str]) -> None:
         axis.set(xlabel="step", title=column)
         axis.grid(alpha=0.3)
     figure.tight_layout()
-    figure.savefig(picture, dpi=100)
+    with writing(picture), whole_file(picture) as stream:
+        figure.savefig(stream, dpi=100, format="png")
     pyplot.close(figure)
 
 
