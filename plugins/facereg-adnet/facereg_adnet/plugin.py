@@ -10,7 +10,7 @@ FACEREG_CONTRACT = 1  # the version of facereg's contract that this was written 
 
 CARD = "README of facereg-adnet"
 SHA256 = "2f4f5680892f4fe41e2e74427562a5c9e28f3465baf50b24e4e2da26b1ded4dd"
-SHA256_98 = "b86dd3653c9595a8b665e0c89e6bfd2473e65c0490639da9d9a034508af90b10"
+SHA256_98 = "b04b79e491bae9de456c5562c724404d1627f801f40e9a935cb2eaaeb75c5c4c"
 LABELLED_SHA256 = "5fba42b4aa5a7053ef1fc984215a71477646fe837658b6b1c7ae0f1a13094fa2"
 RESEARCH = "MIT code; weights for research use (trained on YouTube Faces)"
 RESEARCH_98 = "MIT code; weights for research use (trained on YouTube Faces and CelebA)"
