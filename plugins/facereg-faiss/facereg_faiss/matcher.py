@@ -14,6 +14,7 @@ from facereg import ContractError, FloatArray, IndexedMatcher, IntArray, RowInde
 Kind = Literal["flat", "ivf", "hnsw", "pq"]
 RECALL = {"flat": 1.0, "ivf": 0.95, "hnsw": 0.99, "pq": 0.95}  # measured, see the README
 CANDIDATES, LISTS = 64, 32  # looked at by HNSW, and of lists at least, where no effort is given
+ENOUGH_TO = 100_000  # rows among which HNSW finds 0.99 by CANDIDATES; of more it needs more, by the root of the rows
 SHARE = 16  # one list in so many is looked through: of a fixed number recall falls as people come, see the README
 MAX_EFFORT = 1 << 16
 LINKS = 32  # of a row in HNSW's graph: M of Malkov and Yashunin 2018, arXiv:1603.09320, section 4.1, who take 5 to 48
@@ -33,7 +34,7 @@ class FaissMatcher(IndexedMatcher):
             Zisserman 2003); `hnsw` goes from neighbour to neighbour (Malkov and Yashunin 2018); `pq` is `ivf` with
             a byte for each 4 numbers (Jegou et al. 2011), the best of which are compared in full.
         effort: how much is looked at: lists, or the length of HNSW's list of candidates; 0 takes the kind's own: one
-            list in 16, 32 at least; 64 candidates.
+            list in 16, 32 at least; 64 candidates, from 100,000 rows on more by the root of the rows: 202 of a million.
         recall: the share of the closest people that it finds, as you measured it with that effort; 0 takes the kind's.
 
     Threads are those of faiss: OMP_NUM_THREADS in the environment.
@@ -86,7 +87,8 @@ class FaissIndex(RowIndex):
 
     def _parameters(self, k: int) -> faiss.SearchParameters | None:
         if isinstance(self._index, faiss.IndexHNSW):
-            return faiss.SearchParametersHNSW(efSearch=max(self._effort or CANDIDATES, k))
+            own = CANDIDATES * max(1.0, self._rows / ENOUGH_TO) ** 0.5
+            return faiss.SearchParametersHNSW(efSearch=max(self._effort or int(own), k))
         if isinstance(self._index, faiss.IndexIVF):
             return faiss.SearchParametersIVF(nprobe=self._effort or max(LISTS, self._index.nlist // SHARE))
         return None

@@ -104,6 +104,16 @@ def test_of_more_lists_more_are_looked_through(lists: int, effort: int, looked_t
     assert index._parameters(1).nprobe == looked_through  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("rows", "effort", "candidates"), [(10_000, 0, 64), (100_000, 0, 64), (1_000_000, 0, 202), (1_000_000, 80, 80)]
+)
+def test_among_more_people_more_candidates_are_kept_in_view(rows: int, effort: int, candidates: int) -> None:
+    import faiss
+
+    index = FaissIndex(faiss.IndexHNSWFlat(4, 8), rows, effort, 1)
+    assert index._parameters(1).efSearch == candidates  # type: ignore[union-attr]
+
+
 @pytest.mark.train
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_a_library_of_training_in_the_same_process_changes_no_answer(kind: Kind) -> None:
