@@ -15,12 +15,12 @@ Kind = Literal["flat", "ivf", "hnsw", "pq"]
 RECALL = {"flat": 1.0, "ivf": 0.95, "hnsw": 0.99, "pq": 0.95}  # measured, see the README
 CANDIDATES, LISTS = 64, 32  # looked at by HNSW, and of lists at least, where no effort is given
 ENOUGH_TO = 100_000  # rows among which HNSW finds 0.99 by CANDIDATES; of more it needs more, by the root of the rows
-SHARE = 16  # one list in so many is looked through: of a fixed number recall falls as people come, see the README
+SHARE = 12  # one list in so many is looked through: of a fixed number recall falls as people come, see the README
 MAX_EFFORT = 1 << 16
 LINKS = 32  # of a row in HNSW's graph: M of Malkov and Yashunin 2018, arXiv:1603.09320, section 4.1, who take 5 to 48
 BUILT = 40  # rows kept in view while the graph is built, their efConstruction: faiss's own
 PER_LIST = 39  # rows that faiss asks for to place the centre of a list, fewer of which it warns of
-PART = 4  # numbers of a row that product quantisation makes one byte of
+PAIRS = 2  # numbers of a row that product quantisation makes half a byte of, which faiss adds up in registers
 FACTOR = 16  # times as many rows as are asked for are compared again after product quantisation's rough order
 SAMPLE = 100_000  # rows to learn lists, codes and ranges from
 
@@ -32,9 +32,10 @@ class FaissMatcher(IndexedMatcher):
         threshold, templates: as of `IndexedMatcher`.
         kind: `flat` compares with everybody; `ivf` with the lists nearest to the probe, of 4 sqrt(rows) (Sivic and
             Zisserman 2003); `hnsw` goes from neighbour to neighbour (Malkov and Yashunin 2018); `pq` is `ivf` with
-            a byte for each 4 numbers (Jegou et al. 2011), the best of which are compared in full.
+            half a byte for each 2 numbers (Jegou et al. 2011; in registers, Andre et al. 2015), the best of which
+            are compared in full.
         effort: how much is looked at: lists, or the length of HNSW's list of candidates; 0 takes the kind's own: one
-            list in 16, 32 at least; 64 candidates, from 100,000 rows on more by the root of the rows: 202 of a million.
+            list in 12, 32 at least; 64 candidates, from 100,000 rows on more by the root of the rows: 202 of a million.
         recall: the share of the closest people that it finds, as you measured it with that effort; 0 takes the kind's.
 
     Threads are those of faiss: OMP_NUM_THREADS in the environment.
@@ -106,10 +107,11 @@ def _build(kind: Kind, rows: FloatArray) -> faiss.Index:
         index = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_8bit, LINKS, cosine)
         index.hnsw.efConstruction = BUILT
     else:
-        codes = {"flat": "Flat", "ivf": f"IVF{lists},SQ8", "pq": f"IVF{lists},PQ{max(1, dim // PART)}"}
+        parts = dim // PAIRS if dim % PAIRS == 0 else dim
+        codes = {"flat": "Flat", "ivf": f"IVF{lists},SQ8", "pq": f"IVF{lists},PQ{parts}x4fs"}
         index = faiss.index_factory(dim, codes[kind], cosine)
         if kind == "pq":
-            index.pq.cp.min_points_per_centroid = 1  # else a warning for each part, of 256 codes for under 10,000 rows
+            index.pq.cp.min_points_per_centroid = 1  # else a warning for each part, where there are few rows
     if not index.is_trained:
         index.train(_sample(rows, max(SAMPLE, PER_LIST * lists)))
     index.add(rows)
@@ -117,5 +119,5 @@ def _build(kind: Kind, rows: FloatArray) -> faiss.Index:
 
 
 def _sample(rows: FloatArray, size: int) -> FloatArray:
-    """Return rows from everywhere, as they lie in the order of names."""
-    return np.ascontiguousarray(rows[:: -(-len(rows) // size)])
+    """Return so many rows, where there are, or some more: from everywhere, as they lie in the order of names."""
+    return np.ascontiguousarray(rows[:: max(1, len(rows) // size)])

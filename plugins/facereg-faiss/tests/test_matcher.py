@@ -95,7 +95,7 @@ def test_what_it_states_follows_from_its_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lists", "effort", "looked_through"), [(16, 0, 32), (512, 0, 32), (4000, 0, 250), (4000, 40, 40)]
+    ("lists", "effort", "looked_through"), [(16, 0, 32), (240, 0, 32), (4000, 0, 333), (4000, 40, 40)]
 )
 def test_of_more_lists_more_are_looked_through(lists: int, effort: int, looked_through: int) -> None:
     import faiss
