@@ -92,7 +92,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
         link.symlink_to(crop)
     subprocess.run([sys.executable, "-c", CHILD, folder, whole, "20"], check=True)
     with Index.open(whole) as undisturbed:
-        command = [sys.executable, "-c", ON_RAY, folder, often, undisturbed.space, cluster[0]]
+        command: list[str | Path] = [sys.executable, "-c", ON_RAY, folder, often, undisturbed.space, cluster[0]]
         with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as child:
             while held(often) < 60 and child.poll() is None:
                 time.sleep(0.01)

@@ -12,9 +12,9 @@ from scipy.io import savemat
 from facereg.data.boxes import count_without_area
 from facereg.data.check import check_boxes
 from facereg.data.formats import read_boxes
-from facereg.data.lines import MAX_PX
 from facereg.data.points import read_68_points, read_five_points
 from facereg.errors import DatasetError
+from facereg.types import MAX_PX
 from tests.data.layouts import cells, pictures
 
 LAYOUTS = ("wider", "mat", "voc", "yolo", "celeba", "pseudo")
