@@ -20,6 +20,6 @@ def held_out(
     """
     kept: tuple[list[Item], list[Item]] = ([], [])
     for item in items:
-        digest = hashlib.sha256(key(item).encode()).digest()
+        digest = hashlib.sha256(key(item).encode(errors="surrogateescape")).digest()  # a name may be no UTF-8
         kept[int.from_bytes(digest, "big") % one_in == 0].append(item)
     return kept

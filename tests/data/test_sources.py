@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,8 @@ def test_no_picture_of_the_crowds_is_both_learned_from_and_kept_out(face_data: P
     judged = {item.path.read_bytes() for item in test}
     assert (len(hand), len(test)) == (468, 130)  # of 470, two are copies of pictures kept out
     assert not any(item.path.read_bytes() in judged for item in hand)
+
+
+def test_a_name_that_is_no_utf8_is_on_one_side_too() -> None:
+    name = os.fsdecode(b"M\xfcller.jpg")
+    assert sorted(map(len, held_out([name], key=str))) == [0, 1]

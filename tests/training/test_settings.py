@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -45,6 +46,50 @@ def test_words_become_values_of_the_fields_type() -> None:
 def test_a_word_that_does_not_read_is_named(key: str, value: str, words: str) -> None:
     with pytest.raises(ContractError, match=words):
         parse_settings(Settings, {key: value})
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Settings that recipes share."""
+
+    epochs: float = 1.0
+    batch: int = 8
+    lr: float = 1e-3
+    dropout: float = 0.0
+    average: float = 0.0
+    seed: int = 0
+    devices: int = 0
+    size: int = 112
+    decay: float = 0.5
+    warmup: int = 1
+    precision: str = "auto"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("epochs", "0", "expected 1e-06 to 1e+06, got 0"),
+        ("epochs", "-0.01", "expected 1e-06 to 1e+06, got -0.01"),  # minus one step is Lightning's for ever
+        ("epochs", "1e300", "expected 1e-06 to 1e+06, got 1e+300"),
+        ("batch", "0", "expected 1 to 1e+06, got 0"),
+        ("lr", "-1", "expected 0 to 1000, got -1"),
+        ("dropout", "1.5", "expected 0 to 0.99, got 1.5"),
+        ("average", "1", "expected 0 to 0.999999, got 1"),
+        ("seed", "-1", "expected 0 to 4.29497e+09, got -1"),
+        ("devices", "-1", "expected 0 to 1024, got -1"),
+        ("size", "100000", "expected 1 to 4096, got 100000"),
+        ("decay", "5", "expected 0 to 1, got 5"),
+        ("warmup", "-5", "expected 0 to 1e+09, got -5"),
+        ("precision", "half", "expected one of 32-true, .*, got 'half'"),
+    ],
+)
+def test_a_setting_that_no_recipe_can_use_is_refused(key: str, value: str, words: str) -> None:
+    with pytest.raises(ContractError, match=f"--set {key}: {re.escape(words) if '.*' not in words else words}"):
+        parse_settings(Shared, {key: value})
+
+
+def test_defaults_of_a_recipe_are_its_own_matter() -> None:
+    assert parse_settings(Shared, {"precision": "auto", "seed": "4294967295"}) == Shared(seed=2**32 - 1)
 
 
 def test_settings_are_described_with_their_defaults() -> None:

@@ -35,6 +35,9 @@ from facereg.training import (
 from facereg_mobilenetv3.networks import EMBEDDING, begin_network
 from facereg_mobilenetv3.plugin import NETWORK
 
+# 32 px leave one cell of features, whose norms need two crops; one person alone is told from nobody
+LOWEST = {"scale": 0, "margin_rad": 0, "least": 1, "size": 32, "batch": 2, "class_lr": 0, "anchor": 0}
+
 
 @dataclass(frozen=True, slots=True)
 class ArcFaceSettings:
@@ -145,10 +148,10 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     """Train, and write the ONNX file, its checkpoint, curve and scores to `out`.
 
     Raises:
-        ContractError: if a setting is unknown.
+        ContractError: if a setting is unknown or out of its range.
         DatasetError: if fewer than two people have enough images.
     """
-    settings = parse_settings(ArcFaceSettings, given)
+    settings = parse_settings(ArcFaceSettings, given, lowest=LOWEST)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     people = read_identities(data, least=settings.least)
     images, labels = torch.from_numpy(people.images), torch.from_numpy(people.labels)

@@ -36,10 +36,20 @@ from facereg.training import (
 )
 from facereg_mobilenetv3.networks import begin_network, make_head
 from facereg_mobilenetv3.plugin import NETWORK
-from facereg_mobilenetv3.views import Views, make_shard, open_teacher
+from facereg_mobilenetv3.views import (
+    MOST_SHARDS,
+    Engine,
+    Views,
+    make_shard,
+    note_teachers,
+    open_teacher,
+    require_teachers,
+)
 
 SAMPLE = 8192  # views that begin a head
 RIDGE = 1e-3  # of the features' variance, which the batch norm makes 1
+# 32 px leave one cell of features, whose norms need two crops
+LOWEST = {"views": 1, "size": 32, "batch": 2, "similarity": 0, "init_head": -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ class DistillSettings:
     """Settings of the recipe; the model card names those that made the shipped weights."""
 
     teacher: str = ""  # ONNX file; several with commas between them, the one to publish first
-    engine: str = "onnx"  # what runs the teacher: onnx or openvino
+    engine: Engine = "onnx"  # what runs the teacher
     views: int = 8  # views of each image, made once
     folder: str = ""  # where the views lie; default OUT/views
     size: int = 224  # side the crops are enlarged to
@@ -89,6 +99,9 @@ class Distillation(lightning.LightningModule):
 
     Args:
         views: what it will learn from; their first rows begin the heads that `init` does not hold.
+    Raises:
+        ContractError: if `init_head` is of no teacher.
+        WeightsError: if `init` is missing or of another network.
     """
 
     def __init__(self, settings: DistillSettings, views: Views, *, steps: int) -> None:
@@ -96,6 +109,10 @@ class Distillation(lightning.LightningModule):
         self.settings, self.steps, self.dims = settings, steps, views.dims
         self.network = begin_network(dropout=settings.dropout, init=settings.init, freeze_norm=settings.freeze_norm)
         self.heads = nn.ModuleList([self.network.head])  # in the order of the teachers
+        if settings.init_head >= len(self.dims):
+            raise ContractError(
+                f"--set init_head: expected a teacher's number below {len(self.dims)}, got {settings.init_head}"
+            )
         for dim in self.dims[1:]:
             self.heads.append(make_head(dim, dropout=settings.dropout))
         sample = [views[row] for row in np.random.default_rng(0).permutation(len(views))[:SAMPLE]]
@@ -170,10 +187,14 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
     """Make the views that are missing, train, and write the ONNX file, its checkpoint, curve and scores to `out`.
 
     Raises:
-        ContractError: if a setting is unknown.
-        DatasetError: if the folders hold no picture.
+        ContractError: if a setting is unknown or out of its range.
+        DatasetError: if the folders hold no picture, or views that other teachers answered.
     """
-    settings = parse_settings(DistillSettings, given)
+    settings = parse_settings(DistillSettings, given, lowest=LOWEST)
+    if settings.views > MOST_SHARDS:
+        raise ContractError(f"--set views: expected {MOST_SHARDS} or fewer, got {settings.views}")
+    if settings.keep_out == 1:
+        raise ContractError("--set keep_out: expected 0 for nobody, or 2 or more, got 1, which keeps everybody out")
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     folder = Path(settings.folder) if settings.folder else out / "views"
     make_views(data, folder, settings)
@@ -198,17 +219,29 @@ def run(data: Sequence[Path], out: Path, resume: bool, given: Mapping[str, str])
 
 
 def make_views(data: Sequence[Path], folder: Path, settings: DistillSettings) -> None:
-    """Write the shards that are missing; nothing is read where all are there."""
+    """Write the shards that are missing; nothing is read where all are there.
+
+    Raises:
+        ContractError: if some are missing, and no folder of data is given.
+        DatasetError: if there is no picture to learn from, or the shards that are there have other teachers' answers.
+        WeightsError: if a teacher is missing.
+    """
     missing = [i for i in range(settings.views) if not (folder / f"targets-{i:03d}.npy").exists()]
+    files = [Path(path) for path in settings.teacher.split(",")] if settings.teacher or missing else []
+    require_teachers(folder, files)
     if not missing:
         return
     if not data:
         raise ContractError("data: expected at least one folder of aligned faces, got none; pass --data DIR")
-    folder.mkdir(parents=True, exist_ok=True)
-    teachers = [open_teacher(Path(path), engine=settings.engine) for path in settings.teacher.split(",")]
+    teachers = [open_teacher(path, engine=settings.engine) for path in files]
     paths = find_images(data)
     if settings.keep_out:
         paths, _ = held_out(paths, key=lambda path: path.parent.name, one_in=settings.keep_out)
+    if not paths:
+        raise DatasetError(
+            f"{data[0]}: expected pictures to learn from, found none; pass --set keep_out=0 or give more people"
+        )
     crops = read_crops(paths)
+    note_teachers(folder, files)
     for index in missing:
         make_shard(crops, teachers, folder, index=index, seed=settings.seed)

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from facereg import (
+    DatasetError,
     DeviceError,
     FloatArray,
     MissingExtraError,
@@ -27,15 +29,45 @@ from facereg import (
     WeightsError,
     open_network,
 )
-from facereg.training import whole_file
+from facereg.training import file_sha256, whole_file
 
 Pixels = npt.NDArray[np.uint8]
 Teacher = Callable[[Pixels], FloatArray]  # (B, 112, 112, 3) uint8 RGB -> (B, D)
+Engine = Literal["onnx", "openvino"]
 DIMS = "dims.json"  # beside the shards: how many numbers each teacher answers with
+TEACHERS = "teachers.json"  # beside them, too: sha256 of each teacher's file
+MOST_SHARDS = 1000  # their numbers have three digits
 SIZE = 112
 
 
-def open_teacher(path: Path, *, engine: str = "onnx") -> Teacher:
+def require_teachers(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse teachers whose answers a folder of shards does not hold: it would be learned from all the same.
+
+    Args:
+        files: of the teachers; none where nobody asks for some.
+    Raises:
+        WeightsError: if a file is missing.
+        DatasetError: if the folder says that its shards were made with others.
+    """
+    for path in files:
+        if not path.is_file():
+            raise WeightsError(f"teacher: expected an ONNX file, found none at {path}; pass --set teacher=FILE")
+    noted = folder / TEACHERS
+    if files and noted.is_file() and json.loads(noted.read_text("utf-8")) != [file_sha256(path) for path in files]:
+        raise DatasetError(
+            f"{folder}: expected views that {', '.join(path.name for path in files)} answered, got those of other "
+            "teachers; name another folder with --set folder=DIR, or remove that one"
+        )
+
+
+def note_teachers(folder: Path, files: Sequence[Path]) -> None:
+    """Write beside the shards whose answers they hold."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / TEACHERS) as stream:
+        stream.write(json.dumps([file_sha256(path) for path in files]).encode())
+
+
+def open_teacher(path: Path, *, engine: Engine = "onnx") -> Teacher:
     """Return an ONNX network as a function of uint8 crops.
 
     Args:

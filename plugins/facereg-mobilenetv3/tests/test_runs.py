@@ -30,12 +30,21 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from facereg.errors import ContractError, DatasetError
 from facereg.images import write_image
 from facereg.networks.checkpoints import load_checkpoint
 from facereg.networks.opening import open_network
 from facereg.networks.spec import NetworkSpec
 from facereg.testing.pictures import crops
-from facereg.training import DeployedEmbedder, fitting, load_embedder, network_input, read_tensors, saving
+from facereg.training import (
+    DeployedEmbedder,
+    fitting,
+    held_out,
+    load_embedder,
+    network_input,
+    read_tensors,
+    saving,
+)
 from facereg.training.fitting import fit
 from facereg.training.identities import read_identities
 
@@ -99,6 +108,56 @@ def vectors_of(network: MobileNetV3Embedder, pixels: Tensor) -> Tensor:
     """Return unit vectors by the statistics of the batch: a run this short does not settle the running ones."""
     with torch.no_grad():
         return F.normalize(network.train()(network_input(pixels, SMALL)))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name", "value", "words"),
+    [
+        ("arcface", "batch", "1", "batch: expected 2 or more, got 1"),
+        ("arcface", "size", "31", "size: expected 32 or more, got 31"),
+        ("arcface", "least", "0", "least: expected 1 or more, got 0"),
+        ("arcface", "scale", "-1", "scale: expected 0 or more, got -1"),
+        ("arcface", "class_lr", "-1", "class_lr: expected 0 or more, got -1"),
+        ("arcface", "epochs", "0", "epochs: expected 1e-06 to"),
+        ("distill", "batch", "1", "batch: expected 2 or more, got 1"),
+        ("distill", "size", "16", "size: expected 32 or more, got 16"),
+        ("distill", "views", "0", "views: expected 1 or more, got 0"),
+        ("distill", "views", "1001", "views: expected 1000 or fewer, got 1001"),
+        ("distill", "engine", "tensorrt", "engine: expected one of onnx, openvino, got 'tensorrt'"),
+        ("distill", "keep_out", "1", "keep_out: .* keeps everybody out"),
+        ("distill", "dropout", "1", "dropout: expected 0 to 0.99, got 1"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_one_line_before_the_work(
+    recipe: str, name: str, value: str, words: str, tmp_path: Path
+) -> None:
+    run = {"arcface": arcface.run, "distill": distill.run}[recipe]
+    with pytest.raises(ContractError, match=f"--set {words}"):
+        run([tmp_path / "none"], tmp_path / "out", False, {name: value})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_head_of_no_teacher_is_one_line(views: Path) -> None:
+    settings = DistillSettings(size=SMALL, init_head=1)
+    with pytest.raises(ContractError, match="--set init_head: expected a teacher's number below 1, got 1"):
+        Distillation(settings, Views(views), steps=1)
+
+
+def test_views_that_another_teacher_answered_are_not_learned_from(views: Path, teacher: Path, tmp_path: Path) -> None:
+    make_views([], views, DistillSettings(teacher=str(teacher), views=2))  # all there, and its own
+    make_views([], views, DistillSettings(views=2))  # nobody asks
+    other = tmp_path / "other.onnx"
+    other.write_bytes(teacher.read_bytes() + b"\0")
+    with pytest.raises(DatasetError, match=r"expected views that other.onnx answered, got those of other teachers"):
+        make_views([], views, DistillSettings(teacher=str(other), views=2))
+
+
+def test_a_share_kept_out_that_leaves_nobody_is_one_line(teacher: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "faces/person 0/1.png", crops(1, SIZE)[0])
+    name = next(str(n) for n in range(99) if held_out([str(n)], key=str, one_in=2)[1])
+    (tmp_path / "faces/person 0").rename(tmp_path / "faces" / name)
+    with pytest.raises(DatasetError, match="faces: expected pictures to learn from, found none; pass --set keep_out=0"):
+        make_views([tmp_path / "faces"], tmp_path / "views", DistillSettings(teacher=str(teacher), keep_out=2))
 
 
 def test_distillation_comes_closer_to_the_teacher(views: Path, distilled: Path) -> None:
