@@ -12,7 +12,7 @@ import numpy as np
 from facereg.data.bins import unpacked_bin
 from facereg.data.lines import listed, read_lines, require_images, whole_number
 from facereg.errors import ContractError, DatasetError
-from facereg.types import IntArray
+from facereg.types import BoolArray, IntArray
 
 FOLDS = 10  # of a list that has folds and does not say which
 
@@ -38,6 +38,11 @@ class PairList:
     def paths(self) -> list[Path]:
         """Return the pictures, each once, in order."""
         return list(dict.fromkeys(path for pair in self.pairs for path in (pair.first, pair.second)))
+
+    @property
+    def same(self) -> BoolArray:
+        """Return (P,) whether both pictures of each pair show one person."""
+        return np.array([pair.same for pair in self.pairs], np.bool_)
 
     @property
     def names(self) -> list[tuple[str, str]]:

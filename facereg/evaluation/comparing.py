@@ -130,8 +130,7 @@ def listed_similarities(listed: PairList, held: ListedFaces) -> Similarities:
     first = np.array([held.rows[pair.first] for pair in listed.pairs])
     second = np.array([held.rows[pair.second] for pair in listed.pairs])
     cosine = (held.faces.vectors[first] * held.faces.vectors[second]).sum(1)
-    same = np.array([pair.same for pair in listed.pairs], np.bool_)
-    return _refuse(cosine, held.faces.found[first] & held.faces.found[second], same)
+    return _refuse(cosine, held.faces.found[first] & held.faces.found[second], listed.same)
 
 
 def every_similarity(vectors: FloatArray, person: IntArray, found: BoolArray) -> Similarities:
@@ -257,9 +256,11 @@ def measure_verification(
     require_roc()
     lists = [tested] if chosen is None else [tested, chosen]
     for own in lists:  # what cannot be scored is told before the work
-        require_kinds(np.array([pair.same for pair in own.pairs], np.bool_))
+        require_kinds(own.same)
     if chosen is None:
         require_folds(tested.folds)
+    else:
+        tell_shared(tested, chosen, notice)
     if flip is not None:
         pipeline = Pipeline(pipeline.detector, pipeline.aligner, FlippedEmbedder(pipeline.embedder, flip))
     held = embed_lists(pipeline, lists, progress=progress, notice=notice)
@@ -268,6 +269,17 @@ def measure_verification(
         other = listed_similarities(chosen, held)
         threshold = best_threshold(other.values, other.same)
     return score_list(tested, compared, threshold=threshold, draws=draws, groups=groups, errors=held.faces.errors)
+
+
+def tell_shared(tested: PairList, chosen: PairList, notice: Callable[[str], object]) -> None:
+    """Say how many pairs are among those that the threshold is chosen on: they flatter."""
+    known = {frozenset((pair.first, pair.second)) for pair in chosen.pairs}
+    shared = sum(frozenset((pair.first, pair.second)) in known for pair in tested.pairs)
+    if shared:
+        notice(
+            f"{shared:,} of {len(tested.pairs):,} pairs are among those that the threshold is chosen on, which "
+            "flatters; choose it on others"
+        )
 
 
 def score_list(

@@ -28,7 +28,7 @@ def plot_verification(path: Path, curves: Mapping[str, FloatArray], title: str) 
     """Draw ROC (log FAR) and DET (normal deviates; Martin et al. 1997) of rows FAR, TPR, threshold, by model."""
     _, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.5))
     for name, curve in curves.items():
-        left.semilogx(np.maximum(curve[:, 0], 1e-6), curve[:, 1], label=name)
+        left.semilogx(np.maximum(curve[:, 0], 1e-6), curve[:, 1], label=plain_label(name))
     least = min((float(curve[curve[:, 0] > 0, 0].min(initial=1.0)) for curve in curves.values()), default=1.0)
     left.set_xlim(max(1e-6, min(least / 2, 0.5)), 1)
     _axes(left, "false accept rate", "true positive rate", title)
@@ -42,7 +42,7 @@ def plot_detection(path: Path, curves: Mapping[str, FloatArray], title: str) -> 
     """Draw precision against recall of rows recall, precision, score."""
     _, axis = pyplot.subplots(figsize=(5.5, 4.5))
     for name, curve in curves.items():
-        axis.plot(curve[:, 0], curve[:, 1], label=name)
+        axis.plot(curve[:, 0], curve[:, 1], label=plain_label(name))
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
     axis.legend(loc="lower left")
     _axes(axis, "recall", "precision", title)
@@ -53,7 +53,7 @@ def plot_grouping(path: Path, curves: Mapping[str, FloatArray], title: str) -> N
     """Draw BCubed F against the threshold of rows threshold, F, by method."""
     _, axis = pyplot.subplots(figsize=(5.5, 4.5))
     for name, curve in curves.items():
-        axis.plot(curve[:, 0], curve[:, 1], ".-", label=name)
+        axis.plot(curve[:, 0], curve[:, 1], ".-", label=plain_label(name))
     axis.set(ylim=(0, 1.02))
     axis.legend()
     _axes(axis, "cosine similarity", "BCubed F", title)
@@ -75,7 +75,7 @@ def plot_points(
     """
     _, (left, right) = pyplot.subplots(1, 2, figsize=(10.5, 4.5))
     for name, curve in curves.items():
-        left.plot(curve[:, 0], curve[:, 1], label=name)
+        left.plot(curve[:, 0], curve[:, 1], label=plain_label(name))
     left.set(ylim=(0, 1.02))
     left.legend(loc="lower right")
     _axes(left, "error, in distances between the eyes", "share of faces", title)
@@ -94,7 +94,7 @@ def plot_identification(path: Path, curves: Mapping[str, FloatArray], title: str
     """Draw TPIR against FPIR, and DET, of rows FPIR, TPIR, threshold, by size of the gallery."""
     _, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.5))
     for name, curve in curves.items():
-        left.semilogx(np.maximum(curve[:, 0], 1e-4), curve[:, 1], label=name)
+        left.semilogx(np.maximum(curve[:, 0], 1e-4), curve[:, 1], label=plain_label(name))
     left.set(xlim=(1e-3, 1), ylim=(0, 1.02))
     left.legend(loc="lower right", fontsize="small")
     _axes(left, "false positive identification rate", "true positive identification rate", title)
@@ -107,15 +107,21 @@ def _det(axis: Axes, curves: Mapping[str, FloatArray], x: str, y: str) -> None:
     for name, curve in curves.items():
         false, true = curve[:, 0], curve[:, 1]
         inside = (false > 0) & (false < 1) & (true < 1) & (true > 0)
-        axis.plot(norm.ppf(false[inside]), norm.ppf(1 - true[inside]), label=name)
+        axis.plot(norm.ppf(false[inside]), norm.ppf(1 - true[inside]), label=plain_label(name))
     axis.set_xticks(norm.ppf(TICKS), [f"{tick:g}" for tick in TICKS])
     axis.set_yticks(norm.ppf(TICKS), [f"{tick:g}" for tick in TICKS])
     _axes(axis, x, y, "DET")
 
 
 def _axes(axis: Axes, x: str, y: str, title: str) -> None:
-    axis.set(xlabel=x, ylabel=y, title=title)
+    axis.set(xlabel=x, ylabel=y, title=plain_label(title))
     axis.grid(alpha=0.3)
+
+
+def plain_label(name: str) -> str:
+    """Return a name as matplotlib draws it: a dollar is no formula, and one that begins with _ is in the legend."""
+    plain = name.replace("$", r"\$")
+    return f" {plain}" if plain.startswith("_") else plain
 
 
 def save_figure(path: Path) -> None:

@@ -98,10 +98,10 @@ def score_pairs(
     )
 
 
-def require_kinds(same: BoolArray) -> None:
-    """Raise ContractError unless there are genuine and impostor pairs."""
+def require_kinds(same: BoolArray, *, named: str = "pairs") -> None:
+    """Raise ContractError, naming the list, unless there are genuine and impostor pairs."""
     if same.all() or not same.any():
-        raise ContractError("pairs: expected genuine and impostor pairs, got one kind only")
+        raise ContractError(f"{named}: expected genuine and impostor pairs, got one kind only")
 
 
 def require_folds(folds: Sequence[int] | IntArray) -> None:

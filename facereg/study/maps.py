@@ -12,7 +12,7 @@ import numpy as np
 from facereg.data.pairs import PairList
 from facereg.errors import MissingExtraError
 from facereg.evaluation.main_faces import MainFaces
-from facereg.evaluation.plots import save_figure
+from facereg.evaluation.plots import plain_label, save_figure
 
 LEAST = 5  # pictures on a map: fewer have no neighbours to speak of
 NEIGHBOURS = 10
@@ -59,7 +59,7 @@ def draw_maps(
     _, axes = pyplot.subplots(1, len(faces), figsize=(5 * len(faces), 4.5), squeeze=False)
     for axis, (name, held) in zip(axes[0], faces.items(), strict=True):
         rows = np.array([row for own in people.values() for row in own if held.found[row]], np.int64)
-        axis.set(title=name, xticks=[], yticks=[])
+        axis.set(title=plain_label(name), xticks=[], yticks=[])
         if len(rows) < LEAST:
             axis.set_xlabel("too few faces were found")
             continue
@@ -69,6 +69,6 @@ def draw_maps(
         places = dict(zip(rows.tolist(), reducer.fit_transform(held.vectors[rows]), strict=True))
         for number, (person, own) in enumerate(people.items()):
             points = np.array([places[row] for row in own if row in places]).reshape(-1, 2)
-            axis.scatter(*points.T, s=18, color=f"C{number % 10}", label=person.replace("_", " "))
+            axis.scatter(*points.T, s=18, color=f"C{number % 10}", label=plain_label(person.replace("_", " ")))
     axes[0][0].legend(fontsize="x-small")
     save_figure(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -137,10 +138,7 @@ def _measured(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _published(row: PublishedRow) -> tuple[str, ...]:
-    rates = []
-    for rate in RATES:
-        value = row.tpr_at_far.get(rate)
-        rates.append(_percent(value) if isinstance(value, int | float) else NONE)
+    rates = [_percent(row.rates[rate]) if rate in row.rates else NONE for rate in RATES]
     accuracy = NONE if row.accuracy is None else _percent(row.accuracy)
     return (f"{row.name} (published)", str(row.embedding or NONE), accuracy, *rates, NONE)
 
@@ -173,13 +171,19 @@ def _markdown(
     for table in tables:
         rows = [table.head, ("---",) * len(table.head), *table.rows]
         parts += [f"## {table.title}", "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in rows)]
-    parts += failures
+    parts += map(_plain, failures)
     parts += [f"![{name}]({path.name})" for name, path in pictures.items()]
     return "\n\n".join(parts) + "\n"
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _plain(text).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Return text of others as Markdown that shows it as it is, in one line."""
+    escaped = re.sub(r"[\\`*<~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.splitlines()))
+    return escaped.replace("[", "\\[") if "](" in escaped else escaped
 
 
 def _html(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,14 @@ from typing import Any, Literal, TypeVar
 from facereg.data.pairs import PAIR_READERS
 from facereg.disk.reading import MAX_SETTINGS, parse_toml, read_text
 from facereg.errors import ContractError
+from facereg.evaluation.verification import FARS
 from facereg.options import REQUIRED, options_of, read_options
 from facereg.pipeline.composition import Composition, StageChoice
 from facereg.registry.installed import default_registry
 
 Kind = TypeVar("Kind")
+MAX_SLUG = 100  # bytes of the name of a row's folder
+VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})")  # as os.path.expandvars reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ class StudyRow:
     @property
     def slug(self) -> str:
         """Return the name of the row's folder."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-") or "row"
+        words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", self.name.lower())).strip("-")
+        return words.encode()[:MAX_SLUG].decode(errors="ignore") or "row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +115,35 @@ class PublishedRow:
         name: in the table.
         embedding: numbers of a vector; 0 where it is not stated.
         accuracy: a share, as 0.9593.
-        tpr_at_far: shares by false accept rate.
+        tpr_at_far: shares by false accept rate, one of FARS.
+    Raises:
+        ContractError: if a figure is none.
     """
 
     name: str
     embedding: int = 0
     accuracy: float | None = None
     tpr_at_far: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.embedding < 0:
+            raise ContractError(f"published: {self.name}: embedding: expected 0 or more, got {self.embedding}")
+        if self.accuracy is not None:
+            self._require_share(self.accuracy, "accuracy", "")
+        for rate, value in self.tpr_at_far.items():
+            if _rate(rate) not in FARS:
+                known = ", ".join(f"{far:g}" for far in FARS)
+                raise ContractError(f"published: {self.name}: tpr_at_far: expected the rates {known}, got {rate!r:.40}")
+            self._require_share(value, "tpr_at_far", f" for {rate}")
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Return the shares by false accept rate as it is written elsewhere, like 0.01."""
+        return {f"{_rate(rate):g}": float(str(value)) for rate, value in self.tpr_at_far.items()}
+
+    def _require_share(self, value: object, key: str, what: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ContractError(f"published: {self.name}: {key}: expected a share in 0..1{what}, got {value!r:.40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +171,7 @@ class StudyPlan:
     def __post_init__(self) -> None:
         if not self.rows:
             raise ContractError("rows: expected at least one model, got none; write [[rows]]")
-        slugs = [row.slug for row in self.rows]
-        if twice := sorted({slug for slug in slugs if slugs.count(slug) > 1}):
-            raise ContractError(f"rows: expected names that differ, got {twice[0]!r} twice; rename one")
+        self._require_folders()
         for row in self.rows:
             if row.recipe and row.weights is not None:
                 raise ContractError(f"rows: {row.name}: expected a recipe or weights, got both; leave one out")
@@ -156,9 +181,21 @@ class StudyPlan:
                 raise ContractError(f"train: data: expected folders of people for {row.name}, got none")
         if self.test.format not in PAIR_READERS:
             raise ContractError(f"test: format: expected one of {', '.join(PAIR_READERS)}, got {self.test.format!r}")
-        for place, value in (("draws", self.test.draws), ("mapped", self.test.mapped), ("people", self.train.people)):
+        counts = {"draws": self.test.draws, "mapped": self.test.mapped, "people": self.train.people}
+        for place, value in {**counts, "least": self.train.least, "seed": self.seed}.items():
             if value < 0:
                 raise ContractError(f"{place}: expected 0 or more, got {value}")
+
+    def _require_folders(self) -> None:
+        """Refuse rows that would share a folder."""
+        names: dict[str, str] = {}
+        for row in self.rows:
+            if row.slug in names:
+                raise ContractError(
+                    f"rows: expected names whose folders differ, got {names[row.slug]!r:.80} and {row.name!r:.80}, "
+                    f"both of {row.slug!r}; rename one"
+                )
+            names[row.slug] = row.name
 
 
 def read_study(path: Path) -> StudyPlan:
@@ -227,12 +264,26 @@ def _made(kind: Callable[..., Kind], table: object, place: str, root: Path) -> K
             raise ContractError(f"{place}: expected the key {name}, got none; write {name} = ...")
         if "Mapping" in str(option.kind) and not isinstance(read.get(name, {}), dict):
             raise ContractError(f"{place}: {name}: expected a table, got {read[name]!r:.80}")
-    return kind(**{name: _rooted(value, root) for name, value in read.items()})
+    return kind(**{name: _rooted(value, root, f"{place}: {name}") for name, value in read.items()})
 
 
-def _rooted(value: object, root: Path) -> object:
+def _rooted(value: object, root: Path, place: str) -> object:
     if isinstance(value, Path):
-        return root / os.path.expandvars(value)
+        path = root / os.path.expandvars(value)
+        unset = [one or other for one, other in VARIABLE.findall(str(value)) if (one or other) not in os.environ]
+        if unset and not os.path.lexists(path):  # a name may hold a dollar
+            raise ContractError(
+                f"{place}: expected a path, got {str(value)!r:.200}, whose variable {unset[0]} is not set; set it"
+            )
+        return path
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_rooted(one, root) for one in value)
+        return tuple(_rooted(one, root, place) for one in value)
     return value
+
+
+def _rate(text: str) -> float | None:
+    """Return a false accept rate; None where the text is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return None

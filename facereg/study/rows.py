@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from facereg import __version__
 from facereg.data.pairs import PairList
-from facereg.disk.reading import MAX_SETTINGS, parse_json, read_text
-from facereg.disk.replacing import whole_file, write_atomically, writing
+from facereg.data.records import is_record
+from facereg.disk.reading import MAX_LIST, parse_json, read_text
+from facereg.disk.replacing import file_sha256, whole_file, write_atomically, writing
 from facereg.errors import ContractError, FaceregError, ImageError, PluginError, WeightsError, words_of
 from facereg.evaluation.comparing import ListedFaces, listed_similarities, score_list
 from facereg.evaluation.flipping import FlippedEmbedder
@@ -69,6 +70,18 @@ def describe_data(folders: Sequence[Path]) -> LearnedFrom:
             hashed.update(f"{name}/{path.name} {path.stat().st_size}\n".encode(errors="surrogatepass"))
         parts.append(f"{folder.name}: {len(found.people):,} people, {len(found.pictures):,} pictures")
     return LearnedFrom(tuple(folders), "; ".join(parts), hashed.hexdigest())
+
+
+def describe_source(source: Path) -> str:
+    """Return a checksum of what people are drawn from: names and sizes of a folder's pictures, a record's index."""
+    if not is_record(source):
+        return describe_data([source]).digest
+    record = source / "train.rec" if source.is_dir() else source
+    index = record.with_suffix(".idx")
+    if not (record.is_file() and index.is_file()):
+        return ""  # whoever reads it names what is missing
+    held = file_sha256(index)
+    return hashlib.sha256(f"{record.stat().st_size} {held}".encode()).hexdigest()
 
 
 def check_row(plan: StudyPlan, row: StudyRow, registry: Registry) -> None:
@@ -293,7 +306,7 @@ def read_kept(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        held = parse_json(read_text(path, expected="JSON", limit=MAX_SETTINGS), place=str(path), expected="JSON")
+        held = parse_json(read_text(path, expected="JSON", limit=MAX_LIST), place=str(path), expected="JSON")
     except FaceregError:
         return None
     return held if isinstance(held, dict) else None

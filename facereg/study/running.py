@@ -16,8 +16,9 @@ from facereg.data.records import is_record
 from facereg.data.subsets import write_people
 from facereg.disk.replacing import writing
 from facereg.errors import ContractError, DatasetError, FaceregError, ImageError, MissingExtraError
+from facereg.evaluation.comparing import tell_shared
 from facereg.evaluation.known_faces import KnownFaces, find_main_faces
-from facereg.evaluation.verification import require_roc
+from facereg.evaluation.verification import require_kinds, require_roc
 from facereg.pipeline.stages import require_landmarks
 from facereg.registry.installed import Registry, default_registry
 from facereg.study.pages import write_pages
@@ -27,6 +28,7 @@ from facereg.study.rows import (
     RowResult,
     check_row,
     describe_data,
+    describe_source,
     read_arrays,
     read_kept,
     run_row,
@@ -85,8 +87,13 @@ def run_study(
     chosen = None
     if plan.test.threshold_pairs is not None:
         chosen = read_pairs(plan.test.format, plan.test.threshold_pairs, plan.test.images)
+    for listed, named in ((tested, plan.test.pairs), (chosen, plan.test.threshold_pairs)):
+        if listed is not None:
+            require_kinds(listed.same, named=str(named))
     if chosen is None and len(set(tested.folds)) == 1:
         raise ContractError("test: one fold needs a threshold chosen on other pairs; name them as threshold_pairs")
+    if chosen is not None:
+        tell_shared(tested, chosen, notice)
     with writing(plan.out):
         plan.out.mkdir(parents=True, exist_ok=True)
     paths = list(dict.fromkeys(path for held in (tested, chosen) if held for path in held.paths))
@@ -155,13 +162,22 @@ def _learned_from(plan: StudyPlan, notice: Callable[[str], object]) -> LearnedFr
             folders.append(source)
             continue
         folder = plan.out / "data" / f"{name}-{drawn.people or 'all'}-{drawn.least}-{plan.seed}"
-        if not folder.is_dir():
+        note, held = folder.with_name(f"{folder.name}.json"), describe_source(source)
+        if folder.is_dir():
+            before = read_kept(note)
+            if before is not None and before.get("sha256") != held:
+                raise DatasetError(
+                    f"{folder}: expected the people of {source}, got those drawn of another set, or before it changed; "
+                    "remove that folder"
+                )
+        else:
             notice(f"{source}: writing people to {folder}")
             written = write_people(
                 source, folder, people=drawn.people, least=drawn.least, seed=plan.seed, notice=notice
             )
             for error in written.errors:
                 notice(str(error))
+        write_kept(note, {"source": str(source), "sha256": held})
         folders.append(folder)
     return describe_data(folders)
 
@@ -179,7 +195,7 @@ def _known_faces(
     with choice.make_detector(registry) as detector:
         hashed = hashlib.sha256(repr((choice.detector, detector.networks.fingerprint)).encode())
         for picture in paths:
-            hashed.update(f"{picture} {picture.stat().st_size}\n".encode(errors="surrogatepass"))
+            hashed.update(f"{picture} {_size(picture)}\n".encode(errors="surrogatepass"))
         key, before = hashed.hexdigest(), read_kept(note)
         if before is not None and before.get("key") == key and (kept := _kept_faces(path, paths, before)) is not None:
             progress(len(paths))
@@ -194,6 +210,14 @@ def _known_faces(
     write_arrays(path, found=found, boxes=boxes, scores=scores, points=points)
     write_kept(note, {"key": key, "errors": [(error.path, error.reason) for error in known.errors]})
     return known
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; -1 of what is none, as a dead link, which whoever reads it names."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def _kept_faces(path: Path, paths: Sequence[Path], note: Mapping[str, Any]) -> KnownFaces | None:

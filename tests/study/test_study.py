@@ -289,7 +289,10 @@ def test_one_fold_wants_other_pairs_for_its_threshold(plan: Path) -> None:
         (('flip = "none"', 'flip = "twice"'), "flip: expected one of sum, concat, none, got 'twice'"),
         (('flip = "none"', 'mirror = "none"'), "no key named mirror"),
         (('[train]\ndata = ["learned"]', ""), "train: data: expected folders of people for Trained"),
-        (('name = "Trained"', 'name = "as it  stands"'), "expected names that differ, got 'as-it-stands' twice"),
+        (
+            ('name = "Trained"', 'name = "as it  stands"'),
+            "'As it stands' and 'as it  stands', both of 'as-it-stands'",
+        ),
         (('recipe = "noted"', ""), "Trained: expected a recipe to be given settings"),
         (('recipe = "noted"', 'recipe = "noted"\nweights = "w"'), "expected a recipe or weights, got both"),
         (("draws = 50", 'draws = 50\nformat = "lfw2"'), "test: format: expected one of lfw"),
