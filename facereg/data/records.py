@@ -12,6 +12,7 @@ import io
 import math
 import os
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ FRAME, HEADER = struct.Struct("<II"), struct.Struct("<IfQQ")  # magic, flag and 
 LENGTH = (1 << 29) - 1  # bits of the length
 MAX_INDEX = 1 << 30  # bytes; MS1M's 5,822,653 lines have 110 MB
 MAX_LABELS = 1 << 16  # numbers before a record's picture: ranges are two
+MAX_EXACT = 1 << 24  # ranges are float32, which rounds whole numbers above
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,13 @@ class Record:
         self._file = open_file(self.path, expected="a record file")
         self._lock = Lock()
         try:
-            self._offsets = _read_index(self.path.with_suffix(".idx"))
-            size = os.fstat(self._file.fileno()).st_size
-            beyond = sorted(key for key, offset in self._offsets.items() if offset + FRAME.size > size)
+            self._offsets = _read_index(self.path.with_suffix(".idx"), notice)
+            self._size = os.fstat(self._file.fileno()).st_size
+            beyond = sorted(key for key, offset in self._offsets.items() if offset + FRAME.size > self._size)
             if beyond:
                 notice(
-                    f"{self.path}: cut off after {size:,} bytes; {len(beyond):,} of {len(self._offsets):,} records of "
-                    f"its index are beyond its end, the others are read; copy it anew"
+                    f"{self.path}: cut off after {self._size:,} bytes; {len(beyond):,} of {len(self._offsets):,} records "
+                    f"of its index are beyond its end, the others are read; copy it anew"
                 )
             for key in beyond:
                 del self._offsets[key]
@@ -114,7 +116,7 @@ class Record:
         Raises:
             DatasetError: if there is such a file, and it is not so.
         """
-        path = self.path.with_name("property")
+        path = self._property()
         if not path.is_file():
             return None
         text = read_text(path, expected="'PEOPLE,HEIGHT,WIDTH'", limit=1024).strip()
@@ -122,6 +124,9 @@ class Record:
         if len(numbers) != 3 or None in numbers:
             raise DatasetError(f"{path}: expected 'PEOPLE,HEIGHT,WIDTH', got {text!r:.80}")
         return numbers[0]
+
+    def _property(self) -> Path:
+        return self.path.with_name("property")
 
     def read(self, key: int) -> tuple[list[float], bytes]:
         """Return a record's labels, and what follows them.
@@ -132,48 +137,89 @@ class Record:
         if key not in self._offsets:
             raise DatasetError(f"{self.path}[{key}]: expected a record of the index, found none")
         content = self._content(key)
-        if len(content) < HEADER.size:
-            raise self._damaged(key, f"got {len(content)} bytes in place of a header")
+        labels, end = self._labels(key, content, len(content))
+        return labels, content[end:]
+
+    def _labels(self, key: int, content: bytes, length: int) -> tuple[list[float], int]:
+        """Return the labels at the beginning of a record of so many bytes, and where they end."""
+        if length < HEADER.size:
+            raise self._damaged(key, f"got {length} bytes in place of a header")
         flag, label, _, _ = HEADER.unpack_from(content)
         if flag == 0:
-            return [label], content[HEADER.size :]
+            return [label], HEADER.size
         end = HEADER.size + 4 * flag
-        if flag > MAX_LABELS or end > len(content):
-            raise self._damaged(key, f"got {flag:,} labels in {len(content):,} bytes")
-        return np.frombuffer(content, "<f4", flag, HEADER.size).tolist(), content[end:]
+        if flag > MAX_LABELS or end > length:
+            raise self._damaged(key, f"got {flag:,} labels in {length:,} bytes")
+        return np.frombuffer(content, "<f4", flag, HEADER.size).tolist(), end
 
     def people(self, *, notice: Callable[[str], object] = lambda text: None) -> dict[str, list[RecordPicture]]:
         """Return the pictures of each person, by number, as `0` or `85741`.
 
-        Where the ranges of people are cut off, or the file has none, every record's label is read.
+        Where the ranges of people are cut off or damaged, or the file has none, every record's label is read.
 
         Args:
-            notice: called with a line about people whose range is damaged.
+            notice: called with a line about what is cut off or damaged, and where the file `property` states another
+                number of people.
         Raises:
             DatasetError: if no record has a picture.
         """
-        found: dict[str, list[RecordPicture]] = {}
+        found = self._people_of_ranges(notice)
+        if found is None:
+            found = self._people_of_labels(notice)
+        try:
+            stated = self.classes
+        except DatasetError as error:
+            notice(f"{error}; it is not needed")
+        else:
+            if stated is not None and stated != len(found):
+                notice(f"{self.path}: got {len(found):,} people, {self._property().name} states {stated:,}")
+        return found
+
+    def _people_of_ranges(self, notice: Callable[[str], object]) -> dict[str, list[RecordPicture]] | None:
+        """Return the pictures in each person's range; None where the file does not say all of them."""
         ranges = self._ranges(notice)
-        if ranges is not None:
-            last = max(self._offsets)
-            for person, (start, end) in enumerate(ranges):
-                keys = [key for key in range(max(start, 0), min(end, last + 1)) if key in self._offsets]
-                found[str(person)] = [RecordPicture(self, key) for key in keys]
-            return found
+        if ranges is None:
+            return None
+        keys = sorted(self._offsets)
+        return {
+            str(person): [RecordPicture(self, key) for key in keys[bisect_left(keys, start) : bisect_left(keys, end)]]
+            for person, (start, end) in enumerate(ranges)
+        }
+
+    def _people_of_labels(self, notice: Callable[[str], object]) -> dict[str, list[RecordPicture]]:
+        """Return the pictures of each label."""
+        found: dict[str, list[RecordPicture]] = {}
         damaged = 0
         for key in sorted(self._offsets):
             try:
-                labels, content = self.read(key)
+                labels, is_picture = self._begin(key)
             except DatasetError:
                 damaged += 1
                 continue
-            if content and math.isfinite(labels[0]):  # records without a picture are the ranges
+            if is_picture and math.isfinite(labels[0]):  # records without a picture are the ranges
                 found.setdefault(f"{labels[0]:.0f}", []).append(RecordPicture(self, key))
         if not found:
             raise DatasetError(f"{self.path}: expected pictures of people, got {len(self):,} records without one")
         if damaged:
             notice(f"{self.path}: left out {damaged:,} of {len(self):,} records, which are cut off or damaged")
         return dict(sorted(found.items(), key=lambda item: float(item[0])))
+
+    def _begin(self, key: int) -> tuple[list[float], bool]:
+        """Return a record's labels and whether a picture follows them, of its beginning where that tells."""
+        with self._lock:
+            self._file.seek(self._offsets[key])
+            start = self._file.read(FRAME.size + HEADER.size + 8)
+        if len(start) >= FRAME.size + HEADER.size:
+            magic, word = FRAME.unpack_from(start)
+            length, content = word & LENGTH, start[FRAME.size :]
+            is_whole = magic == MAGIC and self._offsets[key] + FRAME.size + length <= self._size
+            if (
+                is_whole and word >> 29 == 0 and HEADER.unpack_from(content)[0] in (0, 2)
+            ):  # not in parts; two are ranges
+                labels, end = self._labels(key, content, length)
+                return labels, length > end
+        labels, rest = self.read(key)
+        return labels, bool(rest)
 
     def _ranges(self, notice: Callable[[str], object]) -> list[tuple[int, int]] | None:
         """Return the first picture of each person and the one after the last; None where the file does not say."""
@@ -184,6 +230,9 @@ class Record:
         if (bounds := _range(first)) is None:
             return None
         wanted = range(*bounds)
+        if bounds[1] > MAX_EXACT:
+            notice(f"{self.path}: the ranges of people are rounded; the label of every record is read instead")
+            return None
         if not len(wanted) or any(key not in self._offsets for key in (wanted[0], wanted[-1])):
             notice(f"{self.path}: the ranges of people are not there; the label of every record is read instead")
             return None
@@ -194,7 +243,10 @@ class Record:
             except DatasetError as error:
                 notice(f"{error}; every label is read instead")
                 return None
-            ranges.append(_range(labels) or (0, 0))
+            if (own := _range(labels)) is None or own[1] > wanted[0]:
+                notice(f"{self.path}[{key}]: expected a range of pictures, got {labels}; every label is read instead")
+                return None
+            ranges.append(own)
         return ranges
 
     def _content(self, key: int) -> bytes:
@@ -234,9 +286,13 @@ def is_record(path: Path) -> bool:
     return path.suffix == ".rec" or (path / "train.rec").is_file()
 
 
-def _read_index(path: Path) -> dict[int, int]:
-    """Return the offset of each record."""
-    words = read_bytes(path, expected="an index, 'KEY OFFSET' a line", limit=MAX_INDEX).split()
+def _read_index(path: Path, notice: Callable[[str], object]) -> dict[int, int]:
+    """Return the offset of each record; a last line that is cut off is told."""
+    content = read_bytes(path, expected="an index, 'KEY OFFSET' a line", limit=MAX_INDEX)
+    words = content.split()
+    if len(words) % 2 and len(words) > 1 and len(content.splitlines()[-1].split()) == 1:
+        notice(f"{path}: cut off in its last line; the {len(words) // 2:,} records before are read; copy it anew")
+        words.pop()
     try:
         pairs: IntArray = np.array(words, np.int64).reshape(-1, 2)
         if (pairs < 0).any():

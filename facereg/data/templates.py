@@ -6,6 +6,7 @@ Sources: facts of InsightFace's `eval_ijbc.py`: `ijbc_face_tid_mid.txt` (`NAME T
 
 from __future__ import annotations
 
+import codecs
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ def _pairs(path: Path) -> IntArray:
     try:
         if not content.strip():
             raise ValueError("nothing")
-        rows = np.loadtxt(io.BytesIO(content), np.int64, comments=None, ndmin=2)
+        rows = np.loadtxt(io.BytesIO(content.removeprefix(codecs.BOM_UTF8)), np.int64, comments=None, ndmin=2)
         if rows.shape[1] != 3 or not np.isin(rows[:, 2], (0, 1)).all():
             raise ValueError("other columns or labels")
     except (ValueError, OverflowError) as error:

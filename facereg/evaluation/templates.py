@@ -140,6 +140,8 @@ def measure_templates(
     rows = np.array([row_of[path] for path in listed.paths])
     seen = held.found[rows]
     scores = np.array([float(known.faces[path].scores.max(initial=0)) for path in paths], np.float32)
+    if weighted:
+        seen &= scores[rows] > 0  # what weighs nothing is no face
     numbers, vectors = pool_vectors(
         held.vectors[rows[seen]],
         listed.templates[seen],

@@ -70,11 +70,15 @@ def score_pairs(
         threshold: chosen on other pairs; needed where there is one fold, since the best one on the pairs
             that are scored would flatter.
     Raises:
-        ContractError: if lengths differ, a kind of pair is missing, or one fold comes without a threshold.
+        ContractError: if lengths differ, a similarity is no number, a kind of pair is missing, or one fold comes
+            without a threshold.
     """
     fold = np.asarray(folds)
     if not len(similarities) == len(same) == len(fold):
         raise ContractError(f"pairs: expected equal lengths, got {len(similarities)}, {len(same)}, {len(fold)}")
+    if not np.isfinite(similarities).all():
+        row = int(np.isfinite(similarities).argmin())
+        raise ContractError(f"similarities: expected finite numbers, got {similarities[row]:g} at {row}")
     require_kinds(same)
     names = np.unique(fold)
     if threshold is None:

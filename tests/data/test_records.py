@@ -48,10 +48,11 @@ def test_a_record_file_cut_off_gives_the_rest_and_a_line(tmp_path: Path) -> None
     with Record(folder, notice=notes.append) as record:
         found = record.people(notice=notes.append)
         assert {name: len(own) for name, own in found.items()} == {"0": 3, "1": 3, "2": 2}
-    assert len(notes) == 3
+    assert len(notes) == 4
     assert "7 of 17 records of its index are beyond its end, the others are read" in notes[0]
     assert "the label of every record is read instead" in notes[1]
     assert "left out 1 of 10 records, which are cut off or damaged" in notes[2]
+    assert "train.rec: got 3 people, property states 4" in notes[3]
 
 
 def test_a_damaged_picture_is_named_by_its_number(tmp_path: Path) -> None:
@@ -135,3 +136,55 @@ def test_the_index_may_be_in_any_order(tmp_path: Path) -> None:
     (folder / "train.idx").write_text("\n".join(lines[row] for row in rows), "ascii")
     with Record(folder) as record:
         assert [[picture.read() for picture in own] for own in record.people().values()] == PEOPLE
+
+
+def test_an_index_cut_off_gives_the_rest_and_a_line(tmp_path: Path) -> None:
+    folder = write_record(tmp_path, PEOPLE)
+    lines = (folder / "train.idx").read_text("ascii").splitlines()
+    (folder / "train.idx").write_text("\n".join([*lines[:8], "8"]), "ascii")  # of 9 \t 12345
+    notes: list[str] = []
+    with Record(folder, notice=notes.append) as record:
+        found = record.people(notice=notes.append)
+    assert {name: len(own) for name, own in found.items()} == {"0": 3, "1": 3, "2": 1}
+    assert "train.idx: cut off in its last line; the 8 records before are read" in notes[0]
+
+
+def test_a_damaged_range_of_a_person_loses_nobody(tmp_path: Path) -> None:
+    folder = write_record(tmp_path, PEOPLE)
+    offsets = [int(line.split()[1]) for line in (folder / "train.idx").read_text("ascii").splitlines()]
+    content = bytearray((folder / "train.rec").read_bytes())
+    content[offsets[14] + 8 + 24 : offsets[14] + 8 + 28] = struct.pack("<f", float("nan"))
+    (folder / "train.rec").write_bytes(content)
+    notes: list[str] = []
+    with Record(folder) as record:
+        found = record.people(notice=notes.append)
+        assert [[picture.read() for picture in own] for own in found.values()] == PEOPLE
+    assert len(notes) == 1
+    assert "train.rec[14]: expected a range of pictures, got [nan, 7.0]; every label is read instead" in notes[0]
+
+
+def test_ranges_that_float32_rounds_are_not_believed(tmp_path: Path) -> None:
+    """As in sets of over 16.7 million pictures: 16,777,217 is read as 16,777,216, the last of the person before."""
+    folder = write_record(tmp_path, PEOPLE, ranges=False)
+    shift = 2**24
+    index = [line.split() for line in (folder / "train.idx").read_text("ascii").splitlines()]
+    content = (folder / "train.rec").read_bytes()
+    size = len(content)
+    header = struct.pack("<IfQQ2f", 2, 0.0, 0, 0, shift + 13.0, shift + 17.0)
+    content += MAGIC + struct.pack("<I", len(header)) + header
+    (folder / "train.rec").write_bytes(content)
+    lines = [f"0 {size}", *(f"{int(key) + shift} {offset}" for key, offset in index)]
+    (folder / "train.idx").write_text("\n".join(lines), "ascii")
+    notes: list[str] = []
+    with Record(folder) as record:
+        found = record.people(notice=notes.append)
+        assert [[picture.read() for picture in own] for own in found.values()] == PEOPLE
+    assert "the ranges of people are rounded; the label of every record is read instead" in notes[0]
+
+
+def test_a_range_of_millions_that_are_not_there_takes_no_time(tmp_path: Path) -> None:
+    folder = write_record(tmp_path, PEOPLE)
+    with (folder / "train.idx").open("a", encoding="ascii") as stream:
+        stream.write(f"{2**40} 0\n")  # a key far from the others
+    with Record(folder) as record:
+        assert [len(own) for own in record.people().values()] == [3] * 4

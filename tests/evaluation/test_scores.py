@@ -238,3 +238,10 @@ def test_groups_are_judged_at_one_threshold() -> None:
     assert [own.tpr for own in scores.values()] == [0.5, 1.0]
     assert [own.far for own in scores.values()] == [0.0, pytest.approx(0.2)]
     assert scores["B"].curve.shape[1] == 3
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_similarity_that_is_no_number_is_named(bad: float) -> None:
+    similarities = np.array([0.9, bad, 0.1, 0.2], np.float32)
+    with pytest.raises(ContractError, match=r"similarities: expected finite numbers, got (nan|inf) at 1"):
+        score_pairs(similarities, np.array([True, True, False, False]), [0, 1, 0, 1])

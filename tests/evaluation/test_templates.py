@@ -89,6 +89,28 @@ def test_points_of_a_list_take_the_place_of_a_detector(lists: dict[str, Path], p
     assert [Path(one["image"]).stem for one in called.document["failed"]] == ["2_2", "4_1", "4_2"]  # type: ignore[attr-defined]
 
 
+def test_lists_saved_on_windows_are_read(lists: dict[str, Path]) -> None:
+    expected = read_templates(lists["templates"], lists["pairs"], lists["images"], lists["points"])
+    for name in ("templates", "pairs", "points"):
+        text = lists[name].read_text("ascii").replace("\n", "\n\n")
+        lists[name].write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    got = read_templates(lists["templates"], lists["pairs"], lists["images"], lists["points"])
+    assert got.paths == expected.paths
+    assert (got.first == expected.first).all()
+    assert (got.same == expected.same).all()
+    assert got.faces is not None
+
+
+def test_a_face_of_no_weight_is_none_and_the_others_go_on(lists: dict[str, Path], painted: list[str], run: Run) -> None:
+    """A list's score of 0 says that there is no face: its template is refused, in place of all of them."""
+    rows = [line.split() for line in lists["points"].read_text("ascii").splitlines()]
+    unsure = [[*row[:-1], "0"] if row[0].startswith("3_") else row for row in rows]
+    lists["points"].write_text("\n".join(map(" ".join, unsure)), "ascii")
+    words = [word for name, path in lists.items() for word in (f"--{name}", path)]
+    called = run("evaluate", "templates", *words, *painted, "--flip", "none", "--weighted", "--json")
+    assert (called.document["templates"], called.document["missing"]) == (6, 2)  # that of person 4 has no face
+
+
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
