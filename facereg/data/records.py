@@ -86,8 +86,8 @@ class Record:
             beyond = sorted(key for key, offset in self._offsets.items() if offset + FRAME.size > self._size)
             if beyond:
                 notice(
-                    f"{self.path}: cut off after {self._size:,} bytes; {len(beyond):,} of {len(self._offsets):,} records "
-                    f"of its index are beyond its end, the others are read; copy it anew"
+                    f"{self.path}: cut off after {self._size:,} bytes; {len(beyond):,} of {len(self._offsets):,} "
+                    "records of its index are beyond its end, the others are read; copy it anew"
                 )
             for key in beyond:
                 del self._offsets[key]
