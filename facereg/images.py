@@ -13,7 +13,7 @@ import numpy.typing as npt
 from facereg.decoding.containers import START, kind_of
 from facereg.decoding.decoder import opened
 from facereg.decoding.source import Source
-from facereg.disk.replacing import write_atomically, writing
+from facereg.disk.replacing import write_file
 from facereg.errors import ImageError
 from facereg.types import Faces, Image, check_image
 
@@ -145,9 +145,7 @@ def write_image(path: str | Path, image: Image) -> None:
         wanted = f"at most {longest:,} pixels a side in a {path.suffix}"
         raise ImageError(path, f"cannot be written: expected {wanted}, got {max(image.shape):,}; name a .png or .tif")
     _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    with writing(path, ImageError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, encoded.tobytes())
+    write_file(path, encoded.tobytes(), ImageError)
 
 
 def require_picture_name(path: Path) -> None:

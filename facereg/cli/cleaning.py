@@ -31,10 +31,12 @@ def clean(
 
     Example: facereg data clean identities --out clean --least 2
     """
+    from facereg.data.writing import require_new_folder
     from facereg.evaluation.cleaning import clean_people, write_cleaned
     from facereg.folders.people import find_people, require_outside, require_pictures
 
     require_outside(out, source)
+    require_new_folder(out)
     found, tally = find_people(source), Tally()
     require_pictures(found, source)
     tally.leave_out(found.skipped, found.failed)

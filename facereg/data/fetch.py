@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from facereg.disk.reading import MAX_SETTINGS, parse_toml, read_text
-from facereg.disk.replacing import file_sha256
+from facereg.disk.replacing import file_sha256, writing
 from facereg.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def fetch(
     source = check_source(source, given=path.name)
     pooch.get_logger().setLevel("WARNING")
     failures = []
-    try:
+    with writing(path, DatasetError):
         if path.exists():
             return _there_already(source, path)
         folder = path.parent.absolute()
@@ -99,9 +99,6 @@ def fetch(
                 failures.append(f"{address}: {str(error).partition('. ')[0]}")
             else:
                 return Fetched(path, path.stat().st_size, source.sha256 or file_sha256(path), bring.resumed)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DatasetError(f"{path}: cannot be written ({reason}); check the folder's rights and space") from error
     raise DatasetError(f"{path.name}: nothing could be fetched; {'; '.join(failures)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from facereg.data.records import Record, RecordPicture, is_record
+from facereg.data.writing import folder_in_one_piece, require_new_folder
 from facereg.decoding.containers import START, kind_of
-from facereg.disk.replacing import whole_folder
 from facereg.errors import DatasetError, ImageError
 from facereg.folders.people import find_people, require_outside, require_pictures
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # of the disk written to, whichever picture it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ def write_people(
         DatasetError: if the source is none, fewer people have pictures enough, or the folder cannot be written.
     """
     require_outside(out, source)
+    require_new_folder(out)
     if not is_record(source):
         found = find_people(source)
         require_pictures(found, source)
@@ -99,22 +103,18 @@ def write_drawn(drawn: DrawnPeople, out: Path, progress: Callable[[int], object]
     """
     errors: list[ImageError] = []
     written = kept = 0
-    try:
-        with whole_folder(out) as made:
-            for name, pictures in drawn.pictures.items():
-                (made / name).mkdir()
-                before = written
-                for picture in pictures:
-                    try:
-                        _put(picture, made / name)
-                        written += 1
-                    except ImageError as error:
-                        errors.append(error)
-                kept += written > before
-                progress(1)
-    except OSError as error:
-        reason = error.strerror or error
-        raise DatasetError(f"{out}: cannot be written ({reason}); name a new folder with space") from error
+    with folder_in_one_piece(out) as made:
+        for name, pictures in drawn.pictures.items():
+            (made / name).mkdir()
+            before = written
+            for picture in pictures:
+                try:
+                    _put(picture, made / name)
+                    written += 1
+                except ImageError as error:
+                    errors.append(error)
+            kept += written > before
+            progress(1)
     return WrittenPeople(kept, written, drawn.few, tuple(errors))
 
 
@@ -124,9 +124,10 @@ def _put(picture: Path | RecordPicture, folder: Path) -> None:
         suffix = ".png" if kind_of(content[:START]) == "PNG" else ".jpg"
         (folder / f"{picture.key:08d}{suffix}").write_bytes(content)
         return
-    target = folder / picture.name
-    if target.exists():  # of two folders that are one person's
-        target = folder / f"{picture.parent.name}-{picture.name}"
+    target, number = folder / picture.name, 0
+    while target.exists():  # of two folders that are one person's
+        target = folder / f"{picture.parent.name}{f'-{number}' if number else ''}-{picture.name}"
+        number += 1
     real = os.path.realpath(picture)  # a link to a link would hang on two files
     try:
         os.link(real, target)
@@ -134,4 +135,6 @@ def _put(picture: Path | RecordPicture, folder: Path) -> None:
         try:
             shutil.copyfile(real, target)
         except OSError as error:
+            if error.errno in FULL:
+                raise
             raise ImageError(picture, f"cannot be copied ({error.strerror}); check it and the space") from error

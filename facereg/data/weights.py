@@ -9,7 +9,7 @@ from pathlib import Path
 from facereg.data.download import DownloadLimits
 from facereg.data.fetch import ATTEMPTS, PAUSE_S, Source, fetch
 from facereg.disk.homes import CACHE
-from facereg.disk.replacing import file_sha256, locked
+from facereg.disk.replacing import file_sha256, locked, writing
 from facereg.errors import DatasetError, WeightsError
 from facereg.networks.spec import NetworkSpec
 from facereg.networks.weights import by_hand, cached_file, find_weights
@@ -68,23 +68,20 @@ def _brought(
     if path.is_file() and file_sha256(path) == sha256:
         return FetchedWeights(spec.name, path, path.stat().st_size, sha256)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with locked(path.with_name(f".{path.name}.lock")):
-            if path.is_file() and file_sha256(path) != sha256:
-                path.unlink()  # damaged since
-            there = path.is_file()  # brought by whom we waited for
-            fetched = fetch(
-                Source(spec.addresses, sha256),
-                path,
-                progress=lambda done, total: progress(done, total or spec.size),
-                attempts=attempts,
-                pause_s=pause_s,
-                limits=DownloadLimits(bytes=int(spec.size or 0)),
-            )
+        with writing(path, WeightsError, remedy=f"set {CACHE} to a folder that can"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(path.with_name(f".{path.name}.lock")):
+                if path.is_file() and file_sha256(path) != sha256:
+                    path.unlink()  # damaged since
+                there = path.is_file()  # brought by whom we waited for
+                fetched = fetch(
+                    Source(spec.addresses, sha256),
+                    path,
+                    progress=lambda done, total: progress(done, total or spec.size),
+                    attempts=attempts,
+                    pause_s=pause_s,
+                    limits=DownloadLimits(bytes=int(spec.size or 0)),
+                )
     except DatasetError as error:
         raise WeightsError(f"{spec.title}: {error}; without a network, {by_hand(spec)}") from error
-    except OSError as error:
-        raise WeightsError(
-            f"{path}: cannot be written ({error.strerror or error}); set {CACHE} to a folder that can"
-        ) from error
     return FetchedWeights(spec.name, path, fetched.size, sha256, not there, fetched.resumed)

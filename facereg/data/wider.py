@@ -13,7 +13,7 @@ from facereg.data.boxes import LabelledImage
 from facereg.data.lines import finite, listed, read_lines, require_files, whole_number
 from facereg.data.mat import Value, read_mat
 from facereg.disk.paths import inside
-from facereg.disk.replacing import write_atomically, writing
+from facereg.disk.replacing import write_file
 from facereg.errors import DatasetError
 from facereg.names import shown
 from facereg.types import BoolArray, Faces, FloatArray, IntArray
@@ -111,9 +111,7 @@ def write_wider_predictions(folder: Path, names: Sequence[str], found: Iterable[
         lines = [name.rpartition("/")[2], str(len(rows))]
         lines += [f"{row} {score:.6f}" for row, score in zip(rows, faces.scores, strict=True)]
         path = inside(folder, f"{name}.txt")
-        with writing(path, DatasetError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, ("\n".join(lines) + "\n").encode())
+        write_file(path, ("\n".join(lines) + "\n").encode(), DatasetError)
 
 
 def predictions_of(faces: Faces) -> Predictions:

@@ -13,7 +13,7 @@ import numpy as np
 
 from facereg.data.boxes import LabelledImage
 from facereg.disk.paths import inside, relative_parts
-from facereg.disk.replacing import whole_folder, write_atomically, writing
+from facereg.disk.replacing import require_empty, whole_folder, write_file, writing
 from facereg.errors import ContractError, DatasetError, ImageError
 from facereg.images import image_size
 
@@ -224,9 +224,7 @@ def _add(files: dict[PurePosixPath, str], name: PurePosixPath, text: str, item: 
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
-    with writing(path, DatasetError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+    write_file(path, "".join(f"{line}\n" for line in lines).encode(), DatasetError)
 
 
 def _write_folder(out: Path, files: Mapping[PurePosixPath, str]) -> None:
@@ -237,6 +235,20 @@ def _write_folder(out: Path, files: Mapping[PurePosixPath, str]) -> None:
             path.write_text(text, encoding="utf-8")
 
 
+def require_new_folder(out: Path) -> None:
+    """Refuse a folder that cannot be written, before the work that is to be written there.
+
+    Raises:
+        DatasetError: if `out` is there and not empty, or cannot be looked at.
+    """
+    try:
+        require_empty(out)
+    except FileExistsError as error:
+        raise DatasetError(str(error)) from error
+    except OSError as error:
+        raise DatasetError(f"{out}: cannot be looked at ({error.strerror}); change its rights") from error
+
+
 @contextmanager
 def folder_in_one_piece(out: Path) -> Iterator[Path]:
     """Yield a folder to fill; it becomes `out` when the block ends well, and goes when it does not.
@@ -245,10 +257,9 @@ def folder_in_one_piece(out: Path) -> Iterator[Path]:
         DatasetError: if `out` is there and not empty, or cannot be written.
     """
     try:
-        with whole_folder(out) as unfinished:
+        with writing(out, DatasetError), whole_folder(out) as unfinished:
             yield unfinished
-    except FileExistsError as error:
-        raise DatasetError(str(error)) from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise DatasetError(f"{out}: cannot be written ({reason}); check the folder's rights and space") from error
+    except DatasetError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            raise DatasetError(str(error.__cause__)) from error.__cause__
+        raise

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from facereg.errors import FaceregError, ImageError
 
+REMEDY = "check the folder's rights and space"
 PRIVATE = 0o600  # of whatever holds vectors: they are biometric data
 
 
@@ -27,13 +28,38 @@ def write_atomically(path: Path, content: bytes, *, private: bool = False) -> No
         stream.write(content)
 
 
+def write_file(
+    path: str | Path,
+    content: bytes,
+    error: type[FaceregError] = FaceregError,
+    *,
+    private: bool = False,
+    remedy: str = REMEDY,
+) -> None:
+    """Write a file as `write_atomically`, and the folders above it where they are missing.
+
+    Args:
+        error, remedy: as of `writing`.
+        private: as of `whole_file`.
+    Raises:
+        FaceregError: of the kind given, if it cannot be written.
+    """
+    with writing(path, error, remedy=remedy):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(path), content, private=private)
+
+
 @contextmanager
-def writing(path: str | Path, error: type[FaceregError] = FaceregError) -> Iterator[None]:
-    """Make one error, of the kind given, of whatever keeps a file or folder from being written in the block."""
+def writing(path: str | Path, error: type[FaceregError] = FaceregError, *, remedy: str = REMEDY) -> Iterator[None]:
+    """Make one error, of the kind given, of whatever keeps a file or folder from being written in the block.
+
+    Args:
+        remedy: what to do about it, for the message.
+    """
     try:
         yield
     except OSError as cause:
-        reason = f"cannot be written ({cause.strerror or cause}); check the folder's rights and space"
+        reason = f"cannot be written ({cause.strerror or cause}); {remedy}"
         raise (ImageError(path, reason) if error is ImageError else error(f"{path}: {reason}")) from cause
 
 
@@ -80,9 +106,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         OSError: if `out` cannot be written.
     """
     target = Path(os.path.realpath(out))
-    mode = _mode(target)
-    if mode is not None and (not stat.S_ISDIR(mode) or any(target.iterdir())):
-        raise FileExistsError(f"{out}: expected a new or empty folder, which old files cannot mix with; name another")
+    mode = require_empty(out)
     target.parent.mkdir(parents=True, exist_ok=True)
     inside = _beside(target)
     inside.mkdir()
@@ -93,6 +117,19 @@ def whole_folder(out: Path) -> Iterator[Path]:
         os.replace(inside, target)
     finally:
         shutil.rmtree(inside, ignore_errors=True)
+
+
+def require_empty(out: Path) -> int | None:
+    """Return the mode of an empty folder, None where there is nothing.
+
+    Raises:
+        FileExistsError: if `out` is there and no empty folder.
+    """
+    target = Path(os.path.realpath(out))
+    mode = _mode(target)
+    if mode is not None and (not stat.S_ISDIR(mode) or any(target.iterdir())):
+        raise FileExistsError(f"{out}: expected a new or empty folder, which old files cannot mix with; name another")
+    return mode
 
 
 @contextmanager

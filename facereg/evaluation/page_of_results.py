@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from facereg.disk.reading import parse_json, read_text
-from facereg.disk.replacing import write_atomically, writing
+from facereg.disk.replacing import write_file
 from facereg.errors import DatasetError
 from facereg.evaluation.html import KINDS, Table, page, picture
 
@@ -42,9 +42,7 @@ def write_page(results: Sequence[Path], out: Path, *, worst: Sequence[Path] = ()
             parts.append(f"<h2>{escape(title)}</h2>\n{picture(curve, title)}")
     for folder in worst:
         parts += _worst(folder)
-    with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, page(", ".join(titles.values()), parts).encode())
+    write_file(out, page(", ".join(titles.values()), parts).encode())
 
 
 def read_result(path: Path) -> Mapping[str, object]:

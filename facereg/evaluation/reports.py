@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facereg import __version__
-from facereg.disk.replacing import write_atomically, writing
+from facereg.disk.replacing import write_file
 
 
 def write_report(path: Path, figures: Mapping[str, object], *, command: str, models: Mapping[str, str]) -> None:
@@ -28,9 +28,7 @@ def write_report(path: Path, figures: Mapping[str, object], *, command: str, mod
         "processor": f"{platform.system()} {platform.machine()}",
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(report, indent=2) + "\n").encode())
+    write_file(path, (json.dumps(report, indent=2) + "\n").encode())
 
 
 def source_commit() -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from facereg.disk.homes import HOME, settings_folder
 from facereg.disk.reading import MAX_SETTINGS, parse_json, read_text
-from facereg.disk.replacing import locked, write_atomically
+from facereg.disk.replacing import locked, write_atomically, writing
 from facereg.errors import ContractError, FaceregError, UnknownNameError, words_of
 from facereg.networks.runner import joint_fingerprint
 from facereg.registry.hooks import ModelSpec
@@ -181,15 +181,12 @@ def store_calibration(space: str, calibration: Calibration) -> Path:
         FaceregError: if the file cannot be written.
     """
     path = calibrations_file()
-    try:
+    with writing(path, remedy=f"set {HOME} to a folder that can"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.with_name(f".{FILE}.lock")):
             held = _held(path) | {space: calibration}
             rows = {key: _row(key, one) for key, one in held.items()}
             write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
-    except OSError as error:
-        reason = error.strerror or error
-        raise FaceregError(f"{path}: cannot be written ({reason}); set {HOME} to a folder that can") from error
     return path
 
 

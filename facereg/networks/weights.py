@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from facereg.disk.homes import CACHE, cache_folder
 from facereg.disk.reading import kind_of, read_bytes
-from facereg.disk.replacing import write_atomically
+from facereg.disk.replacing import write_file
 from facereg.errors import FaceregError, PluginError, WeightsError
 
 if TYPE_CHECKING:
@@ -155,13 +155,7 @@ def _converted(spec: NetworkSpec, installed: InstalledFile, source: Path, target
     if not isinstance(made, bytes):
         raise PluginError(f"{spec.title}: expected {installed.convert} to give bytes, got {type(made).__name__}")
     _require_sha256(made, str(spec.sha256), f"{spec.title}: {installed.convert}: ", f"reinstall {spec.package}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, made)
-    except OSError as error:
-        raise WeightsError(
-            f"{target}: cannot be written ({error.strerror or error}); set {CACHE} to a folder that can"
-        ) from error
+    write_file(target, made, WeightsError, remedy=f"set {CACHE} to a folder that can")
     return target
 
 

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from facereg.disk.replacing import write_atomically, writing
+from facereg.disk.replacing import write_file
 from facereg.evaluation.html import Table, page, paragraphs, picture
 from facereg.evaluation.plots import plot_verification
 from facereg.pipeline.composition import StageChoice
@@ -41,9 +41,8 @@ def write_pages(
     lines = _introduction(plan, pairs)
     failures = [f"{name} is not in the tables: {reason}" for name, reason in failed.items()]
     written = (plan.out / "report.md", plan.out / "report.html")
-    with writing(plan.out):
-        write_atomically(written[0], _markdown(plan.title, lines, tables, failures, pictures).encode())
-        write_atomically(written[1], _html(plan.title, lines, tables, failures, pictures).encode())
+    write_file(written[0], _markdown(plan.title, lines, tables, failures, pictures).encode())
+    write_file(written[1], _html(plan.title, lines, tables, failures, pictures).encode())
     return written
 
 

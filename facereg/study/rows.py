@@ -21,7 +21,7 @@ from facereg import __version__
 from facereg.data.pairs import PairList
 from facereg.data.records import is_record
 from facereg.disk.reading import MAX_LIST, parse_json, read_text
-from facereg.disk.replacing import file_sha256, whole_file, write_atomically, writing
+from facereg.disk.replacing import file_sha256, whole_file, write_file, writing
 from facereg.errors import ContractError, FaceregError, ImageError, PluginError, WeightsError, words_of
 from facereg.evaluation.comparing import ListedFaces, listed_similarities, score_list
 from facereg.evaluation.flipping import FlippedEmbedder
@@ -328,5 +328,4 @@ def write_kept(path: Path, value: object) -> None:
     Raises:
         FaceregError: if it cannot be written.
     """
-    with writing(path):
-        write_atomically(path, (json.dumps(value, indent=2, default=str) + "\n").encode())
+    write_file(path, (json.dumps(value, indent=2, default=str) + "\n").encode())

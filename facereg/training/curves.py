@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
-from facereg.disk.replacing import whole_file, write_atomically, writing
+from facereg.disk.replacing import whole_file, write_file, writing
 
 
 def draw_curves(log: Path, picture: Path, columns: Sequence[str]) -> None:
@@ -65,5 +65,4 @@ def join_logs(earlier: Path, later: Path, out: Path) -> None:
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
     writer.writerows([*first, *second])
-    with writing(out):
-        write_atomically(out, text.getvalue().encode())
+    write_file(out, text.getvalue().encode())

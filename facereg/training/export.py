@@ -13,7 +13,7 @@ import torch
 from onnxscript import ir
 from torch import nn
 
-from facereg.disk.replacing import write_atomically, writing
+from facereg.disk.replacing import write_file
 from facereg.errors import RunnerError
 from facereg.networks.checkpoints import HasMetadata, load_checkpoint
 from facereg.networks.onnx import OnnxRunner
@@ -60,9 +60,7 @@ def export_onnx(module: nn.Module, spec: NetworkSpec, path: Path, *, free: int =
             raise RunnerError(f"{spec.name}: torch gave no ONNX program; check that onnx and onnxscript are installed")
         _optimize(program, module)
     _keep_tensors(program.model, module)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, _plain(program.model_proto))
+    write_file(path, _plain(program.model_proto))
     return compare_with_torch(module, spec, path, free=free, tolerance=tolerance)
 
 

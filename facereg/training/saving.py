@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from facereg.disk.replacing import file_sha256, write_atomically, writing
+from facereg.disk.replacing import file_sha256, write_file
 from facereg.networks.spec import NetworkSpec
 from facereg.training.export import export_onnx
 
@@ -55,5 +55,4 @@ def save_run(
     init = settings.get("init")
     if isinstance(init, str) and Path(init).is_file():
         result["init_sha256"] = file_sha256(Path(init))  # a path alone does not say which weights
-    with writing(out / "result.json"):
-        write_atomically(out / "result.json", f"{json.dumps(result, indent=2)}\n".encode())
+    write_file(out / "result.json", f"{json.dumps(result, indent=2)}\n".encode())

@@ -14,6 +14,7 @@ from facereg.errors import DatasetError, ImageError
 from facereg.images import read_image
 from tests.calling import Run
 from tests.data.layouts import jpeg, pictures, write_record
+from tests.disks import small_disk
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 PEOPLE = [[jpeg(10 * person + number) for number in range(3)] for person in range(4)]
@@ -102,6 +103,32 @@ def test_people_are_drawn_by_a_seed_from_a_record_or_a_folder(tmp_path: Path) ->
 def _drawn(folder: Path, out: Path, seed: int) -> list[str]:
     write_people(folder, out, people=2, least=2, seed=seed)
     return sorted(path.name for path in out.iterdir())
+
+
+def test_a_disk_that_is_full_ends_the_writing_of_people_in_one_line(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "200k") as disk:
+        for number in range(3):
+            path = tmp_path / "in" / f"p{number}" / "1.png"
+            path.parent.mkdir(parents=True)
+            path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(90_000))
+        with pytest.raises(DatasetError, match=r"disk/out: cannot be written \(No space left on device\); check"):
+            write_people(tmp_path / "in", disk / "out")
+        assert list(disk.iterdir()) == []
+
+
+def test_pictures_of_one_name_in_several_spellings_of_a_person_are_all_kept(tmp_path: Path) -> None:
+    for number, folder in enumerate(("Zoe", "Zoe ", " Zoe")):
+        pictures(tmp_path / "in", f"{folder}/1.png", size=(10 + number, 10))
+    pictures(tmp_path / "in", "Zoe/Zoe -1.png", size=(20, 10))  # what the second would be called
+    written = write_people(tmp_path / "in", tmp_path / "out")
+    assert (written.people, written.images) == (1, 4)
+    assert len({path.read_bytes() for path in (tmp_path / "out" / "Zoe").iterdir()}) == 4
+
+
+def test_a_folder_that_holds_something_is_refused_before_people_are_drawn(tmp_path: Path) -> None:
+    pictures(tmp_path / "out", "old.png")
+    with pytest.raises(DatasetError, match="out: expected a new or empty folder"):
+        write_people(tmp_path / "none", tmp_path / "out")
 
 
 def test_people_command_counts_what_is_left_out(run: Run, tmp_path: Path) -> None:

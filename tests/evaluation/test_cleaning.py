@@ -111,3 +111,12 @@ def test_the_command_counts_what_it_removes(people: Path, painted: list[str], ru
     assert again.status == 1
     assert "no threshold is known for 'painted-colours:1'" in again.err
     assert not (tmp_path / "more").exists()
+
+
+def test_the_command_refuses_a_folder_that_holds_something_before_the_work(
+    people: Path, painted: list[str], run: Run, tmp_path: Path
+) -> None:
+    write_image(tmp_path / "clean" / "old.png", picture(1))
+    called = run("data", "clean", tmp_path / "none", "--out", tmp_path / "clean", *painted)
+    assert called.status == 1
+    assert "clean: expected a new or empty folder, which old files cannot mix with; name another" in called.error
