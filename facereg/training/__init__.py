@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from facereg.disk.reading import read_bytes as read_bytes
     from facereg.disk.replacing import file_sha256 as file_sha256
     from facereg.disk.replacing import whole_file as whole_file
+    from facereg.disk.replacing import write_file as write_file
     from facereg.folders.people import read_people as read_people
     from facereg.networks.checkpoints import load_checkpoint as load_checkpoint
     from facereg.networks.checkpoints import read_checkpoint as read_checkpoint
@@ -77,7 +78,7 @@ _HOMES = {
     "facereg.data.splits": "held_out",
     "facereg.data.subsets": "WrittenPeople write_people",
     "facereg.disk.reading": "read_bytes",
-    "facereg.disk.replacing": "file_sha256 whole_file",
+    "facereg.disk.replacing": "file_sha256 whole_file write_file",
     "facereg.folders.people": "read_people",
     "facereg.networks.checkpoints": "load_checkpoint read_checkpoint read_tensors require_finite",
     "facereg.training.batches": "Batches count_steps step_seed",

@@ -8,7 +8,7 @@ import os
 import random
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from facereg.disk.replacing import write_atomically, writing
-from facereg.networks.checkpoints import read_checkpoint
+from facereg.disk.replacing import write_file
+from facereg.errors import WeightsError, words_of
+from facereg.networks.checkpoints import read_checkpoint, require_finite
 from facereg.training.batches import Batches, step_seed
 from facereg.training.curves import draw_curves, join_logs, read_log
 
@@ -56,11 +57,10 @@ class _WholeFiles(TorchCheckpointIO):
     """Writes a checkpoint whole or not at all: Lightning's own, on a disk that is full, leaves a part of it."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        _require_learned(checkpoint, Path(path))
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        with writing(path):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(Path(path), content.getvalue())
+        write_file(path, content.getvalue())
 
 
 def fit(
@@ -84,7 +84,8 @@ def fit(
     ends with the weights of one that was not.
 
     Raises:
-        WeightsError: if `last.ckpt` is damaged, or holds code, which is not run, or weights that are NaN or infinite.
+        WeightsError: if `last.ckpt` is damaged or of another run, holds code, which is not run, or weights that are
+            NaN or infinite; and if the weights become so while training.
 
     Args:
         loader: of one device; its batches are `device_count(devices)` times smaller than the batch trained on. With
@@ -102,7 +103,7 @@ def fit(
     last = out / "last.ckpt"
     resume = resume and last.is_file()
     if resume:
-        read_checkpoint(last, expected="the state of a run")
+        _require_same(module, read_checkpoint(last, expected="the state of a run"), last)
     if seed is None:
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))  # where seed_everything leaves it, for all processes
     _set_log_aside(out, resume=resume)
@@ -161,6 +162,29 @@ def fit(
     if judged and best and best.best_model_score is not None:
         scores[judged.by] = float(best.best_model_score)
     return scores
+
+
+def _require_learned(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse to write weights that are NaN or infinite in the place of those before."""
+    try:
+        require_finite(checkpoint["state_dict"], path)
+    except WeightsError as error:
+        kept = f"; {path.name} is as it was before" if path.is_file() else ""
+        raise WeightsError(
+            f"{path.parent}: the training has diverged, by step {checkpoint['global_step']:,} its weights are NaN or "
+            f"infinite; begin anew with a lower lr{kept}"
+        ) from error
+
+
+def _require_same(module: lightning.LightningModule, checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse the state of a run of another network, or of other people."""
+    try:
+        module.load_state_dict(checkpoint["state_dict"], strict=module.strict_loading)
+    except (RuntimeError, KeyError) as error:
+        raise WeightsError(
+            f"{path}: expected the state of this run, got that of another network, other people or other settings "
+            f"({words_of(error, 200)}); name another --out, or leave out --resume to begin anew"
+        ) from error
 
 
 def device_count(devices: int) -> int:

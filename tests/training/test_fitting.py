@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from facereg.errors import ContractError, DatasetError, FaceregError
+from facereg.errors import ContractError, DatasetError, FaceregError, WeightsError
 from facereg.training import fitting
 from facereg.training.batches import Batches, count_steps, step_seed
 from facereg.training.curves import join_logs, read_log
@@ -91,6 +91,36 @@ def test_a_disk_that_is_full_takes_no_checkpoint_and_leaves_the_one_before(
         full.close()
         whole, resumed = train(tmp_path / "whole", steps=8), train(disk, steps=8, resume=True)
         assert resumed.seen == whole.seen[4:]
+
+
+def test_a_training_that_diverges_says_so_and_keeps_the_weights_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_EVERY", 2)
+
+    class Diverging(Noisy):
+        def training_step(self, batch: tuple[Tensor], index: int) -> Tensor:
+            loss = super().training_step(batch, index)
+            return loss * float("nan") if self.global_step >= 4 else loss
+
+    with pytest.raises(WeightsError, match=r"diverged, by step 6 its weights are NaN .* lower lr; last.ckpt is as it"):
+        fit(Diverging(), shuffled(3), tmp_path, steps=STEPS, seed=5, devices=1)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+
+
+def test_a_run_of_another_network_is_not_gone_on_with(tmp_path: Path) -> None:
+    class Other(Noisy):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network.append(nn.Linear(1, 2))
+
+    train(tmp_path, steps=2)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    with pytest.raises(
+        WeightsError, match=r"last.ckpt: expected the state of this run, got that of another network.*3"
+    ):
+        fit(Other(), shuffled(3), tmp_path, steps=4, seed=5, resume=True, devices=1)
+    assert (tmp_path / "last.ckpt").read_bytes() == before
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9], ids=["", "average"])

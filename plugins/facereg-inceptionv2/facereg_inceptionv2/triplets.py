@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from facereg import DatasetError, IntArray
-from facereg.training import Identities, whole_file
+from facereg.training import Identities, write_file
 
 COLUMNS = ["anchor", "positive", "negative"]
 
@@ -36,13 +36,11 @@ def draw_triplets(labels: IntArray, *, each: int, seed: int) -> IntArray:
 
 def write_triplets(path: Path, triplets: IntArray, files: tuple[str, ...]) -> None:
     """Write triplets as a CSV file of the names of their crops."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows([files[row] for row in triplet] for triplet in triplets)
-    with whole_file(path, private=True) as stream:
-        stream.write(text.getvalue().encode())
+    write_file(path, text.getvalue().encode(errors="surrogateescape"), private=True)  # names as the disk has them
 
 
 def read_triplets(path: Path, files: tuple[str, ...], labels: IntArray) -> IntArray:
@@ -53,25 +51,28 @@ def read_triplets(path: Path, files: tuple[str, ...], labels: IntArray) -> IntAr
     """
     rows = {name: row for row, name in enumerate(files)}
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        # as a program for tables may have saved it; names as the disk has them
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
             lines = list(csv.reader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path}: expected a file of triplets, which cannot be read ({error})") from error
-    if lines[:1] != [COLUMNS] or len(lines) < 2:
+    if lines[:1] != [COLUMNS] or not any(lines[1:]):
         raise DatasetError(f"{path}: expected the line {','.join(COLUMNS)!r} and triplets after it; remove the file")
-    for number, line in enumerate(lines[1:], 2):
+    numbered = [(number, line) for number, line in enumerate(lines[1:], 2) if line]  # not the empty ones
+    for number, line in numbered:
         unknown = [name for name in line if name not in rows]
         if len(line) != 3 or unknown:
             got = f"{unknown[0]!r}" if unknown else f"{len(line)} names"
             raise DatasetError(
                 f"{path}:{number}: expected three pictures of --data, got {got}; remove the file to draw triplets anew"
             )
-    triplets = np.array([[rows[name] for name in line] for line in lines[1:]], np.int64)
+    triplets = np.array([[rows[name] for name in line] for _, line in numbered], np.int64)
     people = labels[triplets]
     wrong = (people[:, 0] != people[:, 1]) | (people[:, 0] == people[:, 2]) | (triplets[:, 0] == triplets[:, 1])
     if wrong.any():
+        number = numbered[int(wrong.argmax())][0]
         raise DatasetError(
-            f"{path}:{int(wrong.argmax()) + 2}: expected two pictures of one person and one of another, got others; "
+            f"{path}:{number}: expected two pictures of one person and one of another, got others; "
             "remove the file to draw triplets anew"
         )
     return triplets

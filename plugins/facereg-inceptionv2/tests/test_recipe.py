@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from facereg_inceptionv2.recipe import TripletSettings, TripletTraining, triplet
 from facereg_inceptionv2.triplets import draw_triplets, read_triplets, write_triplets
 from torch import nn
 
-from facereg.errors import ContractError, DatasetError, WeightsError
+from facereg.errors import ContractError, DatasetError, FaceregError, WeightsError
 from facereg.images import write_image
 from facereg.testing.pictures import crops
 from facereg.training import fitting, read_tensors
@@ -59,6 +60,27 @@ def test_triplets_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert (read_triplets(tmp_path / "t.csv", FILES, LABELS) == triplets).all()
     other = tuple(reversed(FILES))  # rows are found by name, wherever they lie
     assert (read_triplets(tmp_path / "t.csv", other, LABELS[::-1]) == 6 - triplets).all()
+
+
+def test_triplets_that_a_program_for_tables_saved_are_read(tmp_path: Path) -> None:
+    triplets = draw_triplets(LABELS, each=3, seed=0)
+    write_triplets(tmp_path / "t.csv", triplets, FILES)
+    text = (tmp_path / "t.csv").read_text("utf-8").replace("\n", "\r\n")
+    (tmp_path / "t.csv").write_bytes(text.encode("utf-8-sig") + b"\r\n\r\n")
+    assert (read_triplets(tmp_path / "t.csv", FILES, LABELS) == triplets).all()
+
+
+def test_names_that_are_no_utf8_are_written_and_read(tmp_path: Path) -> None:
+    files = tuple(os.fsdecode(name.encode() + b"\xfc") for name in FILES)
+    triplets = draw_triplets(LABELS, each=3, seed=0)
+    write_triplets(tmp_path / "t.csv", triplets, files)
+    assert (read_triplets(tmp_path / "t.csv", files, LABELS) == triplets).all()
+
+
+def test_triplets_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").mkdir()
+    with pytest.raises(FaceregError, match=r"t.csv: cannot be written \(Is a directory\)"):
+        write_triplets(tmp_path / "t.csv", draw_triplets(LABELS, each=3, seed=0), FILES)
 
 
 @pytest.mark.parametrize(

@@ -174,16 +174,17 @@ def make_shard(crops: Pixels, teachers: Sequence[Teacher], folder: Path, *, inde
     if targets_path.exists():
         return
     rng = np.random.default_rng([seed, index])
-    views = np.lib.format.open_memmap(folder / f"views-{index:03d}.npy", mode="w+", dtype=np.uint8, shape=crops.shape)
     partners = rng.permutation(len(crops))
     targets = []
-    for start in track(range(0, len(crops), 64), f"views {index + 1}", console=_stderr()):
-        rows = range(start, min(start + 64, len(crops)))
-        for row in rows:
-            views[row] = make_view(crops[row], crops[partners[row]], rng)
-        seen = np.asarray(views[rows.start : rows.stop])
-        targets.append([_unit(teacher(seen)) for teacher in teachers])
-    views.flush()
+    # one after the other: a file mapped into memory, on a disk that is full, would end the process by a signal
+    with whole_file(folder / f"views-{index:03d}.npy") as stream:
+        header = {"descr": "|u1", "fortran_order": False, "shape": crops.shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for start in track(range(0, len(crops), 64), f"views {index + 1}", console=_stderr()):
+            rows = range(start, min(start + 64, len(crops)))
+            seen = np.stack([make_view(crops[row], crops[partners[row]], rng) for row in rows])
+            stream.write(seen.tobytes())
+            targets.append([_unit(teacher(seen)) for teacher in teachers])
     (folder / DIMS).write_text(json.dumps([vectors.shape[1] for vectors in targets[0]]), encoding="utf-8")
     with whole_file(targets_path, private=True) as stream:
         np.save(stream, np.concatenate([np.concatenate(parts, axis=1) for parts in targets]).astype(np.float16))

@@ -13,6 +13,7 @@ from facereg_mobilenetv3.views import SIZE, Pixels, Views, make_shard, make_view
 from facereg.errors import WeightsError
 from facereg.testing.pictures import crops
 from facereg.types import FloatArray
+from tests.disks import small_disk
 
 
 def teacher(pixels: Pixels) -> FloatArray:
@@ -115,6 +116,13 @@ def test_a_shard_that_was_interrupted_is_absent_and_made_again(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dims.json", "targets-000.npy", "views-000.npy"]
     make_shard(faces, [failing], tmp_path, index=0, seed=0)  # there already: nobody is asked
     assert calls == 2
+
+
+def test_a_disk_that_is_full_ends_a_shard_with_an_error(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "400k") as disk:
+        with pytest.raises(OSError, match="No space left on device"):
+            make_shard(crops(20, SIZE), [teacher], disk, index=0, seed=0)
+        assert list(disk.iterdir()) == []
 
 
 def test_shards_are_one_table(tmp_path: Path) -> None:
