@@ -81,6 +81,7 @@ def score_pairs(
         raise ContractError(f"similarities: expected finite numbers, got {similarities[row]:g} at {row}")
     require_kinds(same)
     names = np.unique(fold)
+    similarities = similarities.astype(np.float64)  # a threshold between two float32 neighbours is none of them
     if threshold is None:
         require_folds(names)
     right, thresholds = np.empty(len(same), np.bool_), []
@@ -144,6 +145,7 @@ def score_groups(
     Raises:
         ContractError: if there are too few impostor pairs to show `far`.
     """
+    similarities = similarities.astype(np.float64)  # as in `score_pairs`
     threshold = thresholds_from(similarities, same, far)[far]
     within = np.array([first if first == second else None for first, second in groups], np.object_)
     scores = {}
@@ -168,6 +170,7 @@ def fold_rate(similarities: FloatArray, same: BoolArray, folds: IntArray, far: f
         None where the others have too few impostor pairs to show `far`, or a fold lacks a kind of pair.
     """
     tprs, fars = [], []
+    similarities = similarities.astype(np.float64)  # as in `score_pairs`
     for name in np.unique(folds):
         test = folds == name
         refused = np.sort(similarities[~test & ~same].astype(np.float64))[::-1]

@@ -245,3 +245,14 @@ def test_a_similarity_that_is_no_number_is_named(bad: float) -> None:
     similarities = np.array([0.9, bad, 0.1, 0.2], np.float32)
     with pytest.raises(ContractError, match=r"similarities: expected finite numbers, got (nan|inf) at 1"):
         score_pairs(similarities, np.array([True, True, False, False]), [0, 1, 0, 1])
+
+
+def test_two_neighbours_in_float32_are_told_apart() -> None:
+    """As 1 and the float32 below it, which the cosines of equal vectors come out as."""
+    low = np.float32(0.5)
+    high = np.nextafter(low, np.float32(1))
+    similarities = np.array([high, low] * 4, np.float32)
+    same = np.array([True, False] * 4)
+    assert score_pairs(similarities, same, [0, 0, 0, 0, 1, 1, 1, 1]).accuracy == 1.0
+    below = np.nextafter(low, np.float32(0))
+    assert score_pairs(np.where(same, low, below), same, [0, 0, 0, 0, 1, 1, 1, 1]).accuracy == 1.0
