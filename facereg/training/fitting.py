@@ -146,7 +146,12 @@ def fit(
         for message in IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         loader_of_judged = judged.loader if judged else None
-        trainer.fit(module, batches, loader_of_judged, ckpt_path=last if resume else None, weights_only=True)
+        try:
+            trainer.fit(module, batches, loader_of_judged, ckpt_path=last if resume else None, weights_only=True)
+        except SystemExit as error:  # Lightning's, of an interruption: whoever called is not to end as by a failure
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            raise
     trainer.save_checkpoint(last)
     if best and best.best_model_path:
         module.load_state_dict(read_checkpoint(out / "best.ckpt", expected="the best weights of a run")["state_dict"])

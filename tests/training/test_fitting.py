@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -106,6 +107,20 @@ def test_a_training_that_diverges_says_so_and_keeps_the_weights_before(
     with pytest.raises(WeightsError, match=r"diverged, by step 6 its weights are NaN .* lower lr; last.ckpt is as it"):
         fit(Diverging(), shuffled(3), tmp_path, steps=STEPS, seed=5, devices=1)
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 4
+
+
+def test_an_interruption_is_one_for_whoever_called(tmp_path: Path) -> None:
+    class Interrupted(Noisy):
+        def training_step(self, batch: tuple[Tensor], index: int) -> Tensor:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(Interrupted(), shuffled(3), tmp_path, steps=2, seed=5, devices=1)
+        assert signal.getsignal(signal.SIGINT) == before
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_of_another_network_is_not_gone_on_with(tmp_path: Path) -> None:
