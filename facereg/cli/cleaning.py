@@ -33,24 +33,27 @@ def clean(
     """
     from facereg.data.writing import require_new_folder
     from facereg.evaluation.cleaning import clean_people, write_cleaned
-    from facereg.folders.people import find_people, require_outside, require_pictures
+    from facereg.folders.people import find_people, merge_by_case, require_outside, require_pictures
 
     require_outside(out, source)
     require_new_folder(out)
     found, tally = find_people(source), Tally()
     require_pictures(found, source)
     tally.leave_out(found.skipped, found.failed)
+    people_found, notes = merge_by_case(found.people, source)
+    for line in notes:
+        complain(line)
     pictures = len(found.pictures)
     with stages.pipeline() as pipeline, progress("cleaning", 2 * pictures) as advance:
         bound = like if like is not None else stages.threshold_for(pipeline.embedder.space, None, far=0.01).value
-        cleaned = clean_people(pipeline, found.people, least=bound, progress=advance, notice=complain)
+        cleaned = clean_people(pipeline, people_found, least=bound, progress=advance, notice=complain)
     people, images = write_cleaned(cleaned, out, least=least)
     for one in cleaned.removed:
         complain(f"removed {one.path}: {one.kind}: {one.reason}")
     for error in cleaned.errors:
         tally.fail(error)
     tally.done += pictures - len(cleaned.errors)
-    lost = len(found.people) - people
+    lost = len(people_found) - people
     if json:
         removed = [{"image": str(one.path), "kind": one.kind, "reason": one.reason} for one in cleaned.removed]
         counts = {"people": people, "images": images, "people_left_out": lost, "like": bound}

@@ -15,7 +15,7 @@ from facereg.data.records import Record, RecordPicture, is_record
 from facereg.data.writing import folder_in_one_piece, require_new_folder
 from facereg.decoding.containers import START, kind_of
 from facereg.errors import DatasetError, ImageError
-from facereg.folders.people import find_people, require_outside, require_pictures
+from facereg.folders.people import find_people, merge_by_case, require_outside, require_pictures
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # of the disk written to, whichever picture it was
 
@@ -60,7 +60,10 @@ def write_people(
         for left_out in (*found.skipped, *found.failed):
             if not left_out.minor:
                 notice(f"left out {left_out}")
-        return write_drawn(draw_people(found.people, people, least=least, seed=seed, source=source), out, progress)
+        merged, notes = merge_by_case(found.people, source)
+        for line in notes:
+            notice(line)
+        return write_drawn(draw_people(merged, people, least=least, seed=seed, source=source), out, progress)
     with Record(source, notice=notice) as record:
         chosen = draw_people(record.people(notice=notice), people, least=least, seed=seed, source=source)
         return write_drawn(chosen, out, progress)

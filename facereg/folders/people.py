@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,6 +86,25 @@ def read_people(folder: Path) -> dict[str, list[Path]]:
     found = find_people(folder)
     require_pictures(found, folder)
     return found.people
+
+
+def merge_by_case(people: Mapping[str, Sequence[Path]], folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return the pictures of each person where names that differ by case only are one person's, and a line for each.
+
+    As they are where file names have no case: one set is to hold the same people on every disk.
+
+    Args:
+        people: as `find_people` finds them in `folder`.
+    """
+    alike: dict[str, list[str]] = {}
+    for name in people:
+        alike.setdefault(name.casefold(), []).append(name)
+    notes = [
+        f"{', '.join(names)} in {folder}: names that differ by case only, taken as one person"
+        for names in alike.values()
+        if len(names) > 1
+    ]
+    return {names[0]: [path for name in names for path in people[name]] for names in alike.values()}, notes
 
 
 def require_pictures(found: FoundPeople, folder: Path) -> None:

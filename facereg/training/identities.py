@@ -18,7 +18,7 @@ from facereg.data.records import Record, RecordPicture, is_record
 from facereg.data.splits import held_out
 from facereg.errors import ContractError, DatasetError
 from facereg.folders.left_out import LeftOut
-from facereg.folders.people import FoundPeople, find_people, require_pictures
+from facereg.folders.people import FoundPeople, find_people, merge_by_case, require_pictures
 from facereg.images import read_image
 from facereg.types import Image, IntArray
 
@@ -155,11 +155,10 @@ def _people_of_folder(folder: Path, notes: list[str]) -> list[tuple[str, list[tu
     require_pictures(found, folder)
     notes += _entries_left_out(found)
     people: list[tuple[str, list[tuple[str, Source]]]] = []
-    for names in _by_case(found.people):
-        if len(names) > 1:
-            notes.append(f"{', '.join(names)} in {folder}: names that differ by case only, taken as one person")
-        paths = [path for name in names for path in found.people[name]]
-        people.append((names[0], [(f"{folder.resolve().name}/{path.parent.name}/{path.name}", path) for path in paths]))
+    merged, told = merge_by_case(found.people, folder)
+    notes += told
+    for name, paths in merged.items():
+        people.append((name, [(f"{folder.resolve().name}/{path.parent.name}/{path.name}", path) for path in paths]))
     return people
 
 
@@ -173,13 +172,6 @@ def _people_of_record(record: Record) -> list[tuple[str, list[tuple[str, Source]
 
 def _tell(line: str) -> None:
     sys.stderr.write(f"{line}\n")
-
-
-def _by_case(people: dict[str, list[Path]]) -> list[list[str]]:
-    alike: dict[str, list[str]] = {}
-    for name in people:
-        alike.setdefault(name.casefold(), []).append(name)
-    return list(alike.values())
 
 
 def _entries_left_out(found: FoundPeople) -> list[str]:

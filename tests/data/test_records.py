@@ -125,6 +125,16 @@ def test_pictures_of_one_name_in_several_spellings_of_a_person_are_all_kept(tmp_
     assert len({path.read_bytes() for path in (tmp_path / "out" / "Zoe").iterdir()}) == 4
 
 
+def test_folders_that_differ_by_case_are_one_person(tmp_path: Path) -> None:
+    for number, folder in enumerate(("ann", "Ann", "Bo")):
+        pictures(tmp_path / "in", f"{folder}/1.png", size=(10 + number, 10))
+    notes: list[str] = []
+    written = write_people(tmp_path / "in", tmp_path / "out", least=2, notice=notes.append)
+    assert (written.people, written.images, written.few) == (1, 2, 1)
+    assert sorted(path.name for path in (tmp_path / "out" / "Ann").iterdir()) == ["1.png", "ann-1.png"]
+    assert notes == [f"Ann, ann in {tmp_path / 'in'}: names that differ by case only, taken as one person"]
+
+
 def test_a_folder_that_holds_something_is_refused_before_people_are_drawn(tmp_path: Path) -> None:
     pictures(tmp_path / "out", "old.png")
     with pytest.raises(DatasetError, match="out: expected a new or empty folder"):

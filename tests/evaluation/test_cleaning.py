@@ -120,3 +120,15 @@ def test_the_command_refuses_a_folder_that_holds_something_before_the_work(
     called = run("data", "clean", tmp_path / "none", "--out", tmp_path / "clean", *painted)
     assert called.status == 1
     assert "clean: expected a new or empty folder, which old files cannot mix with; name another" in called.error
+
+
+def test_the_command_takes_folders_that_differ_by_case_as_one_person(
+    painted: list[str], run: Run, tmp_path: Path
+) -> None:
+    """Of two people, each would hold the other's picture, and both would be left out."""
+    for name in ("ann/1.png", "Ann/1.png"):
+        write_image(tmp_path / "people" / name, picture(81))
+    called = run("data", "clean", tmp_path / "people", "--out", tmp_path / "clean", "--like", "0.9", "--json", *painted)
+    assert (called.status, called.document["people"], called.document["images"]) == (0, 1, 1)
+    assert [one["kind"] for one in called.document["removed"]] == ["duplicate"]  # type: ignore[attr-defined]
+    assert "Ann, ann in" in called.err
