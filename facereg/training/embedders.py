@@ -23,7 +23,7 @@ from facereg.networks.spec import NetworkSpec
 from facereg.training.fitting import Judged, device_count, fit
 from facereg.training.identities import Identities
 from facereg.training.optimizing import adamw
-from facereg.training.saving import save_run
+from facereg.training.saving import note_settings, save_run
 from facereg.training.schedules import trapezoid
 from facereg.types import FloatArray, IntArray
 
@@ -151,6 +151,7 @@ def fit_and_save(
         strangers: people kept out, by whom `module`, an `EmbedderTraining`, is judged `looks` times; the network that
             told them apart best is the one published.
     """
+    note_settings(out, asdict(settings), resume=resume)
     share = settings.batch // device_count(settings.devices)
     judged = None
     if strangers is not None and len(strangers.labels):

@@ -177,6 +177,18 @@ def test_a_run_that_was_stopped_and_resumed_ends_as_one_that_was_not(
         assert all(torch.equal(expected[key], got[key]) for key in expected), name
 
 
+def test_settings_that_a_resumed_run_changes_are_told(
+    train: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path / "out", epochs=0.1)
+    train(tmp_path / "out", epochs=0.1, resume=True)
+    assert "other settings" not in capsys.readouterr().err
+    train(tmp_path / "out", epochs=0.2, lr=0.02, resume=True)
+    assert "goes on with other settings than before: epochs 0.1 before, 0.2 now, lr 0.01 before, 0.02 now; rates" in (
+        capsys.readouterr().err
+    )
+
+
 def test_a_run_starts_from_the_weights_given(tmp_path: Path) -> None:
     source = InceptionV2()
     torch.save({"state_dict": {f"network.{k}": v for k, v in source.state_dict().items()}}, tmp_path / "last.ckpt")
