@@ -14,7 +14,7 @@ from typing import Any
 
 from facereg.decoding.containers import START, kind_of
 from facereg.disk.reading import read_bytes
-from facereg.disk.replacing import file_sha256, whole_folder
+from facereg.disk.replacing import file_sha256, require_empty, whole_folder, writing
 from facereg.errors import DatasetError
 
 MAX_BIN = 4 << 30  # bytes; the largest in use, of 7,000 pairs, has 300 MB
@@ -68,14 +68,15 @@ def unpacked_bin(path: Path, folder: Path) -> tuple[list[Path], list[bool]]:
     stamp = folder / SOURCE
     if not (stamp.is_file() and stamp.read_text("ascii", "replace").strip() == digest):
         try:
-            with whole_folder(folder) as made:
-                for name, one in zip(names, files, strict=True):
-                    (made / name).write_bytes(one)
-                (made / SOURCE).write_text(digest + "\n", "ascii")
-        except OSError as error:
+            require_empty(folder)
+        except FileExistsError as error:
             raise DatasetError(
                 f"{folder}: expected a new folder for the pictures of {path}, or one they were unpacked to ({error})"
             ) from error
+        with writing(folder, DatasetError), whole_folder(folder) as made:
+            for name, one in zip(names, files, strict=True):
+                (made / name).write_bytes(one)
+            (made / SOURCE).write_text(digest + "\n", "ascii")
     return [folder / name for name in names], same
 
 

@@ -14,6 +14,7 @@ from facereg.errors import ContractError, DatasetError
 from facereg.images import read_image
 from tests.calling import Run
 from tests.data.layouts import jpeg
+from tests.disks import small_disk
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -184,3 +185,11 @@ def test_a_bin_is_evaluated_as_crops(painted: list[str], run: Run, tmp_path: Pat
     figures = run(*words, *painted, "--detector", "aligned").document
     assert (figures["pairs"], figures["missing"], figures["folds"]) == (20, 0, 10)
     assert figures["accuracy"] == pytest.approx(1.0)
+
+
+def test_a_bin_that_finds_no_room_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(pickle.dumps(([bytes(90_000)] * 4, [True, False])))
+    with small_disk(tmp_path / "disk", "200k") as disk:
+        with pytest.raises(DatasetError, match=r"disk/out: cannot be written \(No space left on device\); check"):
+            read_pairs("bin", tmp_path / "a.bin", disk / "out")
+        assert list(disk.iterdir()) == []

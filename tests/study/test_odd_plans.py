@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from facereg.errors import ContractError, DatasetError
+from facereg.errors import ContractError, DatasetError, FaceregError
 from facereg.images import write_image
 from facereg.study import read_study, run_study
 from facereg.study import rows as study_rows
 from tests.calling import Run
 from tests.data.layouts import jpeg, write_record
+from tests.disks import small_disk
 from tests.fakes import picture
 from tests.study.test_study import PLAN, calls, changed, plan, told
 
@@ -148,3 +149,18 @@ def test_a_plan_of_published_rows_alone_is_refused(plan: Path) -> None:
     plan.write_text(text, "utf-8")
     with pytest.raises(ContractError, match=r"rows: expected at least one model, got none; write \[\[rows\]\]"):
         read_study(plan)
+
+
+@pytest.mark.parametrize("room", ["4k", "12k", "24k", "40k", "100k"])
+def test_a_study_on_a_full_disk_says_so_and_goes_on_where_there_is_room(room: str, plan: Path) -> None:
+    with small_disk(plan.parent / "disk", room) as disk:
+        study = changed(plan, ('out = "out"', 'out = "disk/out"'))
+        try:
+            result, _ = told(study)
+        except FaceregError as error:
+            said = [str(error)]
+        else:
+            said = list(result.failed.values())
+        assert any("cannot be written (No space left on device)" in line for line in said), said
+        left = [path.name for path in disk.rglob("*") if path.name.startswith(".")]
+        assert left == []  # nothing half made
