@@ -95,7 +95,7 @@ def read_bytes(path: Path, *, expected: str, limit: int, error: type[FaceregErro
                 f"{path}: expected {expected}, but it cannot be read ({cause.strerror}); copy it anew"
             ) from cause
     if len(content) > limit:
-        raise error(f"{path}: expected {expected} of at most {limit:,} bytes, got more; divide it")
+        raise error(f"{path}: expected {expected} of at most {limit:,} bytes, got more; is it the right file?")
     return content
 
 

@@ -42,11 +42,36 @@ class InstalledFile:
 
     def find(self) -> Path | None:
         """Return the file, or None where the distribution is not installed or has none there."""
+        path = self._place()
+        return path if path is not None and path.is_file() else None
+
+    def require(self, needed_by: str) -> Path:
+        """Return the file.
+
+        Args:
+            needed_by: what begins the message, as the name of a network.
+        Raises:
+            WeightsError: saying whether the distribution is missing, or its file, and how to get it.
+        """
+        path, name = self._place(), self.distribution
+        if path is None:
+            raise WeightsError(
+                f"{needed_by}: its weights come with the distribution {name} ({self.path}), which is not installed; "
+                f"pip install {name}"
+            )
+        if not path.is_file():  # pip finds nothing to do then
+            raise WeightsError(
+                f"{needed_by}: its weights come with the distribution {name}, which is installed: expected {path}, "
+                f"found {kind_of(path)}; pip install --force-reinstall --no-deps {name}"
+            )
+        return path
+
+    def _place(self) -> Path | None:
+        """Return where the file would be; None where the distribution is not installed."""
         try:
-            path = Path(str(metadata.distribution(self.distribution).locate_file(self.path)))
+            return Path(str(metadata.distribution(self.distribution).locate_file(self.path)))
         except metadata.PackageNotFoundError:
             return None
-        return path if path.is_file() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +125,9 @@ def own_weights(spec: NetworkSpec, *, made_in: Path | None = None) -> FoundWeigh
     found = find_weights(spec)
     if found is not None:
         return found
-    source = None if spec.installed is None else spec.installed.find()
-    if spec.installed is None or source is None:
+    if spec.installed is None:
         raise WeightsError(f"{spec.title}: {_missing(spec)}")
+    source = spec.installed.require(spec.title)
     target = cached_file(spec) if made_in is None else made_in / f"{spec.name}.onnx"
     if target is None:
         raise WeightsError(f"{spec.title}: no folder to keep what is made of {source}; set {CACHE} to a folder")
@@ -121,12 +146,6 @@ def remedy(spec: NetworkSpec, path: Path) -> str:
 
 
 def _missing(spec: NetworkSpec) -> str:
-    if spec.installed is not None:
-        name = spec.installed.distribution
-        return (
-            f"its weights come with the distribution {name} ({spec.installed.path}), which is not installed; "
-            f"pip install {name}"
-        )
     if spec.addresses:
         return f"its weights are not here; run 'facereg models fetch {spec.model}', or {by_hand(spec)}"
     if spec.local is not None:

@@ -94,6 +94,17 @@ def test_a_distribution_that_is_not_installed_is_named() -> None:
             open_network(spec)
 
 
+def test_a_distribution_that_lacks_its_file_is_said_to_be_installed(site: Path) -> None:
+    for spec, held in ((IN_ANOTHER, "face_models/net.onnx"), (MADE, HELD)):
+        (site / held).unlink()
+        with pytest.raises(
+            WeightsError,
+            match=f"^mtcnn-rnet: .* face-models, which is installed: expected {site / held}, found none; "
+            "pip install --force-reinstall --no-deps face-models$",
+        ):
+            open_network(spec)
+
+
 def test_a_package_that_is_not_there_has_no_weights() -> None:
     gone = replace(RNET, package="no_such_package")
     assert find_weights(gone) is None

@@ -35,7 +35,10 @@ def convert(
     """
     from facereg_dlib.conversion import convert
 
-    made = convert(_published(file), for_crops=for_crops)
+    path = file or PUBLISHED.require("dlib-convert")
+    if out.exists() and out.samefile(path):
+        raise WeightsError(f"--out: expected another file than the one that is read, got {out}; name another")
+    made = convert(_published(path), for_crops=for_crops)
     with whole_file(out) as stream:
         stream.write(made)
     if json:
@@ -44,18 +47,12 @@ def convert(
         typer.echo(out)
 
 
-def _published(file: Path | None) -> bytes:
+def _published(path: Path) -> bytes:
     """Return what dlib's file holds, checked."""
-    path = file or PUBLISHED.find()
-    if path is None:
-        raise WeightsError(
-            f"dlib-convert: expected the package {PUBLISHED.distribution}, which is not installed; "
-            f"pip install {PUBLISHED.distribution}, or name the file"
-        )
     content = read_bytes(path, expected=Path(PUBLISHED.path).name, limit=MOST, error=WeightsError)
     if (got := hashlib.sha256(content).hexdigest()) != PUBLISHED.sha256:
         raise WeightsError(
-            f"{path}: expected {Path(PUBLISHED.path).name} with sha256 {PUBLISHED.sha256[:12]}..., "
-            f"got {got[:12]}...; copy it again, or reinstall {PUBLISHED.distribution}"
+            f"{path}: expected {Path(PUBLISHED.path).name} with sha256 {PUBLISHED.sha256[:12]}..., got {got[:12]}... "
+            f"in {len(content):,} bytes; copy it again, or reinstall {PUBLISHED.distribution}"
         )
     return content
