@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import io
+import logging
 import os
 import random
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ IGNORED_WARNINGS = (  # of Lightning's: they say nothing here
     "You defined a `validation_step` but have no `val_dataloader`",  # nobody is kept out
     ".*LeafSpec.* is deprecated",  # in Lightning itself
 )
+ADVISER = logging.getLogger("lightning.pytorch.utilities.rank_zero")  # tells of devices, and advertises
 BEFORE = "log-before.csv"  # the log of the parts before, while a resumed run goes on
 
 
@@ -63,6 +66,18 @@ class _WholeFiles(TorchCheckpointIO):
         write_file(path, content.getvalue())
 
 
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Show of Lightning's messages its warnings alone."""
+    level = ADVISER.level
+    ADVISER.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        ADVISER.setLevel(level)
+
+
+@_without_advice()
 def fit(
     module: lightning.LightningModule,
     loader: DataLoader[object],
@@ -152,7 +167,7 @@ def fit(
             if isinstance(error.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from error
             raise
-    trainer.save_checkpoint(last)
+    trainer.save_checkpoint(last, weights_only=False)
     if best and best.best_model_path:
         module.load_state_dict(read_checkpoint(out / "best.ckpt", expected="the best weights of a run")["state_dict"])
     if not trainer.is_global_zero:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import signal
 from contextlib import ExitStack
@@ -121,6 +122,21 @@ def test_an_interruption_is_one_for_whoever_called(tmp_path: Path) -> None:
         assert signal.getsignal(signal.SIGINT) == before
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_run_says_nothing_of_its_trainer_but_warnings(tmp_path: Path) -> None:
+    told: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addHandler(handler)
+    try:
+        fit(Noisy(), DataLoader(ROWS, 3), tmp_path / "run", steps=2)
+        assert told == []
+        lightning.Trainer(logger=False)  # whoever uses Lightning beside us sees what it says
+        assert told
+    finally:
+        logger.removeHandler(handler)
 
 
 def test_a_run_of_another_network_is_not_gone_on_with(tmp_path: Path) -> None:
