@@ -122,12 +122,14 @@ $(VENV)/dev.installed: $(VENV)/bin/pip $(PROJECTS) constraints.txt
 	touch $@ $(VENV)/app.installed
 
 # make study: trains the paper's three embedders on the same people and sets them side by side; goes on where it stopped.
-# On two cores Inception takes hours and VGG16 days; the report goes to results/study/.
+# On two cores Inception takes hours and VGG16 days; STUDY=two-cores is what they train in two hours.
 .PHONY: study
-study: $(VENV)/dev.installed
+STUDY ?= paper
+STUDIED := docs/explanation/study-$(STUDY)
+study: $(VENV)/dlib.installed
 	test -d "$(FACEREG_DATA)" || { echo "set FACEREG_DATA to the folder of face data"; exit 1; }
-	$(BIN)/facereg study run benchmarks/study/paper.toml
-	mkdir -p results/study && cp runs/study/report.md runs/study/curves.png results/study/
+	$(BIN)/facereg study run benchmarks/study/$(STUDY).toml
+	mkdir -p $(STUDIED) && cp runs/study-$(STUDY)/report.md runs/study-$(STUDY)/curves.png $(STUDIED)
 
 # The package that ours is compared with; its own pins are too old to install beside ours.
 $(VENV)/peer.installed: $(VENV)/dev.installed requirements/peer.txt
