@@ -256,10 +256,6 @@ def folder_in_one_piece(out: Path) -> Iterator[Path]:
     Raises:
         DatasetError: if `out` is there and not empty, or cannot be written.
     """
-    try:
-        with writing(out, DatasetError), whole_folder(out) as unfinished:
-            yield unfinished
-    except DatasetError as error:
-        if isinstance(error.__cause__, FileExistsError):
-            raise DatasetError(str(error.__cause__)) from error.__cause__
-        raise
+    require_new_folder(out)
+    with writing(out, DatasetError), whole_folder(out) as unfinished:
+        yield unfinished

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facereg import images
 from facereg.cli.copies import Copies
+from facereg.disk import replacing
 from facereg.errors import ImageError
 from facereg.gallery import Gallery
 from facereg.pipeline import tables
@@ -81,11 +81,11 @@ def test_what_cannot_be_drawn_has_failed_and_the_others_are_done(
     for name in ("1", "2", "3"):
         _one(tmp_path / "in" / f"{name}.png")
 
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, content: bytes, *, private: bool) -> None:
         if path.name == "2.png":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(images, "write_atomically", full)
+    monkeypatch.setattr(replacing, "write_atomically", full)
     Gallery.open(tmp_path / "g", space="painted-colours:1", create=True).close()
     gallery = ("--gallery", tmp_path / "g", "--threshold", "0.9", *painted)
     for words, done in ((("detect", *painted[:2]), "found"), (("identify", *gallery), "named")):

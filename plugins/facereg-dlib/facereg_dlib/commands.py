@@ -35,7 +35,10 @@ def convert(
     """
     from facereg_dlib.conversion import convert
 
-    path = file or PUBLISHED.require("dlib-convert")
+    try:
+        path = file or PUBLISHED.require("dlib-convert")
+    except WeightsError as error:
+        raise WeightsError(f"{error}, or name the file") from error
     if out.exists() and out.samefile(path):
         raise WeightsError(f"--out: expected another file than the one that is read, got {out}; name another")
     made = convert(_published(path), for_crops=for_crops)

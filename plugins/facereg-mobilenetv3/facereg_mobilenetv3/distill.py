@@ -222,17 +222,19 @@ def make_views(data: Sequence[Path], folder: Path, settings: DistillSettings) ->
     """Write the shards that are missing; nothing is read where all are there.
 
     Raises:
-        ContractError: if some are missing, and no folder of data is given.
+        ContractError: if some are missing, and no folder of data or no teacher is given.
         DatasetError: if there is no picture to learn from, or the shards that are there have other teachers' answers.
         WeightsError: if a teacher is missing.
     """
     missing = [i for i in range(settings.views) if not (folder / f"targets-{i:03d}.npy").exists()]
-    files = [Path(path) for path in settings.teacher.split(",")] if settings.teacher or missing else []
+    if missing and not data:
+        raise ContractError("data: expected at least one folder of aligned faces, got none; pass --data DIR")
+    if missing and not settings.teacher:
+        raise ContractError("teacher: expected an ONNX file, got none; pass --set teacher=FILE")
+    files = [Path(path) for path in settings.teacher.split(",")] if settings.teacher else []
     require_teachers(folder, files)
     if not missing:
         return
-    if not data:
-        raise ContractError("data: expected at least one folder of aligned faces, got none; pass --data DIR")
     teachers = [open_teacher(path, engine=settings.engine) for path in files]
     paths = find_images(data)
     if settings.keep_out:
