@@ -77,7 +77,7 @@ class Record:
     """
 
     def __init__(self, path: Path, *, notice: Callable[[str], object] = lambda text: None) -> None:
-        self.path = path / "train.rec" if path.is_dir() else path
+        self.path = record_file(path)
         self._file = open_file(self.path, expected="a record file")
         self._lock = Lock()
         try:
@@ -213,9 +213,9 @@ class Record:
             magic, word = FRAME.unpack_from(start)
             length, content = word & LENGTH, start[FRAME.size :]
             is_whole = magic == MAGIC and self._offsets[key] + FRAME.size + length <= self._size
-            if (
-                is_whole and word >> 29 == 0 and HEADER.unpack_from(content)[0] in (0, 2)
-            ):  # not in parts; two are ranges
+            in_parts = word >> 29 != 0
+            flag = HEADER.unpack_from(content)[0]
+            if is_whole and not in_parts and flag in (0, 2):  # one label; the two of a range
                 labels, end = self._labels(key, content, length)
                 return labels, length > end
         labels, rest = self.read(key)
@@ -279,6 +279,11 @@ def _range(labels: list[float]) -> tuple[int, int] | None:
     if len(labels) != 2 or not all(0 <= label < 2**31 for label in labels):
         return None
     return int(labels[0]), int(labels[1])
+
+
+def record_file(path: Path) -> Path:
+    """Return the record file that a folder holds, or that a path names."""
+    return path / "train.rec" if path.is_dir() else path
 
 
 def is_record(path: Path) -> bool:

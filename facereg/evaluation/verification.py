@@ -173,7 +173,7 @@ def fold_rate(similarities: FloatArray, same: BoolArray, folds: IntArray, far: f
     similarities = similarities.astype(np.float64)  # as in `score_pairs`
     for name in np.unique(folds):
         test = folds == name
-        refused = np.sort(similarities[~test & ~same].astype(np.float64))[::-1]
+        refused = np.sort(similarities[~test & ~same])[::-1]
         allowed = _allowed(len(refused), far)
         if allowed < 1 or allowed >= len(refused) or same[test].all() or not same[test].any():
             return None

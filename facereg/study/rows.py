@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from facereg import __version__
 from facereg.data.pairs import PairList
-from facereg.data.records import is_record
+from facereg.data.records import is_record, record_file
 from facereg.disk.reading import MAX_LIST, parse_json, read_text
 from facereg.disk.replacing import file_sha256, whole_file, write_file, writing
 from facereg.errors import ContractError, FaceregError, ImageError, PluginError, WeightsError, words_of
@@ -76,12 +76,11 @@ def describe_source(source: Path) -> str:
     """Return a checksum of what people are drawn from: names and sizes of a folder's pictures, a record's index."""
     if not is_record(source):
         return describe_data([source]).digest
-    record = source / "train.rec" if source.is_dir() else source
+    record = record_file(source)
     index = record.with_suffix(".idx")
     if not (record.is_file() and index.is_file()):
         return ""  # whoever reads it names what is missing
-    held = file_sha256(index)
-    return hashlib.sha256(f"{record.stat().st_size} {held}".encode()).hexdigest()
+    return hashlib.sha256(f"{record.stat().st_size} {file_sha256(index)}".encode()).hexdigest()
 
 
 def check_row(plan: StudyPlan, row: StudyRow, registry: Registry) -> None:

@@ -29,7 +29,7 @@ from facereg import (
     WeightsError,
     open_network,
 )
-from facereg.training import file_sha256, whole_file
+from facereg.training import file_sha256, whole_file, write_file
 
 Pixels = npt.NDArray[np.uint8]
 Teacher = Callable[[Pixels], FloatArray]  # (B, 112, 112, 3) uint8 RGB -> (B, D)
@@ -50,8 +50,7 @@ def require_teachers(folder: Path, files: Sequence[Path]) -> None:
         DatasetError: if the folder says that its shards were made with others.
     """
     for path in files:
-        if not path.is_file():
-            raise WeightsError(f"teacher: expected an ONNX file, found none at {path}; pass --set teacher=FILE")
+        _require_file(path)
     noted = folder / TEACHERS
     if files and noted.is_file() and json.loads(noted.read_text("utf-8")) != [file_sha256(path) for path in files]:
         raise DatasetError(
@@ -62,9 +61,13 @@ def require_teachers(folder: Path, files: Sequence[Path]) -> None:
 
 def note_teachers(folder: Path, files: Sequence[Path]) -> None:
     """Write beside the shards whose answers they hold."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(folder / TEACHERS) as stream:
-        stream.write(json.dumps([file_sha256(path) for path in files]).encode())
+    write_file(folder / TEACHERS, json.dumps([file_sha256(path) for path in files]).encode())
+
+
+def _require_file(path: Path) -> None:
+    """Raise WeightsError where a teacher is missing."""
+    if not path.is_file():
+        raise WeightsError(f"teacher: expected an ONNX file, found none at {path}; pass --set teacher=FILE")
 
 
 def open_teacher(path: Path, *, engine: Engine = "onnx") -> Teacher:
@@ -79,8 +82,7 @@ def open_teacher(path: Path, *, engine: Engine = "onnx") -> Teacher:
         RunnerError: if it takes neither kind of crops.
         MissingExtraError: if OpenVINO is asked for and not installed.
     """
-    if not path.is_file():
-        raise WeightsError(f"teacher: expected an ONNX file, found none at {path}; pass --set teacher=FILE")
+    _require_file(path)
     if engine == "openvino":
         try:
             import openvino
